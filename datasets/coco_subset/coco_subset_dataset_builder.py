@@ -1,0 +1,125 @@
+"""The COCO subset of the Deep Learning Lab Course: joints and masks of persons, from the lab's archive, a COCO folder or COCO itself."""
+
+import pathlib
+from typing import ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from kzoo.datasets.coco_subset import classes, records, sources
+
+
+def _pose_features():
+    """One person per example."""
+    size = records.SIZE
+    return {
+        "image": tfds.features.Image(shape=(size, size, 3), encoding_format="jpeg"),
+        "keypoints": tfds.features.Tensor(shape=(classes.NUM_JOINTS, 3), dtype=np.float32, doc="x, y as a fraction of the crop; v 0, 1, 2"),
+        "mask": tfds.features.Image(shape=(size, size, 1), encoding_format="png", doc="0 background, 1 person, 255 no mask given"),
+        "bbox": tfds.features.Tensor(shape=(4,), dtype=np.float32, doc="x, y, w, h in pixels of the original picture"),
+        "area": tfds.features.Scalar(np.float32, doc="pixels of the original picture"),
+        "image_id": tfds.features.Scalar(np.int64),
+        "ann_id": tfds.features.Scalar(np.int64),
+        "crop_to_image": tfds.features.Tensor(
+            shape=(3, 3), dtype=np.float32, doc="homogeneous fraction of the crop -> pixels of the original picture"
+        ),
+    }
+
+
+def _mask_features():
+    """One whole picture per example."""
+    return {
+        "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+        "mask": tfds.features.Image(shape=(None, None, 1), encoding_format="png", doc="0 background, classes from 1, 255 crowd"),
+        "image_id": tfds.features.Scalar(np.int64),
+    }
+
+
+FEATURES = {"pose": _pose_features, "seg": _mask_features, "things": _mask_features}
+NAMES = {"pose": ("background", "person"), "seg": ("background", "person"), "things": classes.CLASSES}
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """COCO persons as 256x256 crops with joints (pose), and whole pictures with masks of persons (seg) or of 80 classes (things)."""
+
+    # TFDS would derive both from the package's name, but setup.cfg maps kzoo.datasets to another folder
+    code_path = tfds.core.Path(__file__)
+    pkg_dir_path = code_path.parent
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
+    BUILDER_CONFIGS: ClassVar = [
+        tfds.core.BuilderConfig(name="pose", description="Square crops of persons with 17 joints and a mask."),
+        tfds.core.BuilderConfig(name="seg", description="Whole pictures with a mask of all persons."),
+        tfds.core.BuilderConfig(name="things", description="Whole pictures with a mask of COCO's 80 classes."),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        f"Put {sources.ARCHIVE_URL} (zipped or unpacked) or a COCO folder (annotations/ and images/ or train2017/ and val2017/) here. "
+        "Without a manual folder COCO 2017 itself is downloaded: 20 GB."
+    )
+
+    def __init__(self, *, data_source=None, **kwargs):
+        """`data_source`: coco_subset.zip, its folder or a COCO folder; None: the manual folder, else the official download."""
+        self._data_source = data_source
+        self._manual_dir = None
+        super().__init__(**kwargs)
+
+    def __getstate__(self):
+        return {"_original_state": {**super().__getstate__()["_original_state"], "data_source": self._data_source}}
+
+    def _info(self):
+        config = self.builder_config.name
+        metadata = {
+            "classes": list(NAMES[config]),
+            "joints": list(classes.JOINTS),
+            "flip_joints": [list(pair) for pair in classes.FLIP_JOINTS],
+            "flip_classes": [],
+            "source": None,
+            "source_path": None,
+            "counts": {},
+        }
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(FEATURES[config]()),
+            homepage="https://cocodataset.org",
+            metadata=tfds.core.MetadataDict(metadata),
+        )
+
+    def download_and_prepare(self, *, download_config=None, **kwargs):
+        """As in TFDS; refuses to pass a set that was prepared from another source for the one asked for."""
+        mode = download_config.download_mode if download_config else tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
+        if self._data_source is not None and self.is_prepared() and not mode.overwrite_dataset:
+            wanted, found = sources.find_source(self._data_source).path, self.info.metadata["source_path"]
+            if wanted != found:
+                raise ValueError(f"{self.data_dir} was prepared from {found}, not from {wanted}: choose another data_dir or remove it")
+        super().download_and_prepare(download_config=download_config, **kwargs)
+
+    def _download_and_prepare(self, dl_manager, download_config):
+        """Remembers whether the user named a manual folder, and prints the counts when all is prepared."""
+        self._manual_dir = download_config.manual_dir
+        super()._download_and_prepare(dl_manager, download_config)
+        for split, counts in self.info.metadata["counts"].items():
+            print(f"{self.name}/{self.builder_config.name} {split}: {records.describe(counts)}")
+
+    def _split_generators(self, dl_manager):
+        config = self.builder_config.name
+        source = self._source(dl_manager)
+        for split in sources.SPLITS:
+            sources.find_table(source, config, split)
+        counts = {split: dict.fromkeys(records.COUNTS[config], 0) for split in sources.SPLITS}
+        self.info.metadata.update(source=source.kind, source_path=source.path, counts=counts)
+        return {split: self._generate_examples(source, split, counts[split]) for split in sources.SPLITS}
+
+    def _generate_examples(self, source, split, counts):
+        return records.generate(source, self.builder_config.name, split, counts)
+
+    def _source(self, dl_manager) -> sources.Source:
+        """The user's source, else the manual folder, else the official download."""
+        if self._data_source is not None:
+            return sources.find_source(self._data_source)
+        if self._manual_dir is not None:
+            return sources.find_source(self._manual_dir)
+        try:
+            return sources.find_source(dl_manager.manual_dir)
+        except (AssertionError, FileNotFoundError):  # TFDS's default manual folder is empty, or holds other data sets
+            folders = dl_manager.download_and_extract(dict(sources.OFFICIAL_URLS))
+        return sources.official_source({name: pathlib.Path(folder) for name, folder in folders.items()})

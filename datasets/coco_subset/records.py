@@ -1,0 +1,262 @@
+"""From the records of a source to examples: what is kept, the crop, the joints and the masks.
+
+Coordinates: (0, 0) is the outer corner of the first pixel. Whatever is left out or mended is counted in `counts`.
+"""
+
+import io
+import math
+
+import numpy as np
+from PIL import Image
+
+from kzoo.datasets.coco_subset import masks, sources
+from kzoo.datasets.coco_subset.classes import CLASS_IDS, CLASSES, NUM_JOINTS
+from kzoo.datasets.coco_subset.masks import IGNORE
+from kzoo.datasets.coco_subset.sources import check
+
+SIZE = 256  # pixels of a crop's side
+BOX_SCALE = 1.25  # the crop's side over the longer side of the person's box
+MIN_JOINTS = 8  # labelled joints of a person that is kept
+MIN_HEIGHT = 64  # pixels of the box of a person that is kept
+JPEG_QUALITY = 95
+
+_MASK_COUNTS = ("kept", "dropped_without_mask", "without_objects", "crowd_regions", "bad_polygons", "converted_pictures")
+# config -> what is counted
+COUNTS = {
+    "pose": (
+        "kept", "dropped_other_class", "dropped_crowd", "dropped_bad_box", "dropped_few_joints", "dropped_small", "unused_pictures",
+        "without_mask", "bad_polygons", "joints_outside_crop", "joints_outside_picture", "converted_pictures",
+    ),
+    "seg": _MASK_COUNTS,
+    "things": _MASK_COUNTS,
+}  # fmt: skip
+
+
+def generate(source: sources.Source, config: str, split: str, counts: dict):
+    """Yields (key, example) of one split and counts into `counts`."""
+    readers = {("archive", "pose"): _archive_pose, ("archive", "seg"): _archive_seg}
+    path = sources.find_table(source, config, split)
+    reader = readers.get((source.kind, config)) or {"pose": _coco_pose, "seg": _coco_seg, "things": _coco_things}[config]
+    for key, example in reader(path, source.pictures[split], counts):
+        counts["kept"] += 1
+        yield key, example
+    if not counts["kept"]:
+        raise ValueError(f"{path}: no example is left in the split {split!r}: {describe(counts)}")
+
+
+def describe(counts: dict) -> str:
+    """Counts in one line, zeros left out."""
+    return ", ".join(f"{key} {value}" for key, value in counts.items() if value or key == "kept")
+
+
+# pose, from COCO
+
+
+def _coco_pose(path, folders, counts):
+    """One example per person that is large and complete enough."""
+    table = sources.read_table(path)
+    for image_id, image in table.images.items():
+        rows = table.annotations.get(image_id, [])
+        kept = [row for row in rows if not _dropped(row, image, f"{table.name}: annotation {row['id']}", counts)]
+        if not kept:
+            counts["unused_pictures"] += 1
+            continue
+        picture, _ = _picture(folders, image, f"{table.name}: image {image_id}", counts)
+        for row in kept:
+            yield row["id"], _person(row, picture, f"{table.name}: annotation {row['id']}", counts)
+
+
+def _dropped(row, image, where, counts) -> bool:
+    """Whether a person is left out; the first reason is counted."""
+    rules = {
+        "dropped_other_class": lambda: row.get("category_id", 1) != 1,
+        "dropped_crowd": lambda: row.get("iscrowd", 0),
+        "dropped_bad_box": lambda: not _box_is_good(_numbers(row, "bbox", 4, where), image),
+        "dropped_few_joints": lambda: (_joints(row, where)[:, 2] > 0).sum() < MIN_JOINTS,
+        "dropped_small": lambda: row["bbox"][3] < MIN_HEIGHT,
+    }
+    reason = next((name for name, rule in rules.items() if rule()), None)
+    if reason:
+        counts[reason] += 1
+    return reason is not None
+
+
+def _box_is_good(box, image) -> bool:
+    """Whether a box (x, y, w, h in pixels) is finite, has a size, and lies on the picture and is not larger than it."""
+    x, y, w, h = box
+    width, height = image.get("width", math.inf), image.get("height", math.inf)
+    return bool(np.isfinite(box).all() and 0 < w <= width + 1 and 0 < h <= height + 1 and -w < x < width and -h < y < height)
+
+
+def _person(row, picture, where, counts) -> dict:
+    """The example of one person: `picture` is the whole RGB picture."""
+    box = _numbers(row, "bbox", 4, where)
+    side = BOX_SCALE * max(box[2:])
+    corner = box[:2] + box[2:] / 2 - side / 2
+    joints = _joints(row, where)
+    outside = (joints[:, :2] < 0).any(1) | (joints[:, :2] >= picture.size).any(1)
+    counts["joints_outside_picture"] += int((outside & (joints[:, 2] > 0)).sum())
+    area = row.get("area", box[2] * box[3])
+    check(isinstance(area, int | float), f"{where} has 'area' = {area!r}: a number is expected")
+    mask = masks.crop_mask(row.get("segmentation"), corner, side, SIZE, picture.size, where, counts)
+    return {
+        "image": _jpeg(crop(picture, corner, side)),
+        "keypoints": crop_joints(joints, corner, side, counts),
+        "mask": _labelled_mask(mask, counts),
+        "bbox": np.float32(box),
+        "area": np.float32(area),
+        "image_id": row["image_id"],
+        "ann_id": row["id"],
+        "crop_to_image": np.float32([[side, 0, corner[0]], [0, side, corner[1]], [0, 0, 1]]),
+    }
+
+
+def crop(picture: Image.Image, corner, side: float) -> Image.Image:
+    """The square at `corner` (x, y) of `side` pixels as a SIZE x SIZE picture; black outside the picture, antialiased when shrunk."""
+    margin = math.ceil(side / SIZE) + 1  # the filter looks past the square's border
+    low = np.floor(corner).astype(int) - margin
+    high = np.ceil(np.add(corner, side)).astype(int) + margin
+    offset = corner - low
+    return picture.crop((*low.tolist(), *high.tolist())).resize(
+        (SIZE, SIZE), Image.Resampling.BILINEAR, box=(*offset.tolist(), *(offset + side).tolist())
+    )
+
+
+def crop_joints(joints, corner, side: float, counts) -> np.ndarray:
+    """(J, 3) joints in pixels -> float32 fractions of the crop; unlabelled rows and labelled joints outside the crop are zero."""
+    fractions = np.float32((joints[:, :2] - corner) / side)
+    labelled = joints[:, 2] > 0
+    inside = ((fractions >= 0) & (fractions < 1)).all(1)
+    counts["joints_outside_crop"] += int((labelled & ~inside).sum())
+    return np.where((labelled & inside)[:, None], np.column_stack([fractions, joints[:, 2]]), 0).astype(np.float32)
+
+
+def _labelled_mask(mask, counts) -> np.ndarray:
+    """(SIZE, SIZE, 1) uint8 mask; all IGNORE, and counted, where there is none."""
+    if mask is None:
+        counts["without_mask"] += 1
+        return np.full((SIZE, SIZE, 1), IGNORE, np.uint8)
+    return mask[..., None]
+
+
+# whole pictures, from COCO
+
+
+def _coco_seg(path, folders, counts):
+    """Whole pictures with every person's mask: 1 person, IGNORE crowd."""
+    return _coco_masks(path, folders, counts, {1: 1})
+
+
+def _coco_things(path, folders, counts):
+    """Whole pictures with the masks of all 80 classes."""
+    return _coco_masks(path, folders, counts, CLASS_IDS)
+
+
+def _coco_masks(path, folders, counts, labels):
+    """Whole pictures; `labels` maps the category ids that are painted to mask values. Others are background."""
+    table = sources.read_table(path)
+    for key, name in table.categories.items():
+        check(CLASSES[CLASS_IDS.get(key, 0)] == name, f"{table.name}: category {key} is {name!r}, which is not COCO's class of that id")
+    for image_id, image in table.images.items():
+        rows = table.annotations.get(image_id, [])
+        for row in rows:
+            where = f"{table.name}: annotation {row['id']}"
+            category = sources.field(row, "category_id", where)
+            check(category in CLASS_IDS, f"{where} has category {category}, which is not one of COCO's 80")
+        rows = [row for row in rows if row["category_id"] in labels]
+        picture, content = _picture(folders, image, f"{table.name}: image {image_id}", counts)
+        mask = masks.paint(rows, picture.size, labels, table.name, counts)
+        if mask is None:
+            counts["dropped_without_mask"] += 1
+            continue
+        counts["without_objects"] += not rows
+        yield image_id, {"image": content or _jpeg(picture), "mask": mask[..., None], "image_id": image_id}
+
+
+# the lab's archive
+
+
+def _archive_rows(path, folders, counts):
+    """(number, record, RGB picture, its own bytes or None, mask or None, where) of every record of the lab's archive."""
+    rows = sources.read_json(path)
+    check(isinstance(rows, list), f"{path}: a list of records with file_name, keypoints and segmentation is expected")
+    for number, row in enumerate(rows):
+        where = f"{path}: record {number}"
+        sources.field(row, "file_name", where)
+        picture, content = _picture(folders, {**row, "width": SIZE, "height": SIZE}, where, counts)
+        segmentation = masks.parse(row.get("segmentation"), where)
+        if isinstance(segmentation, list):
+            segmentation = segmentation[:1]  # the course uses the first polygon only
+        yield number, row, picture, content, masks.whole_mask(segmentation, picture.size, where, counts), where
+
+
+def _archive_pose(path, folders, counts):
+    """One example per crop of the archive; the crop is its own original picture."""
+    for number, row, picture, content, mask, where in _archive_rows(path, folders, counts):
+        joints = _joints(row, where)
+        labelled = joints[joints[:, 2] > 0, :2]
+        low, high = (labelled.min(0), labelled.max(0)) if len(labelled) > 1 else (np.zeros(2), np.full(2, SIZE))
+        yield (
+            number,
+            {
+                "image": content or _jpeg(picture),
+                "keypoints": crop_joints(joints, np.zeros(2), SIZE, counts),
+                "mask": _labelled_mask(mask, counts),
+                "bbox": np.float32([*low, *(high - low)]),
+                "area": np.float32(np.prod(high - low) if mask is None else mask.sum()),
+                "image_id": number,
+                "ann_id": number,
+                "crop_to_image": np.float32([[SIZE, 0, 0], [0, SIZE, 0], [0, 0, 1]]),
+            },
+        )
+
+
+def _archive_seg(path, folders, counts):
+    """The crops that have a polygon."""
+    for number, _, picture, content, mask, _ in _archive_rows(path, folders, counts):
+        if mask is None:
+            counts["dropped_without_mask"] += 1
+            continue
+        yield number, {"image": content or _jpeg(picture), "mask": mask[..., None], "image_id": number}
+
+
+# fields
+
+
+def _picture(folders, image, where, counts) -> tuple[Image.Image, bytes | None]:
+    """The RGB picture of an image record and its file's bytes where they can be stored as they are."""
+    size = (image["width"], image["height"]) if "width" in image and "height" in image else None
+    name = sources.field(image, "file_name", where)
+    check(isinstance(name, str), f"{where} has 'file_name' = {name!r}: a string is expected")
+    try:
+        picture, content = sources.read_picture(folders, name, size)
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"{where}: {error}") from error
+    counts["converted_pictures"] += content is None
+    return picture, content
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    """The picture as JPEG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def _numbers(row, name, length, where) -> np.ndarray:
+    """(length,) float64 field of a record."""
+    value = sources.field(row, name, where)
+    try:
+        numbers = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.zeros(0)
+    check(numbers.shape == (length,), f"{where} has {name!r} = {str(value)[:60]}: {length} numbers are expected")
+    return numbers
+
+
+def _joints(row, where) -> np.ndarray:
+    """(J, 3) joints in pixels: x, y, v = 0 unlabelled, 1 occluded, 2 visible."""
+    joints = _numbers(row, "keypoints", 3 * NUM_JOINTS, where).reshape(-1, 3)
+    good = np.isfinite(joints).all() and np.isin(joints[:, 2], (0, 1, 2)).all()
+    check(good, f"{where} has keypoints that are not x, y, v with finite x and y and v = 0, 1 or 2")
+    return joints
