@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+
 from kzoo.datasets.people import Builder, people_dataset_builder, render, skeleton
 from kzoo.datasets.people.body import ARMS, CLASSES, LEGS, TORSO
 from kzoo.datasets.people.vectors import dot, sin_cos

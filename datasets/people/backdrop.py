@@ -1,6 +1,7 @@
 """What is behind and before the person: walls, noise, stripes, clutter, limb-like distractors and occluders."""
 
 import numpy as np
+
 from kzoo.datasets.people.body import SKINS, random_cloth, random_colour
 from kzoo.datasets.people.raster import Material, bilinear, capsule, ellipsoid, parity
 from kzoo.datasets.people.skeleton import Frame, choice, uniform

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
+
 from kzoo.datasets.people import render
 from kzoo.datasets.people.body import CLASSES
 from kzoo.datasets.people.skeleton import JOINTS

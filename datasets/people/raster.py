@@ -7,6 +7,7 @@ import dataclasses
 import math
 
 import numpy as np
+
 from kzoo.datasets.people.vectors import add, apply, cross, dot, norm, unit
 
 

@@ -7,6 +7,7 @@ import pickle
 import sys
 
 import numpy as np
+
 from kzoo.datasets.people import backdrop, skeleton
 from kzoo.datasets.people.body import ARMS, HEAD, LEGS, TORSO, dress
 from kzoo.datasets.people.raster import Canvas, noise_tile

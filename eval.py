@@ -1,0 +1,45 @@
+"""Score a trained run: exact scores, pictures, export.
+
+python eval.py --run=runs/<name> --split=val --tta=flip --pictures=16 --export=saved_model
+"""
+
+import pathlib
+
+from absl import flags
+
+from kzoo import UserError, cli
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("run", None, "run folder that train.py wrote")
+flags.DEFINE_string("split", "val", "TFDS split; slices like val[:100] are allowed")
+flags.DEFINE_enum("tta", "none", ["none", "flip"], "test-time augmentation: average with the answer for the mirrored picture")
+flags.DEFINE_integer("pictures", 0, "examples to draw: best, median and worst", lower_bound=0)
+flags.DEFINE_string("export", None, "saved_model: write <run>/saved_model, checked against predict")
+flags.DEFINE_integer("batch_size", 32, "examples a step", lower_bound=1)
+flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: the run's)")
+flags.DEFINE_string("out", None, "folder of report and pictures (default: the run folder)")
+
+
+def main():
+    if not FLAGS.run:
+        raise UserError("--run=<run folder> is needed")
+    from kzoo import evaluation  # slow: only once the flags are known to parse
+
+    result = evaluation.evaluate(
+        FLAGS.run,
+        split=FLAGS.split,
+        flip=FLAGS.tta == "flip",
+        pictures=FLAGS.pictures,
+        export=FLAGS.export,
+        batch_size=FLAGS.batch_size,
+        data_dir=FLAGS.data_dir,
+        out=FLAGS.out,
+    )
+    out = pathlib.Path(FLAGS.out or FLAGS.run)
+    for name, difference in result.get("export", {}).items():
+        print(f"exported {pathlib.Path(FLAGS.run) / name}: largest difference to predict {difference:.1e}")
+    print((out / "report.md").read_text())
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,140 @@
+"""Augmentation inside tf.data: one affine matrix for image, mask and keypoints, one 3x3 matrix for colour.
+
+Matrices map homogeneous OUTPUT fractions to INPUT pixels (corner origin, see geometry.py), which is what a warp needs; their inverse
+carries the labels. Random numbers are stateless: a sample depends on its seed only, so a resumed run repeats an uninterrupted one.
+"""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometric:
+    """Ranges of the random affine: all zero is the identity."""
+
+    zoom: float = 0.25  # scale factor is drawn log-uniformly from [1 / (1 + zoom), 1 + zoom]
+    rotation_deg: float = 30.0  # uniform in +-
+    translate: float = 0.05  # uniform in +-, fraction of the picture
+    aspect: float = 0.0  # ratio of the axes is drawn log-uniformly from [1 / (1 + aspect), 1 + aspect]
+    flip: float = 0.5  # probability
+
+    def scaled(self, strength: float) -> "Geometric":
+        """The same ranges times `strength`; the probability of a flip stays."""
+        return Geometric(*(strength * getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "flip"), flip=self.flip)
+
+
+@dataclasses.dataclass(frozen=True)
+class Photometric:
+    """Ranges of the colour jitter: all zero is the identity."""
+
+    brightness: float = 0.15  # additive, fraction of the full range
+    contrast: float = 0.25  # factor about mid-grey in [1 - c, 1 + c]
+    saturation: float = 0.3  # factor about the pixel's luma in [1 - s, 1 + s]
+    hue_deg: float = 12.0  # rotation in the chroma plane
+
+    def scaled(self, strength: float) -> "Photometric":
+        """The same ranges times `strength`."""
+        return Photometric(*(strength * getattr(self, f.name) for f in dataclasses.fields(self)))
+
+
+def _matrix(rows) -> tf.Tensor:
+    return tf.stack([tf.stack([tf.cast(value, tf.float32) for value in row]) for row in rows])
+
+
+def fit_matrix(height, width) -> tf.Tensor:
+    """Unit square -> pixels of a picture of `height` x `width`, the whole picture centred and its aspect kept (letterbox): (3, 3)."""
+    height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
+    side = tf.maximum(height, width)
+    return _matrix([[side, 0.0, (width - side) / 2], [0.0, side, (height - side) / 2], [0.0, 0.0, 1.0]])
+
+
+def random_matrix(seed, ranges: Geometric) -> tuple[tf.Tensor, tf.Tensor]:
+    """One random affine of the unit square about its centre.
+
+    Args:
+        seed: (2,) int, of `tf.random.stateless_uniform`.
+    Returns:
+        (3, 3) float32, output fraction -> input fraction; and a scalar bool, whether it mirrors.
+    """
+    draw = tf.random.stateless_uniform([6], seed)  # U[0, 1)
+    signed = 2 * draw - 1
+    scale = tf.exp(signed[0] * math.log1p(ranges.zoom))
+    stretch = tf.exp(0.5 * signed[1] * math.log1p(ranges.aspect))
+    angle = signed[2] * math.radians(ranges.rotation_deg)
+    mirrored = draw[5] < ranges.flip
+    sign = tf.where(mirrored, -1.0, 1.0)
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    a, b = sign * cos / (scale * stretch), -sin / (scale / stretch)
+    c, d = sign * sin / (scale * stretch), cos / (scale / stretch)
+    shift_x, shift_y = 0.5 + signed[3] * ranges.translate, 0.5 + signed[4] * ranges.translate
+    return _matrix([[a, b, shift_x - 0.5 * (a + b)], [c, d, shift_y - 0.5 * (c + d)], [0.0, 0.0, 1.0]]), mirrored
+
+
+def warp(image, matrix, size: int, *, interpolation: str, fill: int):
+    """Resample a picture: output pixel p takes the input at `matrix` @ p.
+
+    Args:
+        image: (H, W, K) uint8.
+        matrix: (3, 3) float32, output fractions -> input pixels.
+        size: side of the square output in pixels.
+        interpolation: "BILINEAR" or "NEAREST".
+        fill: value outside the input.
+    Returns:
+        (size, size, K) uint8.
+    """
+    # The kernel maps pixel indices, whose centres lie at index + 0.5.
+    to_fraction = tf.constant([[1 / size, 0, 0.5 / size], [0, 1 / size, 0.5 / size], [0, 0, 1]], tf.float32)
+    to_index = tf.constant([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]], tf.float32)
+    transform = tf.reshape(to_index @ matrix @ to_fraction, [1, 9])[:, :8]
+    warped = tf.raw_ops.ImageProjectiveTransformV3(
+        images=image[None],
+        transforms=transform,
+        output_shape=[size, size],
+        fill_value=float(fill),
+        interpolation=interpolation,
+        fill_mode="CONSTANT",
+    )[0]
+    return tf.ensure_shape(warped, (size, size, image.shape[-1]))
+
+
+def warp_keypoints(keypoints, matrix, source_size, *, drop_outside: bool):
+    """Carry keypoints along with `warp`.
+
+    Args:
+        keypoints: (J, 3) float32; x, y as fractions of the source, v.
+        matrix: (3, 3) float32, output fractions -> source pixels.
+        source_size: (width, height) of the source in pixels.
+        drop_outside: joints that leave the picture become unlabelled (v = 0).
+    Returns:
+        (J, 3) float32; unlabelled rows are zero.
+    """
+    pixels = keypoints[:, :2] * tf.cast(tf.stack(source_size), tf.float32)
+    homogeneous = tf.concat([pixels, tf.ones_like(pixels[:, :1])], axis=1)
+    moved = tf.matmul(homogeneous, tf.linalg.inv(matrix), transpose_b=True)[:, :2]
+    inside = tf.reduce_all((moved >= 0.0) & (moved <= 1.0), axis=1)
+    labelled = (keypoints[:, 2] > 0) & (inside | (not drop_outside))
+    return tf.where(labelled[:, None], tf.concat([moved, keypoints[:, 2:]], axis=1), tf.zeros_like(keypoints))
+
+
+def colour_matrix(seed, ranges: Photometric) -> tuple[tf.Tensor, tf.Tensor]:
+    """Brightness, contrast, saturation and hue as one affine map of RGB in 0..255: (3, 3) and (3,) float32, to be used as rgb @ A + b."""
+    signed = 2 * tf.random.stateless_uniform([4], seed) - 1
+    contrast, saturation = 1 + signed[1] * ranges.contrast, 1 + signed[2] * ranges.saturation
+    angle = signed[3] * math.radians(ranges.hue_deg)
+    to_yiq = tf.constant([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])  # NTSC luma and chroma
+    cos, sin = saturation * tf.cos(angle), saturation * tf.sin(angle)
+    chroma = _matrix([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
+    colour = contrast * (tf.linalg.inv(to_yiq) @ chroma @ to_yiq)
+    # The rows of the three-digit NTSC table do not sum exactly to grey: mid-grey is pinned by the offset.
+    offset = 127.5 - tf.linalg.matvec(colour, tf.fill([3], 127.5)) + 255.0 * signed[0] * ranges.brightness
+    return tf.transpose(colour), offset
+
+
+def jitter_colour(image, seed, ranges: Photometric):
+    """Colour jitter of one picture: (H, W, 3) uint8 -> uint8."""
+    matrix, offset = colour_matrix(seed, ranges)
+    shape = tf.shape(image)
+    flat = tf.reshape(tf.cast(image, tf.float32), [-1, 3]) @ matrix + offset
+    return tf.cast(tf.clip_by_value(tf.reshape(flat, shape) + 0.5, 0.0, 255.0), tf.uint8)

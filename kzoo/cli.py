@@ -1,0 +1,51 @@
+"""What the programs share: flags in, one clear line and exit code 2 for a user's mistake."""
+
+import ast
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+
+from absl import flags, logging
+
+from kzoo import UserError
+
+
+def run(main: Callable, *, positional: bool = False):
+    """Parse the flags and run `main()`, or `main(arguments)` if `positional`. Exit code 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.ERROR)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        arguments = flags.FLAGS(sys.argv)[1:]
+        if arguments and not positional:
+            raise UserError(f"unexpected argument {arguments[0]!r}; every option is a flag, --name=value (see --helpshort)")
+        main(*[arguments] * positional)
+    except (flags.Error, UserError) as error:
+        print(f"{os.path.basename(sys.argv[0])}: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def assignments(items, flag: str) -> dict:
+    """["width=32", "skips=True"] -> {"width": 32, "skips": True}; what is no Python literal stays a string."""
+    result = {}
+    for item in items or ():
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise UserError(f"--{flag}={item!r} must read --{flag}=<name>=<value>")
+        try:
+            result[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            result[key] = value
+    return result
+
+
+def pick(table: Mapping, key: str, flag: str):
+    """table[key], or one line that names what is allowed."""
+    if key not in table:
+        raise UserError(f"unknown --{flag}={key!r}; allowed: {', '.join(map(str, table))}")
+    return table[key]

@@ -1,0 +1,205 @@
+"""Data sets and the input pipeline: TFDS -> shuffle of encoded records -> decode -> one warp -> colour -> batch -> prefetch."""
+
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from kzoo import UserError, augment
+from kzoo.datasets.coco_subset.coco_subset_dataset_builder import Builder as CocoSubset
+from kzoo.datasets.people.people_dataset_builder import Builder as People
+from kzoo.geometry import flip_permutation
+
+DATASETS = {"people": People, "coco_subset": CocoSubset}
+SHUFFLE_RECORDS = 20_000  # encoded, so about 0.5 GB at 25 KB each
+RAM_BUDGET = 2 * 2**30  # bytes that tf.data's autotuning may fill with prefetched batches
+ENCODED = ("image", "mask")  # features that are pictures: kept encoded until after the shuffle
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What the network sees of an example.
+
+    size: side of the square input in pixels; labels: output name -> feature; extras: features handed through for reports.
+    """
+
+    size: int
+    labels: dict[str, str]
+    extras: tuple[str, ...] = ()
+    geometric: augment.Geometric | None = None
+    photometric: augment.Photometric | None = None
+
+
+def prepare(dataset: str, data_dir: str | None = None, data_source: str | None = None) -> tfds.core.DatasetBuilder:
+    """The builder of a data set, prepared on first use with a progress bar.
+
+    Args:
+        dataset: "people", "coco_subset/pose", …: a key of DATASETS, and a configuration if it has several.
+        data_dir: where prepared data sets lie; None: TFDS's default (~/tensorflow_datasets or $TFDS_DATA_DIR).
+        data_source: where the raw data lies, for data sets that are not generated.
+    Raises:
+        UserError: unknown data set, unreadable source, or a prepared data set that came from another source.
+    """
+    name, _, config = dataset.partition("/")
+    if name not in DATASETS:
+        raise UserError(f"unknown dataset {name!r}; allowed: {', '.join(DATASETS)}")
+    configs = [c.name for c in DATASETS[name].BUILDER_CONFIGS]
+    if config and config not in configs:
+        raise UserError(f"unknown configuration {dataset!r}; allowed: {', '.join(f'{name}/{c}' for c in configs) or name}")
+    options = {}
+    if data_source:
+        if not os.path.exists(data_source):
+            raise UserError(f"no data at --data_source={data_source!r}; give an existing folder or archive")
+        options["data_source"] = data_source
+    if options and name == "people":
+        raise UserError("people is generated: it takes no --data_source")
+    try:
+        builder = DATASETS[name](config=config or None, data_dir=data_dir, **options)
+        builder.download_and_prepare()
+    except (ValueError, OSError, AssertionError, tfds.download.DownloadError) as error:
+        raise UserError(f"{dataset} could not be prepared: {' '.join(str(error).split())[:400]}") from error
+    recorded = (builder.info.metadata or {}).get("source_path")
+    if data_source and recorded and recorded != str(pathlib.Path(data_source).resolve()):
+        raise UserError(f"{dataset} in {builder.data_dir} was prepared from {recorded}, not from {data_source}; use another --data_dir")
+    return builder
+
+
+def size_of(builder: tfds.core.DatasetBuilder, split: str) -> int:
+    """Number of examples of a split, slices like "train[:64]" included."""
+    try:
+        return builder.info.splits[split].num_examples
+    except (KeyError, ValueError) as error:
+        raise UserError(f"unknown split {split!r}; allowed: {', '.join(builder.info.splits)}, and slices like train[:100]") from error
+
+
+def fingerprint(builder: tfds.core.DatasetBuilder) -> str:
+    """Twelve hex digits that change with the prepared records: a hash over the names, lengths and sizes of the shards."""
+    parts = [f"{s.name}:{s.shard_lengths}:{s.num_bytes}" for s in builder.info.splits.values()]
+    return hashlib.sha256(f"{builder.info.full_name}|{'|'.join(sorted(parts))}".encode()).hexdigest()[:12]
+
+
+def describe(builder: tfds.core.DatasetBuilder) -> dict:
+    """Name, version, split sizes, fingerprint and metadata of a prepared data set, for `run.json`."""
+    return {
+        "name": builder.info.full_name,
+        "splits": {name: split.num_examples for name, split in builder.info.splits.items()},
+        "fingerprint": fingerprint(builder),
+        "metadata": dict(builder.info.metadata or {}),
+    }
+
+
+def _records(builder, split: str, features: set[str], cache: bool) -> tf.data.Dataset:
+    size_of(builder, split)
+    decoders = tfds.decode.PartialDecoding(
+        {name: True for name in features}, {name: tfds.decode.SkipDecoding() for name in features if name in ENCODED}
+    )
+    config = tfds.ReadConfig(try_autocache=False, skip_prefetch=True, interleave_cycle_length=1)
+    records = builder.as_dataset(split=split, decoders=decoders, read_config=config)
+    return records.cache() if cache else records
+
+
+def _decode_reduced(encoded, jpeg: bool, size: int):
+    """Picture, shrunk by 2, 4 or 8 while decoding (in the DCT, so without aliasing) as long as 1.25 x `size` pixels remain."""
+
+    def full(ratio=1):
+        return lambda: tf.io.decode_jpeg(encoded, channels=3, ratio=ratio)  # the kernel reads PNG too, at ratio 1
+
+    if not jpeg:
+        return full()()
+    shape = tf.io.extract_jpeg_shape(encoded)
+    spare = tf.cast(tf.reduce_min(shape[:2]), tf.float32) / (1.25 * size)
+    step = tf.cast(tf.math.floor(tf.math.log(tf.maximum(spare, 1.0)) / tf.math.log(2.0)), tf.int32)
+    return tf.switch_case(tf.clip_by_value(step, 0, 3), [full(1), full(2), full(4), full(8)])
+
+
+def _example_map(builder, view: View, seed: int):
+    """Function (epoch, position, record) -> (image, labels[, extras])."""
+    metadata, features = builder.info.metadata, builder.info.features
+    jpeg = getattr(features["image"], "_image_encoder", None) is not None and features["image"]._image_encoder.encoding_format == "jpeg"
+    joints = tf.constant(flip_permutation(len(metadata["joints"]), metadata["flip_joints"]))
+    classes = tf.constant(flip_permutation(256, metadata["flip_classes"]).astype("uint8"))  # ids up to 255 = ignore
+
+    def example(epoch, position, record):
+        seeds = tf.random.experimental.stateless_split(tf.stack([tf.cast(seed, tf.int64) * 1_000_003 + epoch, position]), 2)
+        image = _decode_reduced(record["image"], jpeg, view.size)
+        height, width = tf.shape(image)[0], tf.shape(image)[1]
+        random, mirrored = tf.eye(3), tf.constant(False)
+        if view.geometric:
+            random, mirrored = augment.random_matrix(seeds[0], view.geometric)
+        matrix = augment.fit_matrix(height, width) @ random
+        warped = augment.warp(image, matrix, view.size, interpolation="BILINEAR", fill=0)
+        if view.photometric:
+            warped = augment.jitter_colour(warped, seeds[1], view.photometric)
+
+        def label(feature):
+            value = record[feature]
+            if feature == "mask":
+                mask = tf.io.decode_png(value, channels=1)
+                own = augment.fit_matrix(tf.shape(mask)[0], tf.shape(mask)[1]) @ random
+                mask = augment.warp(mask, own, view.size, interpolation="NEAREST", fill=255)
+                return tf.where(mirrored, tf.gather(classes, tf.cast(mask, tf.int32)), mask)[..., 0]
+            if feature == "keypoints":
+                moved = augment.warp_keypoints(value, matrix, (width, height), drop_outside=view.geometric is not None)
+                return tf.where(mirrored, tf.gather(moved, joints), moved)
+            return value
+
+        labels = {output: label(feature) for output, feature in view.labels.items()}
+        return (warped, labels, {name: record[name] for name in view.extras}) if view.extras else (warped, labels)
+
+    return example
+
+
+def pipeline(
+    builder, split: str, view: View, *, batch_size: int, seed: int = 0, epochs: range | None = None, cache: bool = False
+) -> tf.data.Dataset:
+    """Batches of (image, labels), or (image, labels, extras) when the view has extras.
+
+    Args:
+        builder: prepared, see `prepare`.
+        split: TFDS split, slices allowed.
+        view: what the network sees.
+        batch_size: examples a batch.
+        seed: of shuffle and augmentation. The order and the random numbers of an epoch depend on (seed, epoch) alone.
+        epochs: epochs to run through, shuffled, whole batches only; None: once, in order, with the remainder.
+        cache: keep the encoded records in memory.
+    Returns:
+        image (B, size, size, 3) uint8; labels {output: (B, …)}.
+    Raises:
+        UserError: unknown split, or too few examples for one batch.
+    """
+    features = {"image", *view.labels.values(), *view.extras}
+    missing = features - set(builder.info.features)
+    if missing:
+        raise UserError(f"{builder.info.full_name} has no {', '.join(sorted(missing))}; it has {', '.join(sorted(builder.info.features))}")
+    records = _records(builder, split, features, cache)
+    if epochs is None:
+        numbered = records.enumerate().map(lambda position, record: (tf.constant(0, tf.int64), position, record))
+    else:
+        steps = steps_of(builder, split, batch_size)
+
+        def one_epoch(epoch):
+            shuffled = records.shuffle(
+                min(size_of(builder, split), SHUFFLE_RECORDS), seed=epoch + 7919 * (seed + 1), reshuffle_each_iteration=False
+            )
+            return (
+                shuffled.take(steps * batch_size).enumerate().map(lambda position, record: (tf.constant(epoch, tf.int64), position, record))
+            )
+
+        numbered = functools.reduce(tf.data.Dataset.concatenate, map(one_epoch, epochs))
+    batches = numbered.map(_example_map(builder, view, seed), num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+    options = tf.data.Options()
+    options.autotune.ram_budget = RAM_BUDGET
+    options.deterministic = True
+    return batches.with_options(options).prefetch(2)
+
+
+def steps_of(builder, split: str, batch_size: int) -> int:
+    """Whole batches of one epoch."""
+    steps = size_of(builder, split) // batch_size
+    if not steps:
+        raise UserError(f"split {split!r} has {size_of(builder, split)} examples, fewer than --batch_size={batch_size}")
+    return steps

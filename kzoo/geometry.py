@@ -1,0 +1,78 @@
+"""Coordinates, written once.
+
+A position is a pair (x, y) of fractions of the picture: (0, 0) is the outer corner of the first pixel, (1, 1) that of the last, and the
+centre of pixel i of n is (i + 0.5) / n. The same fraction therefore names the same place at every resolution.
+"""
+
+import numpy as np
+from keras import ops
+
+
+def cell_centres(n: int) -> np.ndarray:
+    """Positions of the centres of `n` cells along one axis: (n,) float32, (i + 0.5) / n."""
+    return ((np.arange(n) + 0.5) / n).astype("float32")
+
+
+def spatial_softmax(logits):
+    """Softmax over both spatial axes.
+
+    Args:
+        logits: (B, h, w, J) float.
+    Returns:
+        (B, h, w, J) float32, each map sums to 1.
+    """
+    _, height, width, joints = logits.shape
+    flat = ops.reshape(ops.cast(logits, "float32"), (-1, height * width, joints))
+    return ops.reshape(ops.softmax(flat, axis=1), (-1, height, width, joints))
+
+
+def expected_position(probabilities):
+    """Mean position under a probability map (soft-argmax, Sun et al. 2018, eq. 2; grid of cell centres as in Nibali et al. 2018, §3.1).
+
+    Args:
+        probabilities: (B, h, w, J) float32, each map sums to 1.
+    Returns:
+        (B, J, 2) float32, x and y as fractions.
+    """
+    _, height, width, _ = probabilities.shape
+    x = ops.einsum("bhwj,w->bj", probabilities, cell_centres(width))
+    y = ops.einsum("bhwj,h->bj", probabilities, cell_centres(height))
+    return ops.stack([x, y], axis=-1)
+
+
+def gaussian_maps(positions, height: int, width: int, sigma: float):
+    """Gaussian probability maps, normalised over the cells.
+
+    Args:
+        positions: (B, J, 2) float32, fractions; positions outside the picture give the tail that lies inside.
+        height, width: cells.
+        sigma: standard deviation in cells of the map.
+    Returns:
+        (B, height, width, J) float32, each map sums to 1.
+    """
+    x = (cell_centres(width)[None, None] - positions[..., :1]) * width  # (B, J, w), in cells
+    y = (cell_centres(height)[None, None] - positions[..., 1:]) * height
+    log_x = ops.log_softmax(-0.5 * ops.square(x / sigma), axis=-1)
+    log_y = ops.log_softmax(-0.5 * ops.square(y / sigma), axis=-1)
+    return ops.exp(ops.transpose(log_y, (0, 2, 1))[:, :, None] + ops.transpose(log_x, (0, 2, 1))[:, None])  # (B, h, w, J)
+
+
+def transform_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Apply affine matrices to points.
+
+    Args:
+        matrix: (..., 3, 3) float.
+        points: (..., J, 2) float.
+    Returns:
+        (..., J, 2) float64.
+    """
+    matrix, points = np.asarray(matrix, "float64"), np.asarray(points, "float64")
+    return points @ np.swapaxes(matrix[..., :2, :2], -1, -2) + matrix[..., None, :2, 2]
+
+
+def flip_permutation(count: int, pairs) -> np.ndarray:
+    """Index vector that swaps the given pairs: (count,) int32. `joints[:, flip_permutation(17, pairs)]` swaps left and right."""
+    order = np.arange(count, dtype="int32")
+    for left, right in pairs:
+        order[[left, right]] = right, left
+    return order

@@ -1,0 +1,135 @@
+"""Losses: masked, float32, finite when nothing in the batch is labelled.
+
+`Loss` subclasses rather than functions, because labels and outputs differ in rank, and Keras squeezes a trailing axis of 1 for functions.
+"""
+
+import keras
+from keras import ops
+
+from kzoo import geometry
+
+
+def _register(cls):
+    return keras.saving.register_keras_serializable("kzoo")(cls)
+
+
+def _masked_mean(values, weights):
+    """sum(values * weights) / sum(weights), and 0 where there is no weight."""
+    return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1e-6)
+
+
+def _labelled(keypoints):
+    """(B, J) float32: 1 for a labelled joint, else 0."""
+    return ops.cast(keypoints[..., 2] > 0, "float32")
+
+
+@_register
+class CoordinateLoss(keras.losses.Loss):
+    """Distance of joints, mean over the labelled joints of the batch.
+
+    Args:
+        order: 1 for |dx| + |dy|, 2 for dx^2 + dy^2.
+        scale: coordinates are multiplied by it first, so that 256 gives pixels of a 256-px picture.
+
+    Call: y_true (B, J, 3) keypoints with v in 0/1/2, y_pred (B, J, 2), both fractions -> scalar.
+    """
+
+    def __init__(self, order: int = 1, scale: float = 1.0, name: str = "coordinate_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.order, self.scale = order, scale
+
+    def call(self, y_true, y_pred):
+        y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+        difference = self.scale * (y_pred - y_true[..., :2])
+        distance = ops.sum(ops.abs(difference) if self.order == 1 else ops.square(difference), axis=-1)
+        return _masked_mean(distance, _labelled(y_true))
+
+    def get_config(self):
+        return {**super().get_config(), "order": self.order, "scale": self.scale}
+
+
+@_register
+class HeatmapDivergence(keras.losses.Loss):
+    """Jensen-Shannon divergence between a latent heat map and a Gaussian at the joint: the DSNT regulariser.
+
+    Args:
+        sigma: standard deviation of the target in cells of the map.
+
+    Call: y_true (B, J, 3) keypoints, y_pred (B, h, w, J) logits -> scalar in [0, ln 2], mean over the labelled joints.
+
+    Reference: Nibali et al., Numerical Coordinate Regression with Convolutional Neural Networks, 2018, §3.3.
+    """
+
+    def __init__(self, sigma: float = 1.0, name: str = "heatmap_divergence", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.sigma = sigma
+
+    def call(self, y_true, y_pred):
+        y_true = ops.cast(y_true, "float32")
+        _, height, width, _ = y_pred.shape
+        p = geometry.spatial_softmax(y_pred)
+        q = geometry.gaussian_maps(y_true[..., :2], height, width, self.sigma)
+        log_m = ops.log(0.5 * (p + q) + 1e-12)
+        divergence = 0.5 * ops.sum(p * (ops.log(p + 1e-12) - log_m) + q * (ops.log(q + 1e-12) - log_m), axis=(1, 2))
+        return _masked_mean(divergence, _labelled(y_true))
+
+    def get_config(self):
+        return {**super().get_config(), "sigma": self.sigma}
+
+
+@_register
+class PixelCrossEntropy(keras.losses.Loss):
+    """Softmax cross-entropy per pixel, optionally with soft Dice.
+
+    Args:
+        ignore: id of pixels that weigh nothing.
+        class_weights: (C,) weight of each class, or None for 1.
+        label_smoothing: share of the label that is spread evenly over the classes.
+        dice: weight of the soft Dice loss, 1 - mean over the classes present in the batch of 2|PT| / (|P| + |T|) (Milletari et al. 2016).
+
+    Call: y_true (B, H, W) or (B, H, W, 1) ids, y_pred (B, H, W, C) logits -> scalar, weighted mean over the counted pixels.
+    """
+
+    def __init__(
+        self,
+        ignore: int = 255,
+        class_weights=None,
+        label_smoothing: float = 0.0,
+        dice: float = 0.0,
+        name: str = "pixel_cross_entropy",
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
+        self.ignore, self.class_weights, self.label_smoothing, self.dice = ignore, class_weights, label_smoothing, dice
+
+    def call(self, y_true, y_pred):
+        y_pred = ops.cast(y_pred, "float32")
+        classes = y_pred.shape[-1]
+        y_true = ops.cast(ops.reshape(y_true, ops.shape(y_pred)[:-1]), "int32")
+        counted = ops.not_equal(y_true, self.ignore)
+        one_hot = ops.one_hot(ops.where(counted, y_true, 0), classes, dtype="float32")
+        log_p = ops.log_softmax(y_pred, axis=-1)
+        target = one_hot * (1 - self.label_smoothing) + self.label_smoothing / classes
+        counted = ops.cast(counted, "float32")
+        weights = counted
+        if self.class_weights is not None:
+            weights = counted * ops.sum(one_hot * ops.convert_to_tensor(self.class_weights, "float32"), axis=-1)
+        loss = _masked_mean(-ops.sum(target * log_p, axis=-1), weights)
+        if self.dice:
+            loss = loss + self.dice * self._dice(one_hot * counted[..., None], ops.exp(log_p) * counted[..., None])
+        return loss
+
+    @staticmethod
+    def _dice(truth, probability):
+        overlap, total = ops.sum(truth * probability, axis=(0, 1, 2)), ops.sum(truth + probability, axis=(0, 1, 2))
+        present = ops.cast(ops.sum(truth, axis=(0, 1, 2)) > 0, "float32")
+        return _masked_mean(1 - 2 * overlap / ops.maximum(total, 1e-6), present)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "ignore": self.ignore,
+            "class_weights": self.class_weights,
+            "label_smoothing": self.label_smoothing,
+            "dice": self.dice,
+        }

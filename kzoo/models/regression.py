@@ -1,0 +1,40 @@
+"""Scalar regression of the joints: encoder, global pooling, one dense layer (Toshev and Szegedy, DeepPose, CVPR 2014, first stage)."""
+
+import keras
+from keras import layers
+
+from kzoo.encoders import encode
+
+
+def regression(
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    *,
+    encoder: str = "resnet50",
+    encoder_weights: str = "none",
+    init: str = "he_normal",
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Build the network.
+
+    Args:
+        input_shape: (H, W, 3) of a uint8 RGB picture.
+        num_outputs: J joints.
+        encoder, encoder_weights, init: see `kzoo.encoders.encode`.
+        dropout: rate before the dense layer.
+    Returns:
+        model with output {"coords": (B, J, 2) float32}, fractions of the picture, not clipped.
+    """
+    image = keras.Input(input_shape, dtype="uint8", name="image")
+    x = encode(image, encoder, encoder_weights, init=init)[-1]
+    x = layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    # Starting at the centre of the picture (bias 0.5, small weights) keeps the first steps bounded.
+    x = layers.Dense(
+        2 * num_outputs,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        bias_initializer=keras.initializers.Constant(0.5),
+        dtype="float32",
+        name="joints",
+    )(x)
+    return keras.Model(image, {"coords": layers.Reshape((num_outputs, 2), dtype="float32", name="coords")(x)}, name="regression")

@@ -1,0 +1,35 @@
+"""Integral pose regression: encoder, transposed convolutions, soft-argmax (Sun et al., ECCV 2018; regulariser of Nibali et al. 2018)."""
+
+import keras
+
+from kzoo.encoders import encode
+from kzoo.layers import SoftArgmax, head, upward_path
+
+
+def softargmax(
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    *,
+    encoder: str = "resnet50",
+    encoder_weights: str = "none",
+    init: str = "he_normal",
+    widths: tuple[int, ...] = (256, 256, 256),
+    skips: bool = False,
+    temperature: float = 1.0,
+) -> keras.Model:
+    """Build the network.
+
+    Args:
+        input_shape: (H, W, 3) of a uint8 RGB picture.
+        num_outputs: J joints.
+        encoder, encoder_weights, init: see `kzoo.encoders.encode`.
+        widths: filters of the decoder's steps; the heat maps have stride 32 / 2**len(widths).
+        skips: join the encoder's maps into the decoder.
+        temperature: of the soft-argmax; small is sharp.
+    Returns:
+        model with outputs {"coords": (B, J, 2) float32, fractions; "latent_heatmaps": (B, h, w, J) float32 logits}.
+    """
+    image = keras.Input(input_shape, dtype="uint8", name="image")
+    x = upward_path(encode(image, encoder, encoder_weights, init=init), widths, skips=skips, init=init)
+    logits = head(x, num_outputs, name="latent_heatmaps")
+    return keras.Model(image, {"coords": SoftArgmax(temperature, name="coords")(logits), "latent_heatmaps": logits}, name="softargmax")

@@ -1,0 +1,120 @@
+"""Reports: one run's scores as JSON and Markdown, and several runs side by side.
+
+python -m kzoo.report RUN RUN … [--out=FOLDER]
+"""
+
+import math
+import pathlib
+
+from absl import flags
+
+from kzoo import UserError, cli, files
+
+
+def number(value) -> str:
+    """Four significant digits, integers whole."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.4g}"
+    return str(value)
+
+
+def markdown_table(header: list[str], rows: list[list]) -> str:
+    lines = [header, ["---"] * len(header), *([number(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def command(flag: dict, program: str = "train.py") -> str:
+    """The command line that gives these flags."""
+    parts = [f"python {program}"]
+    for name, value in flag.items():
+        for item in value if isinstance(value, list) else [value]:
+            if item is False:
+                parts.append(f"--no{name}")
+            elif item is not None and name not in ("resume", "out"):
+                parts.append(
+                    f"--{name}"
+                    if item is True
+                    else f"--{name}='{item}'"
+                    if isinstance(item, str) and set(item) & set(" ()[]")
+                    else f"--{name}={item}"
+                )
+    return " ".join(parts)
+
+
+def write(folder, result: dict):
+    """`report.json` and `report.md` of one evaluation."""
+    folder = pathlib.Path(folder)
+    flag = result["flags"]
+    lines = [
+        f"# {flag['task']}/{flag['arch']} on {result['dataset']}, split {result['split']}\n",
+        f"{result['examples']} examples, input {flag['size']} px, encoder {flag['encoder']}, test-time augmentation: {result['tta']}, "
+        f"{result['parameters']:,} parameters, trained with seed {flag['seed']}.\n",
+        markdown_table(["score", "value"], [[name, value] for name, value in result["scores"].items()]),
+    ]
+    for title, table in result["tables"].items():
+        lines.append(f"## {title}\n\n" + markdown_table(["", "value"], [[name, value] for name, value in table.items()]))
+    lines += [f"- {note}" for note in result["notes"]]
+    lines.append(f"\nTrained by `{command(flag)}`\n")
+    files.write_json(folder / "report.json", result)
+    files.write_text(folder / "report.md", "\n".join(lines))
+
+
+def row(folder) -> dict:
+    """One run as a flat row: what it was, its best epoch, and the scores of `report.json` where there is one."""
+    from kzoo.training import read_history
+
+    folder = pathlib.Path(folder)
+    run = files.read_json(folder / "run.json")
+    flag, history = run["flags"], read_history(folder)
+    result = {
+        "run": folder.name,
+        "arch": flag["arch"],
+        "dataset": flag["dataset"],
+        "encoder": flag["encoder"],
+        "weights": flag["encoder_weights"] if flag["encoder_weights"] in ("none", "imagenet") else "file",
+        "size": flag["size"],
+        "epochs": len(history),
+        "seed": flag["seed"],
+        "parameters": run["parameters"],
+    }
+    scored = [h for h in history if not math.isnan(h.get(run["score"], math.nan))]
+    if scored:
+        better = min if run["mode"] == "min" else max
+        result[f"best {run['score']}"] = better(h[run["score"]] for h in scored)
+    if "minutes" in run:
+        result["minutes"] = run["minutes"]
+    if (folder / "report.json").exists():
+        report = files.read_json(folder / "report.json")
+        result |= {"split": report["split"], "tta": report["tta"], **report["scores"]}
+    return result
+
+
+def compare(folders) -> tuple[str, list[dict]]:
+    """Runs side by side: Markdown table and the same rows as dictionaries."""
+    rows = [row(folder) for folder in folders]
+    columns = list(dict.fromkeys(key for r in rows for key in r))
+    return markdown_table(columns, [[r.get(column, "") for column in columns] for r in rows]), rows
+
+
+def main(arguments: list[str]):
+    from kzoo import figures
+    from kzoo.training import read_history
+
+    folders = [pathlib.Path(argument) for argument in arguments]
+    if not folders:
+        raise UserError("name the run folders to compare: python -m kzoo.report RUN RUN …")
+    table, rows = compare(folders)
+    metrics = dict.fromkeys(files.read_json(folder / "run.json")["score"].removeprefix("val_") for folder in folders)
+    if len(metrics) > 1:
+        raise UserError(f"these runs are scored by different metrics: {', '.join(metrics)}; compare runs of one task")
+    out = pathlib.Path(flags.FLAGS.out)
+    files.write_text(out / "comparison.md", table)
+    files.write_json(out / "comparison.json", rows)
+    figures.save(figures.curves({folder.name: read_history(folder) for folder in folders}, next(iter(metrics))), out / "comparison.png")
+    print(table)
+    print(f"wrote {out}/comparison.md, .json and .png")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("out", "runs/comparison", "folder to write comparison.md, .json and .png to")
+    cli.run(main, positional=True)

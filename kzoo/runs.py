@@ -1,0 +1,50 @@
+"""Reading run folders."""
+
+import pathlib
+
+import keras
+
+from kzoo import UserError, cli, files
+from kzoo.tasks import TASKS, Task
+from kzoo.training import build
+
+
+def describe(folder) -> dict:
+    """`run.json` of a run folder."""
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"no run folder at {folder}")
+    return files.read_json(folder / "run.json")
+
+
+def task_of(run: dict) -> Task:
+    return cli.pick(TASKS, run["flags"]["task"], "task")
+
+
+def load_model(folder) -> keras.Model:
+    """The best network of a run, rebuilt in float32 whatever precision it was trained in, not compiled.
+
+    Raises:
+        UserError: no such run, or its model is missing or unreadable.
+    """
+    folder, run = pathlib.Path(folder), describe(folder)
+    keras.config.set_dtype_policy("float32")
+    flags = run["flags"]
+    path = folder / "model.keras"
+    if not path.exists():
+        raise UserError(f"{folder} holds no model.keras: the run stopped before its first epoch ended")
+    model = build(
+        task_of(run),
+        flags["arch"],
+        flags["size"],
+        len(run["names"]),
+        encoder=flags["encoder"],
+        encoder_weights="none",
+        init=flags["init"],
+        **cli.assignments(flags["set"], "set"),
+    )
+    try:
+        model.set_weights(keras.saving.load_model(path, compile=False).get_weights())
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"cannot load {path}: {str(error).splitlines()[0]}") from error
+    return model

@@ -1,0 +1,153 @@
+"""The zoo at a glance: a model names its outputs, a task is a table from output name to (label, losses, metrics)."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from kzoo import augment, decoding, figures, losses, metrics, scores
+from kzoo.models.encdec import encdec
+from kzoo.models.fcn import fcn
+from kzoo.models.regression import regression
+from kzoo.models.softargmax import softargmax
+from kzoo.models.unet import unet
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """How one named model output is trained and scored."""
+
+    label: str  # feature of the data set it is compared with
+    losses: Mapping[str, Callable]  # --loss name -> (**keywords of --loss_set) -> keras.losses.Loss; the first is the default
+    metrics: tuple[Callable, ...] = ()  # factories n -> metric: a metric has state, so every compile gets new ones
+    weight: float = 1.0  # --loss_weights=<output>=<number> overrides it
+    unflip: Callable = decoding.unflip_maps  # (answer for the mirrored picture, permutation) -> answer for the picture
+    activate: Callable = lambda outputs: outputs  # applied before answers are averaged
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Everything the trainer must know that a network does not."""
+
+    archs: Mapping[str, Callable]  # --arch -> model function
+    outputs: Mapping[str, Output]  # output name -> row
+    main: str  # the output that is scored
+    score: tuple[str, str]  # metric that picks the best epoch, and "min" or "max"
+    names: str  # key of the data set's metadata that names the units of the last axis; their number is the model's `num_outputs`
+    recipes: Mapping[tuple[str, str], Mapping]  # (dataset, arch or "") -> default flags; both apply, the arch's wins
+    decode: Callable  # batch of outputs -> {name: small array}, the predictions below
+    report: Callable  # (labels, predictions, extras, names) -> {"scores", "tables", "notes", …}: exact, NumPy
+    errors: Callable  # (labels, predictions) -> (N,), small is good: picks the best, median and worst pictures
+    figures: Callable  # (images, labels, outputs, titles, names) -> {file name: figure}
+    extras: tuple[str, ...] = ()  # features that `report` needs where the data set has them
+    geometric: augment.Geometric = augment.Geometric()
+    photometric: augment.Photometric = augment.Photometric()
+
+
+POSE = Task(
+    archs={"regression": regression, "softargmax": softargmax},
+    outputs={
+        "coords": Output(
+            label="keypoints",
+            losses={"l1": lambda **k: losses.CoordinateLoss(order=1, **k), "l2": lambda **k: losses.CoordinateLoss(order=2, **k)},
+            metrics=(lambda n: metrics.MPJPE(joints=n), lambda n: metrics.PCK(threshold=0.1)),
+            unflip=decoding.unflip_coords,
+        ),
+        "latent_heatmaps": Output(
+            label="keypoints", losses={"js": losses.HeatmapDivergence}, weight=0.0, activate=decoding.spatial_softmax
+        ),
+    },
+    main="coords",
+    score=("mpjpe", "min"),
+    names="joints",
+    extras=("image_id", "ann_id", "bbox", "area", "crop_to_image"),
+    recipes={
+        ("people", ""): dict(
+            size=128,
+            encoder="small",
+            encoder_weights="none",
+            epochs=20,
+            batch_size=32,
+            lr=2e-3,
+            schedule="cosine",
+            warmup=1,
+            augment=1.0,
+            optimizer="adam",
+            weight_decay=1e-4,
+        ),
+        ("people", "softargmax"): dict(set=["widths=(64,64,64)", "skips=True"], loss_weights=["latent_heatmaps=0.1"]),
+        ("coco_subset/pose", ""): dict(
+            size=256,
+            encoder="resnet50",
+            encoder_weights="imagenet",
+            epochs=40,
+            batch_size=32,
+            lr=5e-4,
+            schedule="cosine",
+            warmup=1,
+            augment=1.0,
+            optimizer="adam",
+            weight_decay=1e-4,
+        ),
+        ("coco_subset/pose", "softargmax"): dict(loss_weights=["latent_heatmaps=0.1"]),
+    },
+    decode=decoding.decode_pose,
+    report=scores.pose_report,
+    errors=scores.pose_errors,
+    figures=figures.pose_figures,
+    geometric=augment.Geometric(zoom=0.25, rotation_deg=30.0, translate=0.05, flip=0.5),
+)
+
+SEG = Task(
+    archs={"fcn": fcn, "encdec": encdec, "unet": unet},
+    outputs={
+        "logits": Output(
+            label="mask",
+            losses={
+                "cross_entropy": losses.PixelCrossEntropy,
+                "cross_entropy_dice": lambda **k: losses.PixelCrossEntropy(**{"dice": 1.0, **k}),
+            },
+            metrics=(lambda n: metrics.MeanIoU(classes=n), lambda n: metrics.PixelAccuracy()),
+            activate=decoding.softmax,
+        )
+    },
+    main="logits",
+    score=("miou", "max"),
+    names="classes",
+    extras=("image_id",),
+    recipes={
+        ("people", ""): dict(
+            size=128,
+            encoder="small",
+            encoder_weights="none",
+            epochs=8,
+            batch_size=16,
+            lr=3e-3,
+            schedule="cosine",
+            warmup=1,
+            augment=1.0,
+            optimizer="adam",
+            weight_decay=1e-4,
+            set=["widths=(64,48,32,24)"],
+        ),
+        ("people", "fcn"): dict(set=[]),
+        ("coco_subset/seg", ""): dict(
+            size=256,
+            encoder="resnet50",
+            encoder_weights="imagenet",
+            epochs=30,
+            batch_size=16,
+            lr=5e-4,
+            schedule="cosine",
+            warmup=1,
+            augment=1.0,
+            optimizer="adam",
+            weight_decay=1e-4,
+        ),
+    },
+    decode=decoding.decode_seg,
+    report=scores.seg_report,
+    errors=scores.seg_errors,
+    figures=figures.seg_figures,
+    geometric=augment.Geometric(zoom=0.4, rotation_deg=15.0, translate=0.1, flip=0.5),
+)
+
+TASKS: dict[str, Task] = {"pose": POSE, "seg": SEG}

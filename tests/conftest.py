@@ -1,0 +1,20 @@
+"""Quiet TensorFlow, one thread per worker, and a small prepared data set for all tests."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # the workers of xdist fill the cores; inherited by programs that tests start
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def people_dir(tmp_path_factory):
+    """A data_dir in which `people` is prepared with 64 training and 32 validation examples; one per worker."""
+    from kzoo import data
+
+    folder = str(tmp_path_factory.mktemp("people"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data.People, "SIZES", {"train": 64, "val": 32})
+        data.prepare("people", folder)
+    return folder

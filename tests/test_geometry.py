@@ -1,0 +1,90 @@
+"""Coordinates: the same fraction names the same place at every resolution."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from kzoo import geometry
+
+MAPS = [(6, 8), (32, 24), (64, 48)]
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(1, [0.5]), (2, [0.25, 0.75]), (5, [0.1, 0.3, 0.5, 0.7, 0.9])])
+def test_cell_centres(n, expected):
+    centres = geometry.cell_centres(n)
+    assert centres.dtype == np.float32
+    np.testing.assert_allclose(centres, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_spatial_softmax(dtype):
+    logits = rng().normal(scale=3, size=(2, 5, 7, 3)).astype("float16")
+    maps = geometry.spatial_softmax(ops.cast(logits, dtype))
+    assert ops.dtype(maps) == "float32"
+    maps = ops.convert_to_numpy(maps)
+    np.testing.assert_allclose(maps.sum((1, 2)), 1, atol=1e-6)
+    if dtype != "bfloat16":
+        exact = np.exp(logits.astype("float64"))
+        np.testing.assert_allclose(maps, exact / exact.sum((1, 2), keepdims=True), rtol=1e-5)
+
+
+def test_spatial_softmax_of_huge_logits_is_finite():
+    assert np.isfinite(ops.convert_to_numpy(geometry.spatial_softmax(1e30 * rng().normal(size=(1, 4, 4, 2))))).all()
+
+
+@pytest.mark.parametrize(("height", "width"), MAPS)
+def test_a_delta_lies_at_its_cells_centre(height, width):
+    row, column = rng().integers(0, height, 9), rng().integers(0, width, 9)
+    maps = np.zeros((1, height, width, 9), "float32")
+    maps[0, row, column, np.arange(9)] = 1
+    found = ops.convert_to_numpy(geometry.expected_position(maps))
+    np.testing.assert_allclose(found[0], np.stack([(column + 0.5) / width, (row + 0.5) / height], -1), atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), MAPS[1:])
+def test_round_trip_through_a_heat_map(height, width):
+    points = rng().uniform(0.25, 0.75, (2, 5, 2)).astype("float32")
+    maps = geometry.gaussian_maps(points, height, width, sigma=1.0)
+    assert maps.shape == (2, height, width, 5)
+    np.testing.assert_allclose(ops.convert_to_numpy(geometry.expected_position(maps)), points, atol=1e-5)
+
+
+def test_gaussian_maps_have_the_shape_of_a_gaussian():
+    """Ratios of neighbouring cells, against the formula; sigma is in cells of the map, also of a map that is not square."""
+    points, sigma = np.array([[[0.3, 0.6]]], "float32"), 1.7
+    maps = ops.convert_to_numpy(geometry.gaussian_maps(points, 12, 20, sigma))[0, ..., 0]
+    x, y = np.arange(20) + 0.5 - 0.3 * 20, np.arange(12) + 0.5 - 0.6 * 12
+    exact = np.exp(-(y[:, None] ** 2 + x**2) / (2 * sigma**2))
+    np.testing.assert_allclose(maps, exact / exact.sum(), rtol=1e-4, atol=1e-12)
+
+
+@pytest.mark.parametrize("far", [-0.5, 1.5, -40.0, 1000.0])
+def test_gaussian_maps_of_points_outside(far):
+    maps = ops.convert_to_numpy(geometry.gaussian_maps(np.array([[[far, 0.5], [0.5, far], [far, far]]], "float32"), 16, 12, 1.0))
+    assert np.isfinite(maps).all()
+    np.testing.assert_allclose(maps.sum((1, 2)), 1, atol=1e-5)
+    edge = maps[0, :, 0 if far < 0 else -1, 0]
+    assert edge.sum() > 0.5, "the tail that lies inside is at the nearer edge"
+
+
+@pytest.mark.parametrize("batch", [(), (4,), (2, 3)])
+def test_transform_points(batch):
+    matrix, points = rng().normal(size=(*batch, 3, 3)), rng().normal(size=(*batch, 5, 2))
+    matrix[..., 2, :] = 0, 0, 1
+    moved = geometry.transform_points(matrix, points)
+    homogeneous = np.concatenate([points, np.ones((*batch, 5, 1))], -1)
+    np.testing.assert_allclose(moved, np.einsum("...ij,...nj->...ni", matrix, homogeneous)[..., :2], atol=1e-12)
+    np.testing.assert_allclose(geometry.transform_points(np.linalg.inv(matrix), moved), points, atol=1e-9)
+    assert geometry.transform_points(matrix.astype("float32"), points.astype("float32")).dtype == np.float64
+
+
+@pytest.mark.parametrize(("count", "pairs"), [(3, []), (4, [(0, 3)]), (17, [(k, k + 1) for k in range(1, 17, 2)]), (256, [[3, 4], [5, 6]])])
+def test_flip_permutation(count, pairs):
+    order = geometry.flip_permutation(count, pairs)
+    np.testing.assert_array_equal(order[order], np.arange(count))
+    assert np.count_nonzero(order != np.arange(count)) == 2 * len(pairs)
+    assert all(order[left] == right and order[right] == left for left, right in pairs)

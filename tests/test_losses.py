@@ -1,0 +1,185 @@
+"""Losses against NumPy, SciPy and scikit-learn; masked, float32, finite when nothing is labelled."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+from scipy.spatial.distance import jensenshannon
+from scipy.special import log_softmax
+from sklearn.metrics import log_loss
+
+from kzoo import geometry, losses
+
+B, J, H, W, C = 3, 5, 9, 12, 4
+WEIGHTS = [0.5, 2.0, 1.0, 3.0]
+RNG = np.random.default_rng(0)
+KEYPOINTS = np.concatenate([RNG.uniform(0.1, 0.9, (B, J, 2)), RNG.integers(0, 3, (B, J, 1))], -1).astype("float32")
+KEYPOINTS[KEYPOINTS[..., 2] == 0] = 0
+COORDS = RNG.uniform(0, 1, (B, J, 2)).astype("float32")
+MAPS = RNG.normal(scale=2, size=(B, H, W, J)).astype("float32")
+MASK = RNG.choice([0, 1, 2, 3, 255], (B, H, W)).astype("uint8")
+LOGITS = RNG.normal(scale=2, size=(B, H, W, C)).astype("float32")
+LABELLED = KEYPOINTS[..., 2] > 0
+COUNTED = MASK != 255
+
+
+# NumPy references
+
+
+def distance(order, scale):
+    powers = np.abs(scale * (COORDS.astype("float64") - KEYPOINTS[..., :2])) ** order
+    return powers.sum(-1)[LABELLED].mean()
+
+
+def divergence(sigma):
+    total = []
+    for b, j in zip(*np.nonzero(LABELLED), strict=True):
+        logits = MAPS[b, ..., j].astype("float64")
+        x, y = np.arange(W) + 0.5 - KEYPOINTS[b, j, 0] * W, np.arange(H) + 0.5 - KEYPOINTS[b, j, 1] * H
+        target = np.exp(-(y[:, None] ** 2 + x**2) / (2 * sigma**2))
+        total.append(jensenshannon(np.exp(logits).ravel(), target.ravel()) ** 2)  # SciPy normalises, and returns the root
+    return np.mean(total)
+
+
+def cross_entropy(class_weights=None, label_smoothing=0.0, dice=0.0):
+    logits, truth = LOGITS[COUNTED].astype("float64"), MASK[COUNTED]
+    log_p = log_softmax(logits, -1)
+    target = np.eye(C)[truth] * (1 - label_smoothing) + label_smoothing / C
+    weights = np.ones(C) if class_weights is None else np.array(class_weights)
+    loss = np.average(-(target * log_p).sum(-1), weights=weights[truth])
+    scores = [2 * np.exp(log_p[truth == c, c]).sum() / (np.exp(log_p[:, c]).sum() + (truth == c).sum()) for c in np.unique(truth)]
+    return loss + dice * (1 - np.mean(scores))
+
+
+ROWS = {
+    "l1": (losses.CoordinateLoss(), KEYPOINTS, COORDS, distance(1, 1)),
+    "l2": (losses.CoordinateLoss(order=2), KEYPOINTS, COORDS, distance(2, 1)),
+    "l1 in pixels": (losses.CoordinateLoss(scale=256.0), KEYPOINTS, COORDS, distance(1, 256)),
+    "l2 in pixels": (losses.CoordinateLoss(order=2, scale=64.0), KEYPOINTS, COORDS, distance(2, 64)),
+    "divergence": (losses.HeatmapDivergence(), KEYPOINTS, MAPS, divergence(1)),
+    "wide divergence": (losses.HeatmapDivergence(sigma=2.5), KEYPOINTS, MAPS, divergence(2.5)),
+    "cross-entropy": (losses.PixelCrossEntropy(), MASK, LOGITS, cross_entropy()),
+    "mask with a channel": (losses.PixelCrossEntropy(), MASK[..., None], LOGITS, cross_entropy()),
+    "class weights": (losses.PixelCrossEntropy(class_weights=WEIGHTS), MASK, LOGITS, cross_entropy(class_weights=WEIGHTS)),
+    "label smoothing": (losses.PixelCrossEntropy(label_smoothing=0.1), MASK, LOGITS, cross_entropy(label_smoothing=0.1)),
+    "dice": (losses.PixelCrossEntropy(dice=0.7), MASK, LOGITS, cross_entropy(dice=0.7)),
+    "all": (losses.PixelCrossEntropy(class_weights=WEIGHTS, label_smoothing=0.2, dice=1.0), MASK, LOGITS,
+            cross_entropy(class_weights=WEIGHTS, label_smoothing=0.2, dice=1.0)),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_against_numpy(name):
+    loss, truth, predicted, expected = ROWS[name]
+    np.testing.assert_allclose(loss(truth, predicted), expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_survives_serialisation(name):
+    loss, truth, predicted, _ = ROWS[name]
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert type(again) is type(loss) and again.get_config() == loss.get_config()
+    np.testing.assert_array_equal(again(truth, predicted), loss(truth, predicted))
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_nothing_labelled_gives_zero_and_no_gradient(name):
+    loss, truth, predicted, _ = ROWS[name]
+    nothing = np.full_like(truth, 255) if truth.dtype == np.uint8 else np.zeros_like(truth)
+    value, gradient = value_and_gradient(loss, nothing, predicted)
+    assert value == 0 and not gradient.any()
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e4])
+@pytest.mark.parametrize("name", ROWS)
+def test_gradients_are_finite(name, factor):
+    """Also where all predictions are equal, and where the softmax is a single spike."""
+    loss, truth, predicted, _ = ROWS[name]
+    value, gradient = value_and_gradient(loss, truth, factor * predicted)
+    assert np.isfinite(value) and np.isfinite(gradient).all()
+
+
+def value_and_gradient(loss, truth, predicted):
+    predicted = tf.constant(predicted)
+    with tf.GradientTape() as tape:
+        tape.watch(predicted)
+        value = loss(truth, predicted)
+    return value.numpy(), tape.gradient(value, predicted).numpy()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", ROWS)
+def test_half_precision_is_computed_in_float32(name, dtype):
+    loss, truth, predicted, expected = ROWS[name]
+    for call in (loss, loss.call):
+        value = call(ops.convert_to_tensor(truth), ops.cast(predicted, dtype))
+        assert ops.dtype(value) == "float32"
+        np.testing.assert_allclose(value, expected, rtol=0.02)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_what_is_masked_has_no_say(name):
+    """Other predictions, and other coordinates, where nothing is labelled."""
+    loss, truth, predicted, expected = ROWS[name]
+    truth, predicted = truth.copy(), predicted.copy()
+    if truth.dtype == np.uint8:
+        predicted[~COUNTED] = 50
+    elif predicted.ndim == 4:
+        predicted.transpose(0, 3, 1, 2)[~LABELLED] = np.linspace(-9, 9, H * W).reshape(H, W)
+        truth[~LABELLED, :2] = 7
+    else:
+        predicted[~LABELLED], truth[~LABELLED, :2] = 9, -3
+    np.testing.assert_allclose(loss(truth, predicted), expected, rtol=2e-5)
+
+
+def test_weighted_cross_entropy_against_sklearn():
+    truth, probability = MASK[COUNTED], np.exp(log_softmax(LOGITS[COUNTED].astype("float64"), -1))
+    expected = log_loss(truth, probability, sample_weight=np.array(WEIGHTS)[truth], labels=range(C))
+    np.testing.assert_allclose(losses.PixelCrossEntropy(class_weights=WEIGHTS)(MASK, LOGITS), expected, rtol=2e-5)
+
+
+def test_another_ignored_id():
+    mask = np.where(MASK == 255, 3, MASK)
+    expected = losses.PixelCrossEntropy()(np.where(mask == 3, 255, mask), LOGITS)
+    np.testing.assert_allclose(losses.PixelCrossEntropy(ignore=3)(mask, LOGITS), expected, rtol=1e-6)
+
+
+def test_dice_of_a_perfect_and_of_a_wrong_mask():
+    one_hot = np.eye(C, dtype="float32")[np.where(COUNTED, MASK, 0)]
+    plain, dice = losses.PixelCrossEntropy(), losses.PixelCrossEntropy(dice=1.0)
+    for logits, expected in ((40 * one_hot, 0.0), (40 * np.roll(one_hot, 1, -1), 1.0)):
+        np.testing.assert_allclose(dice(MASK, logits) - plain(MASK, logits), expected, atol=1e-5)
+
+
+def test_divergence_is_bounded():
+    """0 where the map is the target, ln 2 where they do not overlap, in between elsewhere."""
+    loss = losses.HeatmapDivergence(sigma=1.0)
+    equal = ops.log(geometry.gaussian_maps(KEYPOINTS[..., :2], H, W, 1.0) + 1e-30)
+    np.testing.assert_allclose(loss(KEYPOINTS, equal), 0, atol=1e-6)
+    corner = np.array([[[0.02, 0.02, 2]]], "float32")
+    spike = np.zeros((1, 32, 32, 1), "float32")
+    spike[0, -1, -1] = 200
+    np.testing.assert_allclose(loss(corner, spike), np.log(2), atol=1e-6)
+    for seed in range(5):
+        value = loss(KEYPOINTS, np.random.default_rng(seed).normal(scale=10**seed, size=MAPS.shape).astype("float32"))
+        assert 0 < float(value) <= np.log(2) + 1e-6
+
+
+@pytest.mark.parametrize("joints", [1, 2])
+def test_one_joint_through_compile(joints):
+    """Keras squeezes a last axis of 1 for some losses; not for these."""
+    image = keras.Input((8, 8, 3))
+    maps = keras.layers.Conv2D(joints, 1, name="maps")(image)
+    logits = keras.layers.Conv2D(1, 1, name="logits")(image)
+    coords = keras.layers.Reshape((joints, 2), name="coords")(keras.layers.Dense(2 * joints)(keras.layers.Flatten()(image)))
+    model = keras.Model(image, {"maps": maps, "coords": coords, "logits": logits})
+    rows = {"maps": losses.HeatmapDivergence(), "coords": losses.CoordinateLoss(), "logits": losses.PixelCrossEntropy()}
+    model.compile("sgd", loss=rows, run_eagerly=True)
+    pictures = np.random.default_rng(1).normal(size=(B, 8, 8, 3)).astype("float32")
+    truth = {"maps": KEYPOINTS[:, :joints], "coords": KEYPOINTS[:, :joints], "logits": MASK[:, :8, :8] // 255}
+    expected = {name: float(rows[name](truth[name], value)) for name, value in model(pictures).items()}
+    logs = model.train_on_batch(pictures, truth, return_dict=True)
+    for name, value in expected.items():
+        np.testing.assert_allclose(logs[f"{name}_loss"], value, rtol=1e-5)
+    np.testing.assert_allclose(logs["loss"], sum(expected.values()), rtol=1e-5)

@@ -1,0 +1,89 @@
+"""Rules of the code base that a machine can check."""
+
+import ast
+import importlib
+import inspect
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from kzoo import losses, metrics, tasks
+
+ROOT = pathlib.Path(__file__).parents[1]
+MAY_IMPORT_TENSORFLOW = {"kzoo/data.py", "kzoo/augment.py", "kzoo/export.py"}
+FILES = sorted(path.relative_to(ROOT).as_posix() for folder in (ROOT, ROOT / "kzoo", ROOT / "kzoo/models") for path in folder.glob("*.py"))
+MODELS = sorted(path.stem for path in (ROOT / "kzoo/models").glob("*.py") if path.stem != "__init__")
+ALL_FILES = [path for folder in ("kzoo", "datasets", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+
+
+def imported(path):
+    """Top-level names of all imports in a file, those inside functions too."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_tensorflow_stays_in_its_files(path):
+    assert path in MAY_IMPORT_TENSORFLOW or not {"tensorflow", "tensorflow_datasets"} & set(imported(path))
+
+
+def test_no_file_for_odds_and_ends():
+    assert not [path for path in ALL_FILES if path.stem in ("utils", "util", "helpers", "common", "misc")]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_file_is_named_as_its_function(name):
+    module = importlib.import_module(f"kzoo.models.{name}")
+    public = [key for key, value in vars(module).items()
+              if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")]
+    assert public == [name]
+    parameters = list(inspect.signature(getattr(module, name)).parameters.values())
+    assert [p.name for p in parameters[:2]] == ["input_shape", "num_outputs"]
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in parameters[2:])
+    assert module.__doc__ and getattr(module, name).__doc__
+    assert any(task.archs.get(name) is getattr(module, name) for task in tasks.TASKS.values()), "in the table, under its own name"
+
+
+def serialisable():
+    """Registered classes of all modules, by name."""
+    for path in (ROOT / "kzoo").glob("*.py"):
+        importlib.import_module(f"kzoo.{path.stem}")
+    return {name: cls for name, cls in keras.saving.get_custom_objects().items() if name.startswith("kzoo>") and inspect.isclass(cls)}
+
+
+CLASSES = serialisable()
+ARGUMENTS = {  # of classes that cannot be made without
+    "kzoo>MeanIoU": {"classes": 3},
+    "kzoo>WarmUp": {"schedule": keras.optimizers.schedules.CosineDecay(0.1, 9), "steps": 5},
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_registered_classes_come_back_from_their_config(name):
+    cls = CLASSES[name]
+    own = [p.name for p in inspect.signature(cls.__init__).parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    instance = cls(**ARGUMENTS.get(name, {}))
+    config = instance.get_config()
+    assert set(own) - {"self"} <= set(config), "get_config names every argument"
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(instance))
+    assert type(again) is cls and again.get_config() == config
+    assert not cls.__subclasses__(), "final"
+
+
+@pytest.mark.parametrize(("module", "base"), [(losses, keras.losses.Loss), (metrics, keras.metrics.Metric)])
+def test_every_loss_and_metric_is_registered(module, base):
+    defined = {value for value in vars(module).values() if inspect.isclass(value) and issubclass(value, base)}
+    assert defined and defined <= set(CLASSES.values())
+
+
+@pytest.mark.parametrize("module", ["kzoo", "kzoo.cli", "kzoo.files"])
+def test_light_modules_import_no_framework(module):
+    code = f"import sys, {module}; sys.exit(' '.join({{'tensorflow', 'keras', 'numpy', 'matplotlib'}} & set(sys.modules)) or 0)"
+    run = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr

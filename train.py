@@ -1,0 +1,209 @@
+"""Train one architecture: flags -> task -> data -> model -> compile -> fit -> report.
+
+python train.py --task=seg --arch=unet
+python train.py --task=pose --arch=softargmax --dataset=coco_subset --data_source=<COCO folder or lab zip>
+"""
+
+import dataclasses
+import pathlib
+import sys
+import time
+
+from absl import flags
+
+from kzoo import UserError, cli, files
+
+FLAGS = flags.FLAGS
+# Defaults of None come from the task's recipe for the data set (kzoo/tasks.py).
+flags.DEFINE_string("task", "seg", "pose or seg")
+flags.DEFINE_string("arch", "unet", "architecture of the task")
+flags.DEFINE_string("dataset", "people", "people, coco_subset/pose, coco_subset/seg, …; coco_subset alone means the task's configuration")
+flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
+flags.DEFINE_string("data_source", None, "raw data: a COCO folder or the lab's coco_subset.zip")
+flags.DEFINE_string("train_split", "train", "TFDS split to train on; slices like train[:100] are allowed")
+flags.DEFINE_string("val_split", "val", "TFDS split to validate on")
+flags.DEFINE_string("encoder", None, "see kzoo/encoders.py")
+flags.DEFINE_string("encoder_weights", None, "imagenet, none or a weights file")
+flags.DEFINE_string("init", "he_normal", "kernel initialiser of everything without weights: he_normal, glorot_uniform, …")
+flags.DEFINE_multi_string("set", None, "hyperparameter of the architecture, --set=width=32; may be repeated")
+flags.DEFINE_integer("size", None, "side of the square input in pixels, a multiple of 32", lower_bound=32)
+flags.DEFINE_integer("batch_size", None, "examples a step", lower_bound=1)
+flags.DEFINE_integer("epochs", None, "passes over the training split", lower_bound=1)
+flags.DEFINE_float("lr", None, "peak learning rate", lower_bound=0.0)
+flags.DEFINE_string("schedule", None, "constant, step or cosine")
+flags.DEFINE_list("milestones", [], "epochs after which --schedule=step divides the rate by 10")
+flags.DEFINE_float("warmup", None, "epochs of linear warm-up", lower_bound=0.0)
+flags.DEFINE_string("optimizer", None, "adam, sgd or rmsprop")
+flags.DEFINE_float("weight_decay", None, "decoupled weight decay", lower_bound=0.0)
+flags.DEFINE_string("loss", None, "pose: l1, l2; seg: cross_entropy, cross_entropy_dice")
+flags.DEFINE_multi_string("loss_set", None, "keyword of the loss, --loss_set=label_smoothing=0.1; may be repeated")
+flags.DEFINE_multi_string("loss_weights", None, "weight of an output's loss, --loss_weights=latent_heatmaps=0.1; may be repeated")
+flags.DEFINE_enum("precision", "auto", ["auto", "float32", "mixed_bfloat16", "mixed_float16"], "auto: float32 on CPU, mixed elsewhere")
+flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "XLA; auto: off on TensorFlow's CPU, where it is slower, on elsewhere")
+flags.DEFINE_integer("seed", 0, "of weights, shuffle and augmentation", lower_bound=0)
+flags.DEFINE_float("augment", None, "strength of the random affine and colour jitter: 1 as in kzoo/tasks.py, 0 none", lower_bound=0.0)
+flags.DEFINE_boolean("cache", False, "keep the encoded records in memory")
+flags.DEFINE_string("out", None, "run folder (default: runs/<task>-<arch>-<dataset>-<time>)")
+flags.DEFINE_boolean("resume", False, "continue the run in --out with the flags stored there; --epochs may extend it")
+
+
+def resolve(task, given) -> dict:
+    """Flags of the run: the recipe of the data set, then the recipe of the arch on it, then what the user gave."""
+    dataset = given["dataset"]
+    known = {name for name, _ in task.recipes}
+    if dataset not in known:
+        dataset = next((name for name in known if name.startswith(f"{dataset}/")), dataset)
+    recipe = {**task.recipes.get((dataset, ""), {}), **task.recipes.get((dataset, given["arch"]), {})}
+    resolved = {**given, "dataset": dataset, **{name: value for name, value in recipe.items() if given[name] is None}}
+    for name in ("set", "loss_weights", "loss_set"):  # the user's assignments come on top of the recipe's
+        own = cli.assignments(given[name], name)
+        resolved[name] = [f"{k}={v}" for k, v in {**cli.assignments(recipe.get(name), name), **own}.items()]
+    missing = [name for name in ("size", "encoder", "epochs", "batch_size", "lr") if resolved[name] is None]
+    if missing:
+        raise UserError(f"{given['task']} has no recipe for dataset {dataset!r} (it has {', '.join(sorted(known))}): give --{missing[0]}")
+    return resolved
+
+
+def stored_flags(given) -> dict:
+    """Flags of the run that --resume continues."""
+    if not given["out"] or not (pathlib.Path(given["out"]) / "run.json").exists():
+        raise UserError(f"--resume needs --out=<folder of an earlier run>; got {given['out']!r}")
+    return files.read_json(pathlib.Path(given["out"]) / "run.json")["flags"]
+
+
+def run_folder(flag) -> pathlib.Path:
+    """The folder of the run, made and known to be writable."""
+    if flag["resume"]:
+        return pathlib.Path(flag["out"])
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    folder = pathlib.Path(flag["out"] or f"runs/{flag['task']}-{flag['arch']}-{flag['dataset'].replace('/', '-')}-{stamp}")
+    if (folder / "run.json").exists():
+        raise UserError(f"{folder} already holds a run; give another --out, or --resume to continue it")
+    with files.replacing(folder / "curves.png") as temporary:  # proves that the folder can be written before hours are spent
+        temporary.touch()
+    return folder
+
+
+def main():
+    given = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
+    import keras  # slow: only once the flags are known to parse
+
+    from kzoo import data, evaluation, tasks, training
+
+    if given["resume"]:
+        stored = stored_flags(given)
+        given = {
+            **stored,
+            "out": given["out"],
+            **{name: given[name] for name in ("data_dir", "epochs") if given[name] is not None},
+            "resume": True,
+        }
+    task = cli.pick(tasks.TASKS, given["task"], "task")
+    cli.pick(task.archs, given["arch"], "arch")
+    flag = resolve(task, given)
+    folder = run_folder(flag)
+    print("flags:", " ".join(f"--{name}={value}" for name, value in sorted(flag.items()) if value not in (None, [], False)), flush=True)
+    accelerator = training.on_accelerator()
+    precision = training.precision(flag["precision"], accelerator)
+    keras.config.set_dtype_policy(precision)
+    keras.utils.set_random_seed(flag["seed"])
+
+    builder = data.prepare(flag["dataset"], flag["data_dir"], flag["data_source"])
+    names = builder.info.metadata[task.names]
+    steps = data.steps_of(builder, flag["train_split"], flag["batch_size"])
+    model = training.build(
+        task,
+        flag["arch"],
+        flag["size"],
+        len(names),
+        encoder=flag["encoder"],
+        encoder_weights=flag["encoder_weights"],
+        init=flag["init"],
+        **cli.assignments(flag["set"], "set"),
+    )
+    losses = training.compile_arguments(
+        task,
+        model,
+        len(names),
+        loss=flag["loss"],
+        loss_options=cli.assignments(flag["loss_set"], "loss_set"),
+        weights=cli.assignments(flag["loss_weights"], "loss_weights"),
+    )
+    optimizer = training.optimizer(
+        flag["optimizer"],
+        flag["schedule"],
+        lr=flag["lr"],
+        steps=steps,
+        epochs=flag["epochs"],
+        warmup=flag["warmup"],
+        milestones=flag["milestones"],
+        weight_decay=flag["weight_decay"],
+    )
+    model.compile(optimizer, jit_compile=training.jit(flag["jit"], accelerator), **losses)
+
+    labels = {name: task.outputs[name].label for name in losses["loss"]}
+    plain = data.View(flag["size"], labels)
+    strength = flag["augment"]
+    augmented = plain
+    if strength:
+        augmented = dataclasses.replace(plain, geometric=task.geometric.scaled(strength), photometric=task.photometric.scaled(strength))
+    score = training.score_name(task, model)
+    keeper = training.RunFolder(folder, score=score, mode=task.score[1], steps=steps)
+    first = keeper.restore(model) if flag["resume"] else 0
+    size, cache = flag["batch_size"], flag["cache"]
+    train = (
+        data.pipeline(
+            builder, flag["train_split"], augmented, batch_size=size, seed=flag["seed"], epochs=range(first, flag["epochs"]), cache=cache
+        )
+        if first < flag["epochs"]
+        else None
+    )
+    val = data.pipeline(builder, flag["val_split"], plain, batch_size=size, cache=cache)
+    sample = training.train_sample(
+        flag["train_split"], data.size_of(builder, flag["train_split"]), data.size_of(builder, flag["val_split"])
+    )
+    unaugmented = data.pipeline(builder, sample, plain, batch_size=size, cache=cache)
+    if not flag["resume"]:
+        files.write_json(
+            folder / "run.json",
+            {
+                "flags": flag,
+                "score": score,
+                "mode": task.score[1],
+                "precision": precision,
+                "names": names,
+                **training.provenance(model),
+                "dataset": data.describe(builder),
+            },
+        )
+    if train is not None:
+        callbacks = [
+            training.TrainScore(unaugmented),
+            training.Progress(steps, size, flag["epochs"], first, ("loss", score)),
+            keeper,
+            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+        ]
+        try:
+            model.fit(
+                train,
+                epochs=flag["epochs"],
+                initial_epoch=first,
+                steps_per_epoch=steps,
+                validation_data=val,
+                verbose=0,
+                shuffle=False,
+                callbacks=callbacks,
+            )
+        except KeyboardInterrupt:
+            keeper.interrupted(model)
+    result = evaluation.evaluate(folder, split=flag["val_split"], pictures=6, data_dir=flag["data_dir"])
+    best = keeper.best()
+    print(
+        f"best epoch {best['epoch'] if best else 0} of {flag['epochs']}; {flag['val_split']}: "
+        + ", ".join(f"{name} {value:.4f}" for name, value in result["scores"].items())
+    )
+    print(f"wrote {folder}/")
+
+
+if __name__ == "__main__":
+    cli.run(main)
