@@ -7,6 +7,7 @@ python train.py --task=pose --arch=softargmax --dataset=coco_subset --data_sourc
 import dataclasses
 import pathlib
 import sys
+import tempfile
 import time
 
 from absl import flags
@@ -19,7 +20,7 @@ flags.DEFINE_string("task", "seg", "pose or seg")
 flags.DEFINE_string("arch", "unet", "architecture of the task")
 flags.DEFINE_string("dataset", "people", "people, coco_subset/pose, coco_subset/seg, …; coco_subset alone means the task's configuration")
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
-flags.DEFINE_string("data_source", None, "raw data: a COCO folder or the lab's coco_subset.zip")
+flags.DEFINE_string("data_source", None, "raw data: a COCO folder, the lab's coco_subset.zip, or official (downloads 20 GB)")
 flags.DEFINE_string("train_split", "train", "TFDS split to train on; slices like train[:100] are allowed")
 flags.DEFINE_string("val_split", "val", "TFDS split to validate on")
 flags.DEFINE_string("encoder", None, "see kzoo/encoders.py")
@@ -79,13 +80,16 @@ def run_folder(flag) -> pathlib.Path:
     folder = pathlib.Path(flag["out"] or f"runs/{flag['task']}-{flag['arch']}-{flag['dataset'].replace('/', '-')}-{stamp}")
     if (folder / "run.json").exists():
         raise UserError(f"{folder} already holds a run; give another --out, or --resume to continue it")
-    with files.replacing(folder / "curves.png") as temporary:  # proves that the folder can be written before hours are spent
-        temporary.touch()
+    try:  # hours of training should not end at a folder that cannot be written
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"could not write to the run folder {folder}: {error.strerror}") from error
     return folder
 
 
 def main():
-    given = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
+    given = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
     import keras  # slow: only once the flags are known to parse
 
     from kzoo import data, evaluation, tasks, training
@@ -141,7 +145,7 @@ def main():
     )
     model.compile(optimizer, jit_compile=training.jit(flag["jit"], accelerator), **losses)
 
-    labels = {name: task.outputs[name].label for name in losses["loss"]}
+    labels = {name: task.outputs[name].label for name in model.output_names}
     plain = data.View(flag["size"], labels)
     strength = flag["augment"]
     augmented = plain

@@ -26,7 +26,8 @@ class Contender:
         # The package next to this folder, installed or not.
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(pathlib.Path(__file__).resolve().parents[1]), env.get("PYTHONPATH")]))
         self.process = subprocess.Popen(
-            [sys.executable, script, "--worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True, bufsize=1)
+            [sys.executable, script, "--worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True, bufsize=1
+        )
         try:
             self.about = self.ask(settings)  # start up, compile, warm up
         except Unavailable:
@@ -95,7 +96,8 @@ def interleave(contenders: dict[str, Contender], rounds: int, request) -> dict[s
                 rates[name].append(contender.ask(request)["images_per_s"])
             except Unavailable as reason:
                 print(f"round {number + 1}: {name} failed: {reason}", flush=True)
-        print(f"round {number + 1}/{rounds}: " + ", ".join(f"{name} {rate[-1]:.1f}" for name, rate in rates.items() if rate), file=sys.stderr)
+        latest = ", ".join(f"{name} {rate[-1]:.1f}" for name, rate in rates.items() if rate)
+        print(f"round {number + 1}/{rounds}: {latest}", file=sys.stderr)
     return {name: rate for name, rate in rates.items() if rate}
 
 
@@ -105,7 +107,7 @@ def summary(rates: dict[str, list[float]], first: str) -> dict[str, dict]:
     for name, values in rates.items():
         result[name] = {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": values}
         if first in rates:
-            result[name]["ratio"] = statistics.median(ours / theirs for ours, theirs in zip(rates[first], values))
+            result[name]["ratio"] = statistics.median(ours / theirs for ours, theirs in zip(rates[first], values, strict=False))
     return result
 
 

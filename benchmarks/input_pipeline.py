@@ -35,8 +35,12 @@ def kzoo_loader(settings):
     from kzoo import augment, data
 
     builder = data.prepare(settings["dataset"], settings["data_dir"])
-    view = data.View(settings["size"], {"coords": "keypoints"}, geometric=augment.Geometric(**settings["geometric"]),
-                     photometric=augment.Photometric(**settings["photometric"]))
+    view = data.View(
+        settings["size"],
+        {"coords": "keypoints"},
+        geometric=augment.Geometric(**settings["geometric"]),
+        photometric=augment.Photometric(**settings["photometric"]),
+    )
     per_epoch = settings["images"] // settings["batch_size"]
     ahead = 4 + math.ceil(2 * settings["cores"] / settings["batch_size"])  # prefetch(2), and what `map` and `batch` hold
     epochs = range(2 + math.ceil(settings["rounds"] * (1 + ahead / per_epoch)))
@@ -142,8 +146,15 @@ def torch_loader(settings):
     importlib.import_module({"opencv": "cv2", "pillow": "PIL"}[settings["loader"]])  # fail here, in one line
     pictures, workers = Pictures(settings), settings["cores"]
     sampler = torch.utils.data.RandomSampler(pictures, replacement=True, num_samples=10**9)
-    loader = torch.utils.data.DataLoader(pictures, batch_size=settings["batch_size"], sampler=sampler, num_workers=workers,
-                                         drop_last=True, worker_init_fn=seed_worker, prefetch_factor=2)
+    loader = torch.utils.data.DataLoader(
+        pictures,
+        batch_size=settings["batch_size"],
+        sampler=sampler,
+        num_workers=workers,
+        drop_last=True,
+        worker_init_fn=seed_worker,
+        prefetch_factor=2,
+    )
     return iter(loader), 2 * workers + 1
 
 
@@ -202,10 +213,19 @@ def main():
         sizes = extract(builder, split, folder)
         metadata = builder.info.metadata
         settings = {
-            "dataset": flag.dataset, "data_dir": flag.data_dir, "split": split, "images": images, "size": flag.size, "folder": folder,
-            "batch_size": flag.batch_size, "rounds": flag.rounds + 1, "cores": contenders.cores(),
-            "geometric": dataclasses.asdict(POSE.geometric), "photometric": dataclasses.asdict(POSE.photometric),
-            "flip": [int(i) for i in flip_permutation(len(metadata["joints"]), metadata["flip_joints"])]}
+            "dataset": flag.dataset,
+            "data_dir": flag.data_dir,
+            "split": split,
+            "images": images,
+            "size": flag.size,
+            "folder": folder,
+            "batch_size": flag.batch_size,
+            "rounds": flag.rounds + 1,
+            "cores": contenders.cores(),
+            "geometric": dataclasses.asdict(POSE.geometric),
+            "photometric": dataclasses.asdict(POSE.photometric),
+            "flip": [int(i) for i in flip_permutation(len(metadata["joints"]), metadata["flip_joints"])],
+        }
         names = {"kzoo": "kzoo (tf.data)", "opencv": "DataLoader + OpenCV", "pillow": "DataLoader + Pillow"}
         rows = {name: ({**settings, "loader": loader}, {"CUDA_VISIBLE_DEVICES": ""}) for loader, name in names.items()}
         hardware = contenders.hardware()
@@ -217,16 +237,26 @@ def main():
                 contender.close()
     result = contenders.summary(rates, names["kzoo"])
     packages = ("kzoo", "tensorflow", "tensorflow-datasets", "torch", "opencv-python-headless", "opencv-python", "pillow", "numpy")
-    print(f"\nInput pipeline: {builder.info.full_name}, {images} pictures of {sum(sizes) / len(sizes) / 1024:.1f} KiB, "
-          f"to {flag.size} px, batch {flag.batch_size}, {flag.rounds} rounds of {images // flag.batch_size} batches\n")
-    print(contenders.table(
-        ["loader", "images/s (median)", "min to max", "kzoo ÷ it"],
-        [[name, f"{row['median']:.0f}", f"{row['min']:.0f} to {row['max']:.0f}", f"{row['ratio']:.2f}" if "ratio" in row else "-"]
-         for name, row in result.items()]))
+    print(
+        f"\nInput pipeline: {builder.info.full_name}, {images} pictures of {sum(sizes) / len(sizes) / 1024:.1f} KiB, "
+        f"to {flag.size} px, batch {flag.batch_size}, {flag.rounds} rounds of {images // flag.batch_size} batches\n"
+    )
+    print(
+        contenders.table(
+            ["loader", "images/s (median)", "min to max", "kzoo ÷ it"],
+            [
+                [name, f"{row['median']:.0f}", f"{row['min']:.0f} to {row['max']:.0f}", f"{row['ratio']:.2f}" if "ratio" in row else "-"]
+                for name, row in result.items()
+            ],
+        )
+    )
     print(f"\n{hardware}; {contenders.versions(*packages)}")
     if flag.out:
-        pathlib.Path(flag.out).write_text(json.dumps(
-            {"hardware": hardware, "versions": contenders.versions(*packages), "settings": settings, "images_per_s": result}, indent=1))
+        pathlib.Path(flag.out).write_text(
+            json.dumps(
+                {"hardware": hardware, "versions": contenders.versions(*packages), "settings": settings, "images_per_s": result}, indent=1
+            )
+        )
 
 
 def _define_flags():

@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 import hashlib
+import math
 import os
-import pathlib
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -15,6 +15,8 @@ from kzoo.datasets.people.people_dataset_builder import Builder as People
 from kzoo.geometry import flip_permutation
 
 DATASETS = {"people": People, "coco_subset": CocoSubset}
+OFFICIAL = "official"  # --data_source: download from where the data set is published
+SOURCED = {"coco_subset": f"a COCO folder, the lab's coco_subset.zip, or {OFFICIAL!r} (a download of 20 GB)"}
 SHUFFLE_RECORDS = 20_000  # encoded, so about 0.5 GB at 25 KB each
 RAM_BUDGET = 2 * 2**30  # bytes that tf.data's autotuning may fill with prefetched batches
 ENCODED = ("image", "mask")  # features that are pictures: kept encoded until after the shuffle
@@ -40,9 +42,9 @@ def prepare(dataset: str, data_dir: str | None = None, data_source: str | None =
     Args:
         dataset: "people", "coco_subset/pose", …: a key of DATASETS, and a configuration if it has several.
         data_dir: where prepared data sets lie; None: TFDS's default (~/tensorflow_datasets or $TFDS_DATA_DIR).
-        data_source: where the raw data lies, for data sets that are not generated.
+        data_source: where the raw data lies, for data sets that are not generated; "official" downloads it.
     Raises:
-        UserError: unknown data set, unreadable source, or a prepared data set that came from another source.
+        UserError: unknown data set, no or unreadable source, or a prepared data set that came from another source.
     """
     name, _, config = dataset.partition("/")
     if name not in DATASETS:
@@ -51,29 +53,31 @@ def prepare(dataset: str, data_dir: str | None = None, data_source: str | None =
     if config and config not in configs:
         raise UserError(f"unknown configuration {dataset!r}; allowed: {', '.join(f'{name}/{c}' for c in configs) or name}")
     options = {}
-    if data_source:
+    if data_source and data_source != OFFICIAL:
+        if name not in SOURCED:
+            raise UserError(f"{name} is generated: it takes no --data_source")
         if not os.path.exists(data_source):
-            raise UserError(f"no data at --data_source={data_source!r}; give an existing folder or archive")
+            raise UserError(f"no data at --data_source={data_source!r}; give {SOURCED[name]}")
         options["data_source"] = data_source
-    if options and name == "people":
-        raise UserError("people is generated: it takes no --data_source")
     try:
         builder = DATASETS[name](config=config or None, data_dir=data_dir, **options)
+        if name in SOURCED and not data_source and not builder.is_prepared():
+            raise UserError(f"{dataset} is not prepared in {builder.data_dir}; give --data_source={SOURCED[name]}")
         builder.download_and_prepare()
     except (ValueError, OSError, AssertionError, tfds.download.DownloadError) as error:
         raise UserError(f"{dataset} could not be prepared: {' '.join(str(error).split())[:400]}") from error
-    recorded = (builder.info.metadata or {}).get("source_path")
-    if data_source and recorded and recorded != str(pathlib.Path(data_source).resolve()):
-        raise UserError(f"{dataset} in {builder.data_dir} was prepared from {recorded}, not from {data_source}; use another --data_dir")
     return builder
 
 
 def size_of(builder: tfds.core.DatasetBuilder, split: str) -> int:
     """Number of examples of a split, slices like "train[:64]" included."""
     try:
-        return builder.info.splits[split].num_examples
+        size = builder.info.splits[split].num_examples
     except (KeyError, ValueError) as error:
         raise UserError(f"unknown split {split!r}; allowed: {', '.join(builder.info.splits)}, and slices like train[:100]") from error
+    if size <= 0:
+        raise UserError(f"split {split!r} is empty; allowed: {', '.join(builder.info.splits)}, and slices like train[:100]")
+    return size
 
 
 def fingerprint(builder: tfds.core.DatasetBuilder) -> str:
@@ -102,38 +106,57 @@ def _records(builder, split: str, features: set[str], cache: bool) -> tf.data.Da
     return records.cache() if cache else records
 
 
-def _decode_reduced(encoded, jpeg: bool, size: int):
-    """Picture, shrunk by 2, 4 or 8 while decoding (in the DCT, so without aliasing) as long as 1.25 x `size` pixels remain."""
+def _shuffle(records: tf.data.Dataset, size: int, seed) -> tf.data.Dataset:
+    """`records.shuffle` whose seed may be a tensor and is the only one: the method would mix TensorFlow's global seed into its own."""
+    specs = tf.nest.flatten(records.element_spec)
+    variant = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(records),
+        buffer_size=min(size, SHUFFLE_RECORDS),
+        seed=seed,
+        seed2=1,
+        output_types=[spec.dtype for spec in specs],
+        output_shapes=[spec.shape for spec in specs],
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(variant, records.element_spec)
 
-    def full(ratio=1):
-        return lambda: tf.io.decode_jpeg(encoded, channels=3, ratio=ratio)  # the kernel reads PNG too, at ratio 1
+
+def _decode_reduced(encoded, shape: tuple, jpeg: bool, size: int):
+    """Picture, shrunk by 2, 4 or 8 while decoding (in the DCT, so without aliasing) as long as 1.25 x `size` pixels remain.
+
+    Args:
+        encoded: JPEG or PNG bytes; shape: (H, W, 3), None where it differs by example; jpeg: only JPEG can shrink; size: of the output.
+    """
+
+    def decode(step=0):
+        return tf.io.decode_jpeg(encoded, channels=3, ratio=2**step)  # the kernel reads PNG too, at ratio 1
 
     if not jpeg:
-        return full()()
-    shape = tf.io.extract_jpeg_shape(encoded)
-    spare = tf.cast(tf.reduce_min(shape[:2]), tf.float32) / (1.25 * size)
-    step = tf.cast(tf.math.floor(tf.math.log(tf.maximum(spare, 1.0)) / tf.math.log(2.0)), tf.int32)
-    return tf.switch_case(tf.clip_by_value(step, 0, 3), [full(1), full(2), full(4), full(8)])
+        return tf.ensure_shape(decode(), shape)
+    if None not in shape:
+        step = min(3, max(0, int(math.log2(max(shape[:2]) / (1.25 * size)))))
+        return tf.ensure_shape(decode(step), [-(-side // 2**step) for side in shape[:2]] + [3])
+    spare = tf.cast(tf.reduce_max(tf.io.extract_jpeg_shape(encoded)[:2]), tf.float32) / (1.25 * size)
+    step = tf.cast(tf.math.floor(tf.math.log(tf.maximum(spare, 1.0)) / math.log(2.0)), tf.int32)
+    return tf.switch_case(tf.clip_by_value(step, 0, 3), [functools.partial(decode, step) for step in range(4)])
 
 
 def _example_map(builder, view: View, seed: int):
     """Function (epoch, position, record) -> (image, labels[, extras])."""
     metadata, features = builder.info.metadata, builder.info.features
-    jpeg = getattr(features["image"], "_image_encoder", None) is not None and features["image"]._image_encoder.encoding_format == "jpeg"
+    shape, jpeg = features["image"].shape, features["image"].encoding_format == "jpeg"
     joints = tf.constant(flip_permutation(len(metadata["joints"]), metadata["flip_joints"]))
     classes = tf.constant(flip_permutation(256, metadata["flip_classes"]).astype("uint8"))  # ids up to 255 = ignore
 
     def example(epoch, position, record):
         seeds = tf.random.experimental.stateless_split(tf.stack([tf.cast(seed, tf.int64) * 1_000_003 + epoch, position]), 2)
-        image = _decode_reduced(record["image"], jpeg, view.size)
+        image = _decode_reduced(record["image"], shape, jpeg, view.size)
         height, width = tf.shape(image)[0], tf.shape(image)[1]
         random, mirrored = tf.eye(3), tf.constant(False)
         if view.geometric:
             random, mirrored = augment.random_matrix(seeds[0], view.geometric)
         matrix = augment.fit_matrix(height, width) @ random
-        warped = augment.warp(image, matrix, view.size, interpolation="BILINEAR", fill=0)
-        if view.photometric:
-            warped = augment.jitter_colour(warped, seeds[1], view.photometric)
+        warped = augment.warp_and_jitter(image, matrix, view.size, seeds[1], view.photometric)
 
         def label(feature):
             value = record[feature]
@@ -182,14 +205,10 @@ def pipeline(
         steps = steps_of(builder, split, batch_size)
 
         def one_epoch(epoch):
-            shuffled = records.shuffle(
-                min(size_of(builder, split), SHUFFLE_RECORDS), seed=epoch + 7919 * (seed + 1), reshuffle_each_iteration=False
-            )
-            return (
-                shuffled.take(steps * batch_size).enumerate().map(lambda position, record: (tf.constant(epoch, tf.int64), position, record))
-            )
+            shuffled = _shuffle(records, size_of(builder, split), epoch + 7919 * (seed + 1))
+            return shuffled.take(steps * batch_size).enumerate().map(lambda position, record: (epoch, position, record))
 
-        numbered = functools.reduce(tf.data.Dataset.concatenate, map(one_epoch, epochs))
+        numbered = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch)
     batches = numbered.map(_example_map(builder, view, seed), num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
     options = tf.data.Options()
     options.autotune.ram_budget = RAM_BUDGET

@@ -123,15 +123,10 @@ def chosen(errors: np.ndarray, count: int) -> list[tuple[int, str]]:
     order = np.argsort(errors)[: np.isfinite(errors).sum()]
     count = min(count, len(order))
     best, worst = -(-count // 3), count // 3
-    middle = (len(order) - (count - best - worst)) // 2
-    picks = [("best", order[:best]), ("median", order[middle : middle + count - best - worst]), ("worst", order[len(order) - worst :])]
-    seen, result = set(), []
-    for kind, indices in picks:
-        for index in indices:
-            if int(index) not in seen:
-                seen.add(int(index))
-                result.append((int(index), kind))
-    return result
+    middle = count - best - worst
+    start = min(max((len(order) - middle) // 2, best), len(order) - worst - middle)
+    picks = [("best", order[:best]), ("median", order[start : start + middle]), ("worst", order[len(order) - worst :])]
+    return [(int(index), kind) for kind, indices in picks for index in indices]
 
 
 def draw(task: Task, predictor: Predictor, pipeline, labels, predictions, names, count: int, folder):

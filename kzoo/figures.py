@@ -87,7 +87,8 @@ def pose_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
     """Input, truth, prediction and the brightest latent map of each example; and all latent maps of three examples.
 
     Args:
-        images (N, H, W, 3) uint8; labels (N, J, 3); outputs {"coords": …, "latent_heatmaps": probabilities, if any}; titles N strings; names J strings.
+        images: (N, H, W, 3) uint8; labels: (N, J, 3); outputs: {"coords": …, "latent_heatmaps": probabilities, if any};
+        titles: N strings; names: J strings.
     """
     maps = outputs.get("latent_heatmaps")
     errors = scores.joint_errors(labels, outputs["coords"])
@@ -131,7 +132,11 @@ def _latent_figure(images, maps, titles, names) -> Figure:
 
 
 def seg_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
-    """Input, truth, prediction and the wrong pixels of each example. images (N, H, W, 3), labels (N, H, W), outputs {"logits": probabilities}."""
+    """Input, truth, prediction and the wrong pixels of each example.
+
+    Args:
+        images: (N, H, W, 3) uint8; labels: (N, H, W) uint8; outputs: {"logits": probabilities}; titles: N strings; names: C strings.
+    """
     predicted = decoding.decode_seg(outputs)["classes"]
     palette = np.concatenate([class_colours(len(names)), np.tile(IGNORE_GREY, (256 - len(names), 1))])
     figure, axes = _grid(len(images), 4, ("input", "truth (grey: ignored)", "prediction", "wrong pixels"))

@@ -36,6 +36,8 @@ class CoordinateLoss(keras.losses.Loss):
 
     def __init__(self, order: int = 1, scale: float = 1.0, name: str = "coordinate_loss", **kwargs):
         super().__init__(name=name, **kwargs)
+        if order not in (1, 2):
+            raise ValueError(f"order must be 1 or 2, got {order}")
         self.order, self.scale = order, scale
 
     def call(self, y_true, y_pred):
@@ -105,6 +107,8 @@ class PixelCrossEntropy(keras.losses.Loss):
     def call(self, y_true, y_pred):
         y_pred = ops.cast(y_pred, "float32")
         classes = y_pred.shape[-1]
+        if self.class_weights is not None and len(self.class_weights) != classes:
+            raise ValueError(f"class_weights has {len(self.class_weights)} numbers, the network {classes} classes")
         y_true = ops.cast(ops.reshape(y_true, ops.shape(y_pred)[:-1]), "int32")
         counted = ops.not_equal(y_true, self.ignore)
         one_hot = ops.one_hot(ops.where(counted, y_true, 0), classes, dtype="float32")

@@ -21,7 +21,8 @@ class MPJPE(keras.metrics.Metric):
         pixels: side of the picture that a fraction of 1 stands for.
         joints: J.
 
-    Call: y_true (B, J, 3) keypoints with v, y_pred (B, J, 2), fractions. `per_joint()` gives the (J,) vector, NaN for a joint never labelled.
+    Call: y_true (B, J, 3) keypoints with v, y_pred (B, J, 2), fractions. `per_joint()` gives the (J,) vector, NaN for joints never
+    labelled.
     """
 
     def __init__(self, pixels: float = 256.0, joints: int = 17, name: str = "mpjpe", **kwargs):

@@ -143,7 +143,7 @@ def seg_report(labels, predictions, extras, names) -> dict:
     iou = iou_per_class(matrix)
     result = {"miou": float(np.nanmean(iou)), "pixel_accuracy": float(np.trace(matrix) / max(matrix.sum(), 1))}
     notes = [
-        f"{matrix.sum()} pixels of {len(labels)} pictures at {labels.shape[2]}x{labels.shape[1]} px (the network's input, padding ignored).",
+        f"{matrix.sum()} pixels of {len(labels)} pictures at {labels.shape[2]}x{labels.shape[1]} px (the input's size, padding ignored).",
         "mIoU: mean over the classes present in the truth, from one confusion matrix over all pictures.",
     ]
     return {

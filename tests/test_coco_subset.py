@@ -273,11 +273,7 @@ def as_manual_dir(path, _):
     return {}, {"download_config": tfds.download.DownloadConfig(manual_dir=path)}
 
 
-LAYOUTS = {
-    "plain": {},
-    "official names": {"suffix": "2017", "pictures": "{}2017"},
-    "official names, one folder": {"suffix": "2017"},
-}
+LAYOUTS = {"plain": {}, "official names": {"suffix": "2017", "pictures": "{}2017"}, "official names, one folder": {"suffix": "2017"}}
 
 
 @pytest.mark.parametrize("given", [as_data_source, as_manual_dir])

@@ -10,10 +10,12 @@ import tensorflow_datasets as tfds
 
 from kzoo import UserError, augment, data
 from kzoo.datasets.coco_subset import sources
+from kzoo.datasets.people import render
 
 JITTER = {"geometric": augment.Geometric(), "photometric": augment.Photometric()}
 FLIP = augment.Geometric(zoom=0.0, rotation_deg=0.0, translate=0.0, aspect=0.0, flip=1.0)
 LABELS = {"coords": "keypoints", "logits": "mask"}
+SIDE = render.SIZE
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def test_without_extras_and_with_one_label(people):
 
 
 def test_full_size_without_augmentation_is_what_is_stored(people):
-    (image, labels, extras), = data.pipeline(people, "val[:5]", data.View(256, LABELS, ("image_id",)), batch_size=5).as_numpy_iterator()
+    ((image, labels, extras),) = data.pipeline(people, "val[:5]", data.View(SIDE, LABELS, ("image_id",)), batch_size=5).as_numpy_iterator()
     stored = {int(e["image_id"]): e for e in tfds.as_numpy(people.as_dataset(split="val[:5]"))}
     for i, key in enumerate(extras["image_id"]):
         np.testing.assert_array_equal(image[i], stored[key]["image"])
@@ -89,7 +91,7 @@ def test_the_shuffle_holds_encoded_pictures(people):
 def test_epochs_differ(whole):
     digests, ids = whole
     assert len(digests) == 9 and len(set(digests)) == 9
-    orders = [sum(ids[3 * e:3 * e + 3], []) for e in range(3)]
+    orders = [sum(ids[3 * e : 3 * e + 3], []) for e in range(3)]
     assert all(len(set(order)) == 18 for order in orders), "every example at most once an epoch"
     assert orders[0] != orders[1] != orders[2] and orders[0] != sorted(orders[0])
 
@@ -132,8 +134,9 @@ def test_cache_reads_the_files_once(people, monkeypatch, cache):
 
 def test_a_flip_swaps_left_and_right(people):
     """Against the same examples without: mirrored picture, joints and parts under their new names."""
+
     def read(geometric):
-        (batch,) = data.pipeline(people, "val[:8]", data.View(256, LABELS, geometric=geometric), batch_size=8).as_numpy_iterator()
+        (batch,) = data.pipeline(people, "val[:8]", data.View(SIDE, LABELS, geometric=geometric), batch_size=8).as_numpy_iterator()
         return batch
 
     (image, labels), (mirrored, swapped) = read(None), read(FLIP)
@@ -176,8 +179,14 @@ class Spots(tfds.core.GeneratorBasedBuilder):
             i, j = np.arange(height)[:, None] + 0.5 - y * height, np.arange(width) + 0.5 - x * width
             light = 20 + 230 * np.exp(-(i**2 + j**2) / (2 * radius**2))
             image = np.repeat(light[..., None], 3, -1).astype("uint8")
-            yield key, {"image": image, "mask": (i**2 + j**2 < radius**2)[..., None].astype("uint8"),
-                        "keypoints": np.array([[x, y, 2], [0, 0, 0]], "float32")}
+            yield (
+                key,
+                {
+                    "image": image,
+                    "mask": (i**2 + j**2 < radius**2)[..., None].astype("uint8"),
+                    "keypoints": np.array([[x, y, 2], [0, 0, 0]], "float32"),
+                },
+            )
 
 
 @pytest.fixture(scope="module")
@@ -192,10 +201,10 @@ def spots(tmp_path_factory):
 def test_spot_joint_and_mask_agree(spots, size, geometric):
     """Through reduced decoding, letterbox and augmentation."""
     batches = data.pipeline(spots, "train", data.View(size, LABELS, geometric=geometric), batch_size=4, seed=3)
-    (image, labels), = batches.as_numpy_iterator()
+    ((image, labels),) = batches.as_numpy_iterator()
     centres, mirrored = (np.arange(size) + 0.5) / size, 0
     for picture, mask, joints in zip(image, labels["logits"], labels["coords"], strict=True):
-        joint, = np.flatnonzero(joints[:, 2])
+        (joint,) = np.flatnonzero(joints[:, 2])
         mirrored += joint
         assert set(np.unique(mask)) <= {0, joint + 1, 255}
         for light in (np.clip(picture[..., 0].astype(float) - 60, 0, None), mask == joint + 1):
@@ -206,19 +215,33 @@ def test_spot_joint_and_mask_agree(spots, size, geometric):
 
 def test_letterbox(spots):
     size = 160
-    (image, labels), = data.pipeline(spots, "train", data.View(size, LABELS), batch_size=4).as_numpy_iterator()
+    ((image, labels),) = data.pipeline(spots, "train", data.View(size, LABELS), batch_size=4).as_numpy_iterator()
     bars = {round(1 - (mask == 255).mean(), 2) for mask in labels["logits"]}
     assert bars == {round(min(shape) / max(shape), 2) for shape in SHAPES}
     for picture, mask in zip(image, labels["logits"], strict=True):
         assert (picture[mask == 255] <= 10).mean() > 0.98 and (picture[mask != 255] > 10).mean() > 0.98
 
 
-@pytest.mark.parametrize(("size", "height"), [(64, 150), (128, 300), (256, 600), (480, 600), (481, 1200), (1024, 1200)])
-def test_large_jpegs_are_shrunk_while_decoding(size, height):
+@pytest.mark.parametrize("shape", [(1200, 1600), (1600, 400)])
+@pytest.mark.parametrize("size", [40, 64, 128, 256, 480, 640, 1024, 1280, 2000])
+def test_large_jpegs_are_shrunk_while_decoding(size, shape):
     """By 8 at the most, and never below 1.25 times what is asked for."""
-    encoded = tf.io.encode_jpeg(np.zeros((1200, 1600, 3), "uint8"))
-    assert data._decode_reduced(encoded, True, size).shape == (height, height * 4 // 3, 3)
-    assert data._decode_reduced(encoded, False, size).shape == (1200, 1600, 3)
+    encoded = tf.io.encode_jpeg(np.zeros((*shape, 3), "uint8"))
+    reduced = data._decode_reduced(encoded, (None, None, 3), True, size).shape
+    assert data._decode_reduced(encoded, (*shape, 3), True, size).shape == reduced
+    ratio = shape[0] // reduced[0]
+    assert ratio in (1, 2, 4, 8) and tuple(reduced) == (shape[0] // ratio, shape[1] // ratio, 3)
+    assert ratio == 1 or max(reduced) >= 1.25 * size
+    assert ratio == 8 or size > 40
+    assert data._decode_reduced(encoded, (*shape, 3), False, size).shape == (*shape, 3)
+
+
+def test_only_jpegs_are_shrunk(spots, people, monkeypatch):
+    seen, plain = [], data._decode_reduced
+    monkeypatch.setattr(data, "_decode_reduced", lambda encoded, shape, jpeg, size: seen.append(jpeg) or plain(encoded, shape, jpeg, size))
+    for builder in (spots, people):
+        data.pipeline(builder, "train", data.View(32, {}), batch_size=2)
+    assert seen == [True, False]
 
 
 # sizes, names, fingerprints
@@ -279,6 +302,7 @@ def test_unwritable_data_dir(tmp_path):
 @pytest.mark.parametrize("error", [ConnectionError("no network"), tfds.download.DownloadError("status 404")])
 def test_a_download_that_fails(tmp_path, monkeypatch, error):
     """Neither prepared nor a source given: COCO is downloaded."""
+
     def refuse(self, urls):
         assert urls == sources.OFFICIAL_URLS
         raise error
@@ -289,8 +313,8 @@ def test_a_download_that_fails(tmp_path, monkeypatch, error):
     one_line(caught, "coco_subset/seg", str(error))
 
 
-@pytest.mark.parametrize("split", ["test", "", "train[", "train[:x]", "train+", "val[10:5]", "all the rest"])
-def test_unknown_split(people, split):
+@pytest.mark.parametrize("split", ["test", "", "train[", "train[:x]", "train+", "val[:0]", "val[10:5]", "all the rest"])
+def test_unknown_or_empty_split(people, split):
     with pytest.raises(UserError) as caught:
         data.size_of(people, split)
     one_line(caught, repr(split), "train", "val")

@@ -64,8 +64,12 @@ ROWS = {
     "class weights": (losses.PixelCrossEntropy(class_weights=WEIGHTS), MASK, LOGITS, cross_entropy(class_weights=WEIGHTS)),
     "label smoothing": (losses.PixelCrossEntropy(label_smoothing=0.1), MASK, LOGITS, cross_entropy(label_smoothing=0.1)),
     "dice": (losses.PixelCrossEntropy(dice=0.7), MASK, LOGITS, cross_entropy(dice=0.7)),
-    "all": (losses.PixelCrossEntropy(class_weights=WEIGHTS, label_smoothing=0.2, dice=1.0), MASK, LOGITS,
-            cross_entropy(class_weights=WEIGHTS, label_smoothing=0.2, dice=1.0)),
+    "all": (
+        losses.PixelCrossEntropy(class_weights=WEIGHTS, label_smoothing=0.2, dice=1.0),
+        MASK,
+        LOGITS,
+        cross_entropy(class_weights=WEIGHTS, label_smoothing=0.2, dice=1.0),
+    ),
 }
 
 

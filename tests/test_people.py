@@ -18,8 +18,8 @@ from kzoo.datasets.people.vectors import dot, sin_cos
 COUNT = 40
 # SHA-256 of what `fingerprint` reads; to be changed only together with the builder's version.
 FINGERPRINTS = {
-    "train": "5fc59e42734f7a8c810225253f7a9626af734dc894af6fca869a038dc8ac2971",
-    "val": "38ff4f810f5cea897b0b1db80ae5027226b04a08992cdc7c32519cd042ea3305",
+    "train": "bc57ccf2e702c22bc8039050abbe72e22a78e2af3fde0efd0c3cebfb41a7b28b",
+    "val": "eb7e9ad014da9009ce4dd1e5f2b60f322a1339490cf7539d322f7d329d77e88d",
 }
 
 
@@ -72,9 +72,19 @@ def classes_at(examples, joint, visibility):
     return np.array([e["mask"][int(y * render.SIZE), int(x * render.SIZE), 0] for e, (x, y, v) in points if v == visibility])
 
 
-ROWS = [("nose", {1}), ("left_wrist", {ARMS["left"]}), ("right_wrist", {ARMS["right"]}), ("left_elbow", {ARMS["left"]}),
-        ("right_elbow", {ARMS["right"]}), ("left_knee", {LEGS["left"]}), ("right_knee", {LEGS["right"]}), ("left_ankle", {LEGS["left"]}),
-        ("right_ankle", {LEGS["right"]}), ("left_hip", {TORSO, LEGS["left"]}), ("right_shoulder", {TORSO, ARMS["right"]})]
+ROWS = [
+    ("nose", {1}),
+    ("left_wrist", {ARMS["left"]}),
+    ("right_wrist", {ARMS["right"]}),
+    ("left_elbow", {ARMS["left"]}),
+    ("right_elbow", {ARMS["right"]}),
+    ("left_knee", {LEGS["left"]}),
+    ("right_knee", {LEGS["right"]}),
+    ("left_ankle", {LEGS["left"]}),
+    ("right_ankle", {LEGS["right"]}),
+    ("left_hip", {TORSO, LEGS["left"]}),
+    ("right_shoulder", {TORSO, ARMS["right"]}),
+]
 
 
 @pytest.mark.parametrize(("joint", "allowed"), ROWS)
@@ -115,8 +125,8 @@ def test_area_and_box(examples):
         mask = example["mask"][..., 0] > 0
         x, y, width, height = example["bbox"].astype(int)
         assert example["area"] == mask.sum() > 100
-        assert mask[y:y + height, x:x + width].sum() == mask.sum()
-        assert mask[y, x:x + width].any() and mask[y + height - 1, x:x + width].any()
+        assert mask[y : y + height, x : x + width].sum() == mask.sum()
+        assert mask[y, x : x + width].any() and mask[y + height - 1, x : x + width].any()
         assert set(np.unique(example["mask"])) <= set(range(len(CLASSES)))
 
 
@@ -134,8 +144,12 @@ def test_angles_and_lengths_are_human():
                 assert abs(dot(view[i], view[j]) - (i == j)) < 1e-9
         frames = skeleton.pose_frames(body, angles, view, (0.1, 0.2, 3.0))
         joints = dict(zip(skeleton.JOINTS, np.array(skeleton.joint_positions(body, frames)), strict=True))
-        for bone, start, end in (("upper_arm", "shoulder", "elbow"), ("forearm", "elbow", "wrist"), ("thigh", "hip", "knee"),
-                                 ("shank", "knee", "ankle")):
+        for bone, start, end in (
+            ("upper_arm", "shoulder", "elbow"),
+            ("forearm", "elbow", "wrist"),
+            ("thigh", "hip", "knee"),
+            ("shank", "knee", "ankle"),
+        ):
             for side in skeleton.SIDES:
                 length = np.linalg.norm(joints[f"{side}_{start}"] - joints[f"{side}_{end}"])
                 assert length == pytest.approx(body.lengths[bone])

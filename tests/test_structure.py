@@ -40,8 +40,11 @@ def test_no_file_for_odds_and_ends():
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_file_is_named_as_its_function(name):
     module = importlib.import_module(f"kzoo.models.{name}")
-    public = [key for key, value in vars(module).items()
-              if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")]
+    public = [
+        key
+        for key, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and not key.startswith("_")
+    ]
     assert public == [name]
     parameters = list(inspect.signature(getattr(module, name)).parameters.values())
     assert [p.name for p in parameters[:2]] == ["input_shape", "num_outputs"]

@@ -24,10 +24,10 @@ def background(rng, size):
         floor = np.array(random_colour(rng), np.float32)[:, None, None]
         edge = y + np.float32(uniform(rng, -0.3, 0.3)) * x > uniform(rng, 0.45, 0.95)
         picture = np.where(edge, floor + (picture - floor) * np.float32(0.25), picture)
-    if rng.random() < 0.35:
+    if rng.random() < 0.25:
         weight = parity(x * uniform(rng, -16, 16) + y * uniform(rng, -16, 16)) * np.float32(uniform(rng, 0.1, 0.6))
         picture += (np.array(random_colour(rng), np.float32)[:, None, None] - picture) * weight
-    for _ in range(int(rng.random() * 9)):
+    for _ in range(int(rng.random() * 6)):
         clutter(rng, picture, x, y)
     return picture + double(texture(rng, size // 2))
 
@@ -41,7 +41,7 @@ def texture(rng, size):
     """Noise (3, size, size) around zero, at several scales and in shades of one colour each."""
     noise = np.zeros((3, size, size), np.float32)
     for cells in (4, 10, 24, 64):
-        strength = np.float32(uniform(rng, 0, 0.4) * uniform(rng, 0, 1))
+        strength = np.float32(uniform(rng, 0, 0.24) * uniform(rng, 0, 1))
         grey = bilinear(rng.random((cells, cells)).astype(np.float32) - np.float32(0.5), size, size) * strength
         noise += grey * np.array([uniform(rng, 0.5, 1.5) for _ in range(3)], np.float32)[:, None, None]
     return noise
@@ -52,8 +52,9 @@ def clutter(rng, picture, x, y):
     centre, radius = (float(rng.random()), float(rng.random())), (uniform(rng, 0.02, 0.3), uniform(rng, 0.02, 0.3))
     slant = uniform(rng, -0.7, 0.7)
     reach = [r + abs(slant) * other for r, other in zip(radius, radius[::-1], strict=True)]  # of the unslanted shape, within a factor 2
-    window = [slice(*(int(min(max(c + side * 1.7 * r, 0.0), 1.0) * x.size) for side in (-1, 1)))
-              for c, r in zip(centre, reach, strict=True)]
+    window = [
+        slice(*(int(min(max(c + side * 1.7 * r, 0.0), 1.0) * x.size) for side in (-1, 1))) for c, r in zip(centre, reach, strict=True)
+    ]
     u, v = x[:, window[0]] - np.float32(centre[0]), y[window[1]] - np.float32(centre[1])
     u, v = (u + np.float32(slant) * v) / np.float32(radius[0]), (v - np.float32(slant) * u) / np.float32(radius[1])
     inside = u * u + v * v < 1 if rng.random() < 0.5 else np.maximum(np.abs(u), np.abs(v)) < 1
@@ -70,11 +71,11 @@ def at_depth(rng, focal, depth):
 def distractors(rng, focal, person_depth):
     """Solids beside and behind the person: balls, poles, and chains of two or three bones in skin or cloth."""
     solids = []
-    for _ in range(int(rng.random() * 7)):
+    for _ in range(int(rng.random() * 4)):
         depth = person_depth * uniform(rng, 1.15, 2.2)
         reach = 0.5 * depth / focal / 2  # a quarter of the picture
         frame = random_frame(rng, at_depth(rng, focal, depth))
-        kind = choice(rng, ("ball", "pole", "limb", "limb"))
+        kind = choice(rng, ("ball", "pole", "ball", "limb"))
         if kind == "ball":
             radii = tuple(reach * uniform(rng, 0.1, 0.6) for _ in range(3))
             solids.append(ellipsoid(frame, (0, 0, 0), radii, random_cloth(rng)))
@@ -100,9 +101,9 @@ def limb(rng, frame, reach):
 
 
 def occluders(rng, joints):
-    """Solids in front of the person: in three pictures of ten, one or two things that hide some of the joints."""
+    """Solids in front of the person: in one picture of six, one or two things that hide some of the joints."""
     solids = []
-    for _ in range(int(rng.random() * 2.2) if rng.random() < 0.55 else 0):
+    for _ in range(int(rng.random() * 2.2) if rng.random() < 0.3 else 0):
         target = choice(rng, joints[5:])
         share = uniform(rng, 0.55, 0.8)  # of the way from the camera to the person
         centre = tuple(share * (c + uniform(rng, -0.15, 0.15)) for c in target[:2]) + (share * target[2],)

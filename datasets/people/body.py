@@ -10,18 +10,25 @@ ARMS = {"left": 3, "right": 4}
 LEGS = {"left": 5, "right": 6}
 
 SKINS = ((0.96, 0.80, 0.70), (0.90, 0.69, 0.55), (0.78, 0.56, 0.41), (0.62, 0.42, 0.29), (0.45, 0.29, 0.19), (0.30, 0.19, 0.13))
-HAIRS = ((0.07, 0.06, 0.06), (0.22, 0.13, 0.08), (0.40, 0.25, 0.13), (0.80, 0.63, 0.36), (0.55, 0.23, 0.10), (0.65, 0.65, 0.65),
-         (0.90, 0.90, 0.88))
-CLOTHS = ("plain", "plain", "hoops", "stripes", "checks", "diagonal", "noise", "spots")
+HAIRS = (
+    (0.07, 0.06, 0.06),
+    (0.22, 0.13, 0.08),
+    (0.40, 0.25, 0.13),
+    (0.80, 0.63, 0.36),
+    (0.55, 0.23, 0.10),
+    (0.65, 0.65, 0.65),
+    (0.90, 0.90, 0.88),
+)
+CLOTHS = ("plain", "plain", "plain", "plain", "hoops", "stripes", "checks", "diagonal", "noise", "spots")
 # How far clothes reach along (upper bone, lower bone).
-SLEEVES = ((0.12, 0.0), (0.6, 0.0), (0.6, 0.0), (1.0, 0.35), (1.0, 0.95), (1.0, 0.95), (1.0, 0.95))
+SLEEVES = ((0.12, 0.0), (0.6, 0.0), (0.6, 0.0), (1.0, 0.35), (1.0, 0.95), (1.0, 0.95))
 TROUSERS = ((0.35, 0.0), (0.75, 0.0), (1.0, 0.5), (1.0, 0.93), (1.0, 0.93), (1.0, 0.93))
 
 
 def random_colour(rng):
     """A random RGB colour: any hue, from grey to vivid, from dark to light."""
     raw = [float(rng.random()) for _ in range(3)]
-    level, vivid = uniform(rng, 0.08, 0.95), uniform(rng, 0.1, 1.0)
+    level, vivid = uniform(rng, 0.12, 0.92), uniform(rng, 0.1, 1.0)
     middle = (max(raw) + min(raw)) / 2
     return tuple(min(max(level + vivid * (c - middle), 0.02), 0.98) for c in raw)
 
@@ -37,8 +44,12 @@ def dress(rng, body, frames):
     tone = lerp(SKINS[at], SKINS[at + 1], float(rng.random()))
     skin = Material(tone, gloss=0.10)
     top, bottom = random_cloth(rng), random_cloth(rng, CLOTHS + ("plain", "plain", "plain", "noise"))
-    return head(rng, body, frames, skin) + trunk(rng, body, frames, top, bottom) + arms(rng, body, frames, skin, top) + legs(
-        rng, body, frames, skin, bottom)
+    return (
+        head(rng, body, frames, skin)
+        + trunk(rng, body, frames, top, bottom)
+        + arms(rng, body, frames, skin, top)
+        + legs(rng, body, frames, skin, bottom)
+    )
 
 
 def head(rng, body, frames, skin):
@@ -51,12 +62,19 @@ def head(rng, body, frames, skin):
     white, dark = Material((0.95, 0.95, 0.93), gloss=0.3), Material((0.08, 0.06, 0.06), gloss=0.3)
     lips = Material(tuple(c * f for c, f in zip(skin.colour, (0.85, 0.5, 0.5), strict=True)))
     hair = Material(choice(rng, HAIRS) if rng.random() < 0.92 else random_colour(rng), gloss=0.15)
-    solids = [ball((0, 0.14, -0.06), (0.70, 0.84, 0.86), skin), ball((0, -0.38, 0.16), (0.52, 0.62, 0.64), skin),
-              ball((0, -0.12, 0.86), (0.13, 0.20, 0.17), skin), ball((0, -0.50, 0.73), (0.22, 0.07, 0.08), lips)]
+    solids = [
+        ball((0, 0.14, -0.06), (0.70, 0.84, 0.86), skin),
+        ball((0, -0.38, 0.16), (0.52, 0.62, 0.64), skin),
+        ball((0, -0.12, 0.86), (0.13, 0.20, 0.17), skin),
+        ball((0, -0.50, 0.73), (0.22, 0.07, 0.08), lips),
+    ]
     for sign in SIDES.values():
-        solids += [ball((0.27 * sign, 0.08, 0.68), (0.16, 0.11, 0.12), white), ball((0.27 * sign, 0.08, 0.74), (0.08, 0.09, 0.09), dark),
-                   ball((0.27 * sign, 0.27, 0.72), (0.18, 0.045, 0.09), hair),
-                   ball((0.71 * sign, -0.02, -0.04), (0.09, 0.24, 0.15), skin)]
+        solids += [
+            ball((0.27 * sign, 0.08, 0.68), (0.16, 0.11, 0.12), white),
+            ball((0.27 * sign, 0.08, 0.74), (0.08, 0.09, 0.09), dark),
+            ball((0.27 * sign, 0.27, 0.72), (0.18, 0.045, 0.09), hair),
+            ball((0.71 * sign, -0.02, -0.04), (0.09, 0.24, 0.15), skin),
+        ]
     reach = body.lengths["neck"]
     solids.append(capsule(frames["neck"], (0.0, -0.25 * reach, 0.0), (0.0, 0.6 * reach, 0.0), (0.6 * r, 0.5 * r), skin, label=HEAD))
     return solids + choice(rng, (bald, cropped, cropped, cropped, long, long, tail, hat))(rng, frame, r, ball, hair)
@@ -88,8 +106,11 @@ def tail(rng, frame, r, ball, hair):
 def hat(rng, frame, r, ball, hair):
     """A cap with a brim, above the eyes."""
     cloth = random_cloth(rng)
-    return [ball((0, 0.42, -0.08), (0.78, 0.66, 0.90), cloth), ball((0, 0.38, 0.62), (0.55, 0.06, 0.62), cloth),
-            ball((0, -0.1, -0.35), (0.69, 0.55, 0.60), hair)]
+    return [
+        ball((0, 0.42, -0.08), (0.78, 0.66, 0.90), cloth),
+        ball((0, 0.38, 0.62), (0.55, 0.06, 0.62), cloth),
+        ball((0, -0.1, -0.35), (0.69, 0.55, 0.60), hair),
+    ]
 
 
 def trunk(rng, body, frames, top, bottom):
@@ -102,15 +123,44 @@ def trunk(rng, body, frames, top, bottom):
     belly = uniform(rng, 0.8, 1.15)
     shoulder = (0.0, 0.84 * length, -0.01)
     return [
-        capsule(chest, (0.0, 0.66 * length, 0.0), (0.0, 0.18 * length, 0.0), (depth, depth * 0.9 * waist), top, label=TORSO,
-                stretch=(0.86 * wide / depth + 0.25, 1.0)),
-        capsule(chest, (-0.78 * wide, *shoulder[1:]), (0.78 * wide, *shoulder[1:]), 0.062 * girth, top, (0.0, 0.0, 1.0), label=TORSO,
-                stretch=(1.15, 1.0)),
-        capsule(chest, (0.0, 0.80 * length, -0.01), (0.0, 0.80 * length + 0.35 * size["neck"], -0.01), (0.085 * girth, 0.055 * girth), top,
-                label=TORSO, stretch=(1.35, 0.9)),
+        capsule(
+            chest,
+            (0.0, 0.66 * length, 0.0),
+            (0.0, 0.18 * length, 0.0),
+            (depth, depth * 0.9 * waist),
+            top,
+            label=TORSO,
+            stretch=(0.86 * wide / depth + 0.25, 1.0),
+        ),
+        capsule(
+            chest,
+            (-0.78 * wide, *shoulder[1:]),
+            (0.78 * wide, *shoulder[1:]),
+            0.062 * girth,
+            top,
+            (0.0, 0.0, 1.0),
+            label=TORSO,
+            stretch=(1.15, 1.0),
+        ),
+        capsule(
+            chest,
+            (0.0, 0.80 * length, -0.01),
+            (0.0, 0.80 * length + 0.35 * size["neck"], -0.01),
+            (0.085 * girth, 0.055 * girth),
+            top,
+            label=TORSO,
+            stretch=(1.35, 0.9),
+        ),
         ellipsoid(chest, (0.0, 0.16 * length, 0.01), (depth * waist * 1.3, 0.24 * length, depth * belly), top, TORSO),
-        capsule(pelvis, (0.0, 0.16 * length, 0.0), (0.0, -0.02 * length, -0.01), (depth * 0.95, depth * hips), bottom, label=TORSO,
-                stretch=(size["hip"] / depth + 0.68, 1.0)),
+        capsule(
+            pelvis,
+            (0.0, 0.16 * length, 0.0),
+            (0.0, -0.02 * length, -0.01),
+            (depth * 0.95, depth * hips),
+            bottom,
+            label=TORSO,
+            stretch=(size["hip"] / depth + 0.68, 1.0),
+        ),
     ]
 
 
@@ -123,15 +173,31 @@ def arms(rng, body, frames, skin, top):
     for side, sign in SIDES.items():
         upper, fore, hand = (frames[f"{side}_{bone}"] for bone in ("upper_arm", "forearm", "hand"))
         common = {"label": ARMS[side], "beyond": skin.colour}
-        thick = [girth * r * (loose if reach > 0.3 else 1.0) for r, reach in ((0.054, sleeve[0]), (0.044, sleeve[0]), (0.031, sleeve[1]))]
+        thick = [girth * r * (loose if reach > 0.3 else 1.0) for r, reach in ((0.062, sleeve[0]), (0.053, sleeve[0]), (0.041, sleeve[1]))]
         palm = 0.55 * size["hand"]
         solids += [
             capsule(upper, (0, 0, 0), (0, -size["upper_arm"], 0), tuple(thick[:2]), top, cut=sleeve[0], **common),
             capsule(fore, (0, 0, 0), (0, -size["forearm"], 0), (thick[1] * 0.98, thick[2]), top, cut=sleeve[1], **common),
-            capsule(hand, (0, -0.1 * palm, 0), (0, -palm, 0), (0.026 * girth, 0.03 * girth), glove, (0, 0, 1), label=ARMS[side],
-                    stretch=(1.35, 0.7)),
-            capsule(hand, (0, -palm, 0), (0, -1.6 * palm, -0.015), (0.027 * girth, 0.016 * girth), glove, (0, 0, 1), label=ARMS[side],
-                    stretch=(1.3, 0.7)),
+            capsule(
+                hand,
+                (0, -0.1 * palm, 0),
+                (0, -palm, 0),
+                (0.03 * girth, 0.033 * girth),
+                glove,
+                (0, 0, 1),
+                label=ARMS[side],
+                stretch=(1.35, 0.7),
+            ),
+            capsule(
+                hand,
+                (0, -palm, 0),
+                (0, -1.6 * palm, -0.015),
+                (0.027 * girth, 0.016 * girth),
+                glove,
+                (0, 0, 1),
+                label=ARMS[side],
+                stretch=(1.3, 0.7),
+            ),
             capsule(hand, (0, -0.35 * palm, 0.01), (-sign * 0.01, -1.05 * palm, 0.055 * girth), 0.014 * girth, glove, label=ARMS[side]),
         ]
     return solids
@@ -149,12 +215,31 @@ def legs(rng, body, frames, skin, bottom):
         slim = loose if reach[1] > 0.3 else 1.0
         ankle = 0.04 * girth * slim
         solids += [
-            capsule(thigh, (0, 0, 0), (0, -size["thigh"], 0), (0.088 * girth * min(loose, 1.1), 0.056 * girth * slim), bottom, cut=reach[0],
-                    **common),
+            capsule(
+                thigh,
+                (0, 0, 0),
+                (0, -size["thigh"], 0),
+                (0.088 * girth * min(loose, 1.1), 0.056 * girth * slim),
+                bottom,
+                cut=reach[0],
+                **common,
+            ),
             capsule(shank, (0, 0, 0), (0, -size["shank"], 0), (0.057 * girth * slim, ankle), bottom, cut=reach[1], **common),
-            ellipsoid(shank, (0, -0.3 * size["shank"], -0.022 * girth), (0.048 * girth, 0.28 * size["shank"], 0.05 * girth),
-                      bottom if reach[1] > 0.5 else skin, LEGS[side]),
-            capsule(foot, (0, -0.025, -0.02), (0, -0.045, 0.75 * size["foot"]), (0.046 * girth, 0.034 * girth), shoe, label=LEGS[side],
-                    stretch=(1.0, 0.9)),
+            ellipsoid(
+                shank,
+                (0, -0.3 * size["shank"], -0.022 * girth),
+                (0.048 * girth, 0.28 * size["shank"], 0.05 * girth),
+                bottom if reach[1] > 0.5 else skin,
+                LEGS[side],
+            ),
+            capsule(
+                foot,
+                (0, -0.025, -0.02),
+                (0, -0.045, 0.75 * size["foot"]),
+                (0.046 * girth, 0.034 * girth),
+                shoe,
+                label=LEGS[side],
+                stretch=(1.0, 0.9),
+            ),
         ]
     return solids

@@ -1,6 +1,6 @@
 """One example of the data set `people`, from its seed to its picture and labels. NumPy only: no TensorFlow in the worker processes.
 
-    python -m kzoo.datasets.people.render SPLIT START STOP STEP     pickles the examples of that range to standard output
+python -m kzoo.datasets.people.render SPLIT START STOP STEP     pickles the examples of that range to standard output
 """
 
 import pickle
@@ -40,7 +40,7 @@ def render(split, index):
     frames = skeleton.pose_frames(body, angles, view, offset)
     joints = skeleton.joint_positions(body, frames)
     canvas = new_canvas(rng, focal)
-    for solid in (dress(rng, body, frames) + backdrop.distractors(rng, focal / SIZE, offset[2]) + backdrop.occluders(rng, joints)):
+    for solid in dress(rng, body, frames) + backdrop.distractors(rng, focal / SIZE, offset[2]) + backdrop.occluders(rng, joints):
         canvas.paint(solid)
     mask = vote(canvas.label)
     rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
@@ -62,7 +62,7 @@ def new_canvas(rng, focal):
     size = SIZE * SAMPLES
     light = unit((skeleton.uniform(rng, -1, 1), skeleton.uniform(rng, -1, 0.1), skeleton.uniform(rng, -1.1, -0.2)))
     tint = tuple(skeleton.uniform(rng, 0.85, 1.1) for _ in range(3))
-    ambient = skeleton.uniform(rng, 0.35, 0.7)
+    ambient = skeleton.uniform(rng, 0.45, 0.75)
     return Canvas(size, focal * SAMPLES, light, ambient, tint, noise_tile(rng), backdrop.background(rng, size))
 
 
@@ -80,9 +80,9 @@ def vote(label):
 def develop(rng, colour):
     """(SIZE, SIZE, 3) uint8 from (3, H, W) float32: averages the samples, then contrast, gain and sensor noise."""
     picture = sum(cells(colour)) * np.float32(1 / SAMPLES**2)
-    gain, contrast = skeleton.uniform(rng, 0.85, 1.15), skeleton.uniform(rng, 0.75, 1.1)
+    gain, contrast = skeleton.uniform(rng, 0.85, 1.15), skeleton.uniform(rng, 0.85, 1.1)
     picture = (picture - np.float32(0.5)) * np.float32(contrast) + np.float32(0.5 * gain)
-    grain = skeleton.uniform(rng, 0, 0.12)
+    grain = skeleton.uniform(rng, 0, 0.05)
     noise = rng.random(picture.shape).astype(np.float32) + rng.random(picture.shape).astype(np.float32) - np.float32(1)
     picture = (picture + noise * np.float32(grain)) * np.float32(255) + np.float32(0.5)
     return np.ascontiguousarray(np.minimum(np.maximum(picture, 0), 255).astype(np.uint8).transpose(1, 2, 0))

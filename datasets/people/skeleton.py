@@ -7,26 +7,76 @@ import dataclasses
 
 from kzoo.datasets.people.vectors import IDENTITY, add, apply, compose, distance_to_segment, norm, rot_x, rot_y, rot_z
 
-JOINTS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
-          "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle")
+JOINTS = (
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
 SIDES = {"left": 1.0, "right": -1.0}  # the sign of x, and of every angle that mirrors
 
 # Lengths as a fraction of stature, after Drillis and Contini, "Body Segment Parameters" (1966), rounded.
-PROPORTIONS = {"trunk": 0.288, "shoulder": 0.118, "hip": 0.062, "neck": 0.115, "head": 0.066, "upper_arm": 0.180, "forearm": 0.148,
-               "hand": 0.100, "thigh": 0.245, "shank": 0.240, "foot": 0.135}
+PROPORTIONS = {
+    "trunk": 0.288,
+    "shoulder": 0.118,
+    "hip": 0.062,
+    "neck": 0.115,
+    "head": 0.066,
+    "upper_arm": 0.180,
+    "forearm": 0.148,
+    "hand": 0.100,
+    "thigh": 0.245,
+    "shank": 0.240,
+    "foot": 0.135,
+}
 STATURE = (1.35, 1.98)
 PROPORTION_SPREAD = 0.09  # each length varies by this fraction either way
 
 # The limits of every angle, in degrees. A ball joint swings by `elevation` from hanging down within the vertical plane at `plane`
 # (0 sideways, 90 forward, -90 backward), then turns by `twist` about its bone (positive outward).
 LIMITS = {
-    "spine_bend": (-15, 45), "spine_side": (-20, 20), "spine_twist": (-30, 30),
-    "head_yaw": (-60, 60), "head_pitch": (-30, 30), "head_roll": (-20, 20),
-    "shoulder_plane": (-90, 120), "shoulder_elevation": (0, 160), "shoulder_twist": (-90, 60), "elbow": (0, 145), "wrist": (-40, 40),
-    "hip_plane": (-100, 110), "hip_elevation": (0, 105), "hip_twist": (-20, 35), "knee": (0, 135), "ankle": (-15, 40),
+    "spine_bend": (-15, 45),
+    "spine_side": (-20, 20),
+    "spine_twist": (-30, 30),
+    "head_yaw": (-60, 60),
+    "head_pitch": (-30, 30),
+    "head_roll": (-20, 20),
+    "shoulder_plane": (-90, 120),
+    "shoulder_elevation": (0, 160),
+    "shoulder_twist": (-90, 60),
+    "elbow": (0, 145),
+    "wrist": (-40, 40),
+    "hip_plane": (-100, 110),
+    "hip_elevation": (0, 105),
+    "hip_twist": (-20, 35),
+    "knee": (0, 135),
+    "ankle": (-15, 40),
 }
-LIMBS = ("shoulder_plane", "shoulder_elevation", "shoulder_twist", "elbow", "wrist",
-         "hip_plane", "hip_elevation", "hip_twist", "knee", "ankle")  # the angles that each side has its own of
+LIMBS = (
+    "shoulder_plane",
+    "shoulder_elevation",
+    "shoulder_twist",
+    "elbow",
+    "wrist",
+    "hip_plane",
+    "hip_elevation",
+    "hip_twist",
+    "knee",
+    "ankle",
+)  # the angles that each side has its own of
 
 TRUNK_POSES = (
     {"spine_bend": (-6, 12), "spine_side": (-8, 8), "spine_twist": (-12, 12)},
@@ -53,11 +103,20 @@ LEG_POSES = {
     "seated": {"hip_plane": (65, 88), "hip_elevation": (70, 98), "hip_twist": (-5, 20), "knee": (60, 110)},
     "crouched": {"hip_plane": (50, 85), "hip_elevation": (40, 100), "hip_twist": (0, 30), "knee": (70, 130)},
 }
-STANCES = (("straight", "straight"), ("straight", "straight"), ("apart", "straight"), ("apart", "apart"), ("ahead", "behind"),
-           ("ahead", "behind"), ("lifted", "straight"), ("seated", "seated"), ("crouched", "crouched"))
+STANCES = (
+    ("straight", "straight"),
+    ("straight", "straight"),
+    ("apart", "straight"),
+    ("apart", "apart"),
+    ("ahead", "behind"),
+    ("ahead", "behind"),
+    ("lifted", "straight"),
+    ("seated", "seated"),
+    ("crouched", "crouched"),
+)
 
-# How far the body is turned from facing the camera: (probability, least, most), to either side.
-TURNS = ((0.56, 0, 50), (0.28, 50, 115), (0.16, 115, 180))
+# How far the body is turned from facing the camera, to either side: (probability of this row or one above it, least, most).
+TURNS = ((0.80, 0, 45), (0.94, 45, 110), (1.0, 110, 180))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +158,7 @@ def sample_body(rng):
     """A random Body."""
     stature = uniform(rng, *STATURE)
     lengths = {name: stature * share * uniform(rng, 1 - PROPORTION_SPREAD, 1 + PROPORTION_SPREAD) for name, share in PROPORTIONS.items()}
-    return Body(stature, stature / 1.7 * uniform(rng, 0.82, 1.28), lengths)
+    return Body(stature, stature / 1.7 * uniform(rng, 0.9, 1.3), lengths)
 
 
 def draw_angles(rng, ranges):
@@ -159,8 +218,13 @@ def pose_frames(body, angles, root=IDENTITY, position=(0.0, 0.0, 0.0)):
 def joint_positions(body, frames):
     """The 17 joints, a list of (x, y, z) in the order of JOINTS."""
     r = body.lengths["head"]
-    face = {"nose": (0.0, -0.14 * r, 0.92 * r), "left_eye": (0.29 * r, 0.08 * r, 0.80 * r), "right_eye": (-0.29 * r, 0.08 * r, 0.80 * r),
-            "left_ear": (0.72 * r, -0.02 * r, -0.02 * r), "right_ear": (-0.72 * r, -0.02 * r, -0.02 * r)}
+    face = {
+        "nose": (0.0, -0.14 * r, 0.92 * r),
+        "left_eye": (0.29 * r, 0.08 * r, 0.80 * r),
+        "right_eye": (-0.29 * r, 0.08 * r, 0.80 * r),
+        "left_ear": (0.72 * r, -0.02 * r, -0.02 * r),
+        "right_ear": (-0.72 * r, -0.02 * r, -0.02 * r),
+    }
     bones = {"shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand", "hip": "thigh", "knee": "shank", "ankle": "foot"}
     positions = {name: frames["head"].at(v) for name, v in face.items()}
     for side in SIDES:
@@ -178,8 +242,13 @@ def collides(body, frames):
         return True
     for side in SIDES:
         elbow, wrist, hand = frames[f"{side}_forearm"].origin, frames[f"{side}_hand"].origin, hands[side]
-        limits = [(elbow, trunk, 0.15), (wrist, trunk, 0.17), (hand, trunk, 0.16), (hand, (frames["head"].origin,) * 2, 0.16),
-                  (wrist, (frames["head"].origin,) * 2, 0.15)]
+        limits = [
+            (elbow, trunk, 0.15),
+            (wrist, trunk, 0.17),
+            (hand, trunk, 0.16),
+            (hand, (frames["head"].origin,) * 2, 0.16),
+            (wrist, (frames["head"].origin,) * 2, 0.15),
+        ]
         limits += [(hand, (frames[f"{leg}_thigh"].origin, frames[f"{leg}_shank"].origin), 0.12) for leg in SIDES]
         if any(distance_to_segment(point, *segment) < least * body.girth for point, segment, least in limits):
             return True
@@ -189,10 +258,7 @@ def collides(body, frames):
 def sample_view(rng):
     """A random rotation from body axes to camera axes."""
     draw = float(rng.random())
-    for share, least, most in TURNS:
-        if draw < share:
-            break
-        draw -= share
+    _, least, most = next(turn for turn in TURNS if draw < turn[0])
     yaw = uniform(rng, least, most) * (1.0 if rng.random() < 0.5 else -1.0)
     pitch = uniform(rng, -10, 22)
     steep = 1.0 if rng.random() < 0.8 else 2.5
@@ -203,12 +269,15 @@ def sample_view(rng):
 def place(rng, body, frames, size):
     """Where the person stands before the camera: (translation in metres, focal length in pixels of an image `size` wide).
 
-    Most people fill 70 to 97 percent of the picture's height or width, whichever they fill more; some are cut by its border.
+    Most people fill 82 to 99 percent of the picture's height or width, whichever they fill more; some are cut by its border.
     """
     reach = body.lengths["head"]
     points = joint_positions(body, frames) + [frames["head"].at((0.0, reach, 0.0))]
-    points += [frames[f"{side}_{bone}"].at(v) for side in SIDES
-               for bone, v in (("hand", (0.0, -body.lengths["hand"], 0.0)), ("foot", (0.0, 0.0, body.lengths["foot"])))]
+    points += [
+        frames[f"{side}_{bone}"].at(v)
+        for side in SIDES
+        for bone, v in (("hand", (0.0, -body.lengths["hand"], 0.0)), ("foot", (0.0, 0.0, body.lengths["foot"])))
+    ]
     distance = uniform(rng, 2.4, 6.0)
     spans = []
     for axis in (0, 1):
@@ -216,8 +285,8 @@ def place(rng, body, frames, size):
         margin = 0.04 * body.stature / distance
         spans.append((min(rays) - margin, max(rays) + margin))
     extents = [high - low for low, high in spans]
-    cut = rng.random() < 0.13
-    fill = uniform(rng, 1.05, 1.45) if cut else uniform(rng, 0.70, 0.97)
+    cut = rng.random() < 0.08
+    fill = uniform(rng, 1.05, 1.45) if cut else uniform(rng, 0.82, 0.99)
     focal = fill / max(extents)
     shift = []
     for (low, high), extent in zip(spans, extents, strict=True):

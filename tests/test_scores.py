@@ -1,0 +1,123 @@
+"""Exact scores, decoders and the choice of pictures, against third-party references and hand-made cases."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix, jaccard_score
+
+from kzoo import decoding, evaluation, figures, report, scores
+from kzoo.geometry import flip_permutation
+
+RNG = np.random.default_rng(0)
+FLIP = [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10], [11, 12], [13, 14], [15, 16]]
+SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000  # COCO's, per joint
+
+
+def people(count):
+    """Keypoints (N, 17, 3) with v in 0..2, at least one labelled, and extras of crops in pictures of two persons each."""
+    keypoints = np.concatenate([RNG.uniform(0.1, 0.9, (count, 17, 2)), RNG.integers(0, 3, (count, 17, 1))], axis=-1)
+    keypoints[:, 0, 2] = 2
+    side, corner = RNG.uniform(60, 300, count), RNG.uniform(0, 200, (count, 2))
+    matrix = np.zeros((count, 3, 3))
+    matrix[:, 0, 0] = matrix[:, 1, 1] = side
+    matrix[:, :2, 2], matrix[:, 2, 2] = corner, 1
+    extras = {"image_id": np.arange(count) // 2, "ann_id": np.arange(count), "area": 0.4 * side**2, "crop_to_image": matrix,
+              "bbox": np.concatenate([corner, side[:, None], side[:, None]], axis=1)}  # fmt: skip
+    return keypoints, extras
+
+
+def test_perfect_and_hopeless_predictions_frame_the_scores():
+    keypoints, extras = people(20)
+    perfect = scores.pose_report(keypoints, {"coords": keypoints[..., :2], "confidence": np.ones(20)}, extras, [str(i) for i in range(17)])
+    assert perfect["scores"]["mpjpe"] == 0 and perfect["scores"]["pck@0.05"] == 1 and perfect["scores"]["AP"] == pytest.approx(1)
+    far = {"coords": keypoints[..., :2] + 5, "confidence": np.ones(20)}
+    hopeless = scores.pose_report(keypoints, far, extras, [str(i) for i in range(17)])
+    assert hopeless["scores"]["mpjpe"] == pytest.approx(256 * np.hypot(5, 5)) and hopeless["scores"]["AP"] == 0
+
+
+def test_ap_of_one_person_per_picture_follows_the_definition_of_oks():
+    """With one person a picture, AR at one threshold is the share of persons whose OKS, computed here by its formula, reaches it."""
+    keypoints, extras = people(60)
+    extras["image_id"] = np.arange(60)
+    coords = keypoints[..., :2] + RNG.normal(0, 0.04, (60, 17, 2)) * RNG.uniform(0, 2, (60, 1, 1))
+    found = scores.coco_keypoint_scores(keypoints, {"coords": coords, "confidence": np.ones(60)}, extras)
+    side = extras["crop_to_image"][:, 0, 0]
+    squared = ((coords - keypoints[..., :2]) ** 2).sum(-1) * side[:, None] ** 2
+    oks = np.exp(-squared / (2 * extras["area"][:, None] * (2 * SIGMAS) ** 2))
+    labelled = keypoints[..., 2] > 0
+    oks = (oks * labelled).sum(1) / labelled.sum(1)
+    assert found["AR"] == pytest.approx(np.mean([(oks >= t).mean() for t in np.arange(0.5, 0.96, 0.05)]), abs=1e-3)
+
+
+def test_unlabelled_persons_and_joints_weigh_nothing():
+    keypoints, _ = people(4)
+    keypoints[1, :, 2] = 0
+    keypoints[2, 5, 2] = 0
+    coords = keypoints[..., :2].copy()
+    coords[1] += 1
+    coords[2, 5] += 1
+    assert np.nanmean(scores.joint_errors(keypoints, coords)) == 0
+    assert np.isnan(scores.pose_errors(keypoints, {"coords": coords})[1])
+
+
+def test_confusion_and_iou_equal_scikit_learn():
+    truth, predicted = RNG.integers(0, 6, (5, 20, 20)), RNG.integers(0, 7, (5, 20, 20)).astype("uint8")
+    truth = np.where(RNG.random(truth.shape) < 0.2, 255, truth).astype("uint8")
+    counted = truth < 7
+    ours = scores.confusion_matrix(truth, predicted, 7)
+    np.testing.assert_array_equal(ours, confusion_matrix(truth[counted], predicted[counted], labels=range(7)))
+    iou = scores.iou_per_class(ours)
+    reference = jaccard_score(truth[counted], predicted[counted], labels=range(6), average=None)
+    np.testing.assert_allclose(iou[:6], reference, atol=1e-9)
+    assert np.isnan(iou[6]), "class 6 is absent from the truth and must not enter the mean"
+    result = scores.seg_report(truth, {"classes": predicted}, {}, [str(i) for i in range(7)])
+    assert result["scores"]["miou"] == pytest.approx(reference.mean(), abs=1e-9)
+
+
+def test_flip_averaging_of_a_mirror_symmetric_answer_is_the_answer():
+    """A model that answers exactly mirrored for the mirrored picture keeps its answer under flip averaging."""
+    permutation = flip_permutation(17, FLIP)
+    coords = RNG.uniform(0, 1, (3, 17, 2))
+    mirrored = coords[:, permutation] * [-1, 1] + [1, 0]
+    np.testing.assert_allclose(decoding.unflip_coords(mirrored, permutation), coords)
+    maps = RNG.uniform(0, 1, (3, 8, 8, 17))
+    np.testing.assert_allclose(decoding.unflip_maps(maps[:, :, ::-1][..., permutation], permutation), maps)
+
+
+def test_spatial_softmax_in_numpy_equals_the_graph():
+    from kzoo import geometry
+
+    logits = RNG.normal(0, 3, (2, 5, 6, 4)).astype("float32")
+    np.testing.assert_allclose(decoding.spatial_softmax(logits), np.asarray(geometry.spatial_softmax(logits)), atol=1e-6)
+
+
+def test_chosen_pictures():
+    errors = np.array([5.0, 1.0, np.nan, 3.0, 2.0, 4.0])
+    picks = evaluation.chosen(errors, 3)
+    assert picks == [(1, "best"), (3, "median"), (0, "worst")]
+    assert len({index for index, _ in evaluation.chosen(errors, 16)}) == 5
+    assert evaluation.chosen(np.array([np.nan]), 3) == []
+
+
+def test_figures_without_heat_maps_and_with_unlabelled_examples(tmp_path):
+    images = RNG.integers(0, 255, (2, 32, 32, 3)).astype("uint8")
+    keypoints, _ = people(2)
+    keypoints[1, :, 2] = 0
+    drawn = figures.pose_figures(images, keypoints, {"coords": keypoints[..., :2]}, ["a", "b"], [str(i) for i in range(17)])
+    figures.save(drawn["poses.png"], tmp_path / "p.png")
+    assert set(drawn) == {"poses.png"} and (tmp_path / "p.png").stat().st_size > 5000
+
+
+def test_class_colours_are_distinct():
+    colours = figures.class_colours(81)
+    assert len(np.unique(colours.round(2), axis=0)) == 81
+
+
+def test_command_repeats_the_run():
+    line = report.command(
+        {"task": "seg", "set": ["widths=(8, 8)"], "cache": False, "resume": False, "lr": 0.1, "out": "x", "data_dir": None}
+    )
+    assert line == "python train.py --task=seg --set='widths=(8, 8)' --nocache --lr=0.1"
+
+
+def test_markdown_table():
+    assert report.markdown_table(["a", "b"], [["x", 0.123456], [1, float("nan")]]).splitlines()[2:] == ["| x | 0.1235 |", "| 1 |  |"]

@@ -1,0 +1,136 @@
+"""Every architecture of every task: builds, learns, saves, loads, exports, keeps its heads in float32."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kzoo import data, export, training
+from kzoo.encoders import ENCODERS
+from kzoo.tasks import TASKS
+
+SIZE = 64
+TINY = {"softargmax": {"widths": (32, 32, 32)}, "encdec": {"widths": (32, 24, 16, 16)}, "unet": {"widths": (32, 24, 16, 16)}}
+ZOO = [(task, arch) for task in TASKS for arch in TASKS[task].archs]
+VOCABULARY = {"pose": {"coords", "latent_heatmaps"}, "seg": {"logits"}}
+UNITS = {"pose": 17, "seg": 7}
+
+
+def tiny(task: str, arch: str, **options) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return training.build(TASKS[task], arch, SIZE, UNITS[task], encoder="small", encoder_weights="none", **TINY.get(arch, {}), **options)
+
+
+@pytest.fixture(scope="session")
+def eight(people_dir):
+    """Images (8, 64, 64, 3) and the labels of both tasks."""
+    builder = data.prepare("people", people_dir)
+    view = data.View(SIZE, {"keypoints": "keypoints", "mask": "mask"})
+    images, labels = next(data.pipeline(builder, "train", view, batch_size=8).as_numpy_iterator())
+    return images, labels
+
+
+@pytest.mark.parametrize(("task", "arch"), ZOO)
+def test_contract(task, arch):
+    """Two positionals, uint8 in, a dict of float32 heads out whatever the policy, and every weight on the way to a head."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = tiny(task, arch)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert model.inputs[0].dtype == "uint8"
+    assert set(model.output_names) <= VOCABULARY[task] and set(model.output_names) <= set(TASKS[task].outputs)
+    assert all(output.dtype == "float32" for output in model.outputs)
+    assert model.compute_dtype == "bfloat16" or any(layer.compute_dtype == "bfloat16" for layer in model.layers)
+    assert model.name == arch
+
+
+@pytest.mark.parametrize(("task", "arch"), ZOO)
+def test_overfits_saves_and_exports(task, arch, eight, tmp_path):
+    """The main loss falls below a tenth on eight examples; the trained network survives .keras and SavedModel unchanged."""
+    images, labels = eight
+    row = TASKS[task]
+    model = tiny(task, arch)
+    y = {name: labels[row.outputs[name].label] for name in model.output_names}
+    arguments = training.compile_arguments(row, model, UNITS[task], loss=None, loss_options={}, weights={})
+
+    with tf.GradientTape() as tape:
+        predicted = model(images, training=True)
+        loss = arguments["loss"][row.main](y[row.main], predicted[row.main])
+    for weight, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True):
+        assert gradient is not None, weight.path
+        # A bias before BatchNorm has none; a ReLU may be dead at the start in single filters, not in whole kernels.
+        assert np.abs(gradient.numpy()).max() > 0, weight.path
+
+    model.compile(keras.optimizers.Adam(3e-3), jit_compile=False, **arguments)
+    first = model.train_on_batch(images, y, return_dict=True)["loss"]
+    for _ in range(400):
+        model.reset_metrics()
+        last = model.train_on_batch(images, y, return_dict=True)["loss"]
+        if last < 0.1 * first:
+            break
+    assert last < 0.1 * first, f"{arch}: {first} -> {last}"
+
+    expected = model.predict_on_batch(images)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for name, value in loaded.predict_on_batch(images).items():
+        np.testing.assert_allclose(value, expected[name], atol=1e-5)
+    assert export.export_saved_model(model, tmp_path / "saved_model", images) <= 1e-4
+    signature = tf.saved_model.load(tmp_path / "saved_model").signatures["serving_default"]
+    assert [spec.dtype for spec in signature.structured_input_signature[1].values()] == [tf.uint8]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoder_strides(name):
+    """Five maps at strides 2 to 32, and BatchNorm that follows short runs."""
+    from kzoo.encoders import encode
+
+    image = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    maps = encode(image, name)
+    assert [SIZE // x.shape[1] for x in maps] == [2, 4, 8, 16, 32]
+    assert [SIZE // x.shape[2] for x in maps] == [2, 4, 8, 16, 32]
+    norms = [layer for layer in keras.Model(image, maps).layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert all(layer.momentum == 0.9 for layer in norms)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [("resnet50", keras.applications.resnet50), ("vgg16", keras.applications.vgg16), ("mobilenetv2", keras.applications.mobilenet_v2)],
+)
+def test_input_scaling_is_keras_applications_own(name, reference):
+    image = keras.Input((32, 32, 3), dtype="uint8")
+    scaled = keras.Model(image, ENCODERS[name].scale(image))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype="uint8")
+    np.testing.assert_allclose(scaled.predict_on_batch(pixels), reference.preprocess_input(pixels.astype("float32")), atol=1e-4)
+
+
+def test_unet_and_encdec_differ_by_the_skips_alone():
+    """Same layers but the concatenations; the joined filters are the only difference in weights."""
+    encdec, unet = (tiny("seg", arch) for arch in ("encdec", "unet"))
+    names = [{layer.name for layer in model.layers if not layer.name.startswith("image")} for model in (encdec, unet)]
+    assert names[1] - names[0] == {f"up{step}_skip" for step in (1, 2, 3, 4)} and not names[0] - names[1]
+    shapes = [{w.path: w.shape for w in model.weights} for model in (encdec, unet)]
+    assert {path for path in shapes[0] if shapes[0][path] != shapes[1][path]} == {f"up{s}_merge_conv/kernel" for s in (1, 2, 3, 4)}
+
+
+def test_parameter_count_of_the_lab_network():
+    """ResNet50 without top has 23,587,712 parameters (keras.applications), the dense layer 2048 x 34 + 34."""
+    model = training.build(TASKS["pose"], "regression", SIZE, 17, encoder="resnet50", encoder_weights="none")
+    assert model.count_params() == 23_587_712 + 2048 * 34 + 34
+
+
+def test_heatmaps_are_sharp_after_regularisation(eight):
+    """With the Jensen-Shannon term the latent maps concentrate at the joint; without it nothing asks them to."""
+    images, labels = eight
+    keypoints, widths = labels["keypoints"], {}
+    for weight in (0.0, 1.0):
+        model = tiny("pose", "softargmax")
+        arguments = training.compile_arguments(TASKS["pose"], model, 17, loss=None, loss_options={}, weights={"latent_heatmaps": weight})
+        model.compile(keras.optimizers.Adam(3e-3), jit_compile=False, **arguments)
+        for _ in range(60):
+            model.train_on_batch(images, {name: keypoints for name in model.output_names})
+        maps = TASKS["pose"].outputs["latent_heatmaps"].activate(model.predict_on_batch(images)["latent_heatmaps"])
+        widths[weight] = maps.max(axis=(1, 2)).mean()
+    assert widths[1.0] > 1.5 * widths[0.0]
