@@ -95,17 +95,11 @@ def main():
     from kzoo import data, evaluation, tasks, training
 
     if given["resume"]:
-        stored = stored_flags(given)
-        given = {
-            **stored,
-            "out": given["out"],
-            **{name: given[name] for name in ("data_dir", "epochs") if given[name] is not None},
-            "resume": True,
-        }
+        kept = {name: given[name] for name in ("out", "data_dir", "epochs") if given[name] is not None}
+        given = {**stored_flags(given), "data_source": None, **kept, "resume": True}
     task = cli.pick(tasks.TASKS, given["task"], "task")
     cli.pick(task.archs, given["arch"], "arch")
     flag = resolve(task, given)
-    folder = run_folder(flag)
     print("flags:", " ".join(f"--{name}={value}" for name, value in sorted(flag.items()) if value not in (None, [], False)), flush=True)
     accelerator = training.on_accelerator()
     precision = training.precision(flag["precision"], accelerator)
@@ -114,25 +108,11 @@ def main():
 
     builder = data.prepare(flag["dataset"], flag["data_dir"], flag["data_source"])
     names = builder.info.metadata[task.names]
-    steps = data.steps_of(builder, flag["train_split"], flag["batch_size"])
-    model = training.build(
-        task,
-        flag["arch"],
-        flag["size"],
-        len(names),
-        encoder=flag["encoder"],
-        encoder_weights=flag["encoder_weights"],
-        init=flag["init"],
-        **cli.assignments(flag["set"], "set"),
-    )
-    losses = training.compile_arguments(
-        task,
-        model,
-        len(names),
-        loss=flag["loss"],
-        loss_options=cli.assignments(flag["loss_set"], "loss_set"),
-        weights=cli.assignments(flag["loss_weights"], "loss_weights"),
-    )
+    size, batch_size = flag["size"], flag["batch_size"]
+    steps = data.steps_of(builder, flag["train_split"], batch_size)
+
+    options = {name: flag[name] for name in ("encoder", "encoder_weights", "init")}
+    model = training.build(task, flag["arch"], size, len(names), **options, **cli.assignments(flag["set"], "set"))
     optimizer = training.optimizer(
         flag["optimizer"],
         flag["schedule"],
@@ -143,47 +123,55 @@ def main():
         milestones=flag["milestones"],
         weight_decay=flag["weight_decay"],
     )
+    losses = training.compile_arguments(
+        task,
+        model,
+        len(names),
+        loss=flag["loss"],
+        loss_options=cli.assignments(flag["loss_set"], "loss_set"),
+        weights=cli.assignments(flag["loss_weights"], "loss_weights"),
+    )
     model.compile(optimizer, jit_compile=training.jit(flag["jit"], accelerator), **losses)
 
     labels = {name: task.outputs[name].label for name in model.output_names}
-    plain = data.View(flag["size"], labels)
-    strength = flag["augment"]
-    augmented = plain
-    if strength:
+    plain = augmented = data.View(size, labels)
+    if strength := flag["augment"]:
         augmented = dataclasses.replace(plain, geometric=task.geometric.scaled(strength), photometric=task.photometric.scaled(strength))
-    score = training.score_name(task, model)
-    keeper = training.RunFolder(folder, score=score, mode=task.score[1], steps=steps)
-    first = keeper.restore(model) if flag["resume"] else 0
-    size, cache = flag["batch_size"], flag["cache"]
-    train = (
-        data.pipeline(
-            builder, flag["train_split"], augmented, batch_size=size, seed=flag["seed"], epochs=range(first, flag["epochs"]), cache=cache
-        )
-        if first < flag["epochs"]
-        else None
-    )
-    val = data.pipeline(builder, flag["val_split"], plain, batch_size=size, cache=cache)
     sample = training.train_sample(
         flag["train_split"], data.size_of(builder, flag["train_split"]), data.size_of(builder, flag["val_split"])
     )
-    unaugmented = data.pipeline(builder, sample, plain, batch_size=size, cache=cache)
-    if not flag["resume"]:
-        files.write_json(
-            folder / "run.json",
-            {
-                "flags": flag,
-                "score": score,
-                "mode": task.score[1],
-                "precision": precision,
-                "names": names,
-                **training.provenance(model),
-                "dataset": data.describe(builder),
-            },
+    unaugmented, val = (
+        data.pipeline(builder, split, plain, batch_size=batch_size, cache=flag["cache"]) for split in (sample, flag["val_split"])
+    )
+
+    folder, score = run_folder(flag), training.score_name(task, model)
+    keeper = training.RunFolder(folder, score=score, mode=task.score[1], steps=steps)
+    first = keeper.restore(model) if flag["resume"] else 0
+    files.write_json(
+        folder / "run.json",
+        {
+            "flags": {**flag, "resume": False},
+            "score": score,
+            "mode": task.score[1],
+            "precision": precision,
+            "names": names,
+            **training.provenance(model),
+            "dataset": data.describe(builder),
+        },
+    )
+    if first < flag["epochs"]:
+        train = data.pipeline(
+            builder,
+            flag["train_split"],
+            augmented,
+            batch_size=batch_size,
+            seed=flag["seed"],
+            epochs=range(first, flag["epochs"]),
+            cache=flag["cache"],
         )
-    if train is not None:
         callbacks = [
             training.TrainScore(unaugmented),
-            training.Progress(steps, size, flag["epochs"], first, ("loss", score)),
+            training.Progress(steps, batch_size, flag["epochs"], first, ("loss", score)),
             keeper,
             keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
         ]
@@ -194,19 +182,17 @@ def main():
                 initial_epoch=first,
                 steps_per_epoch=steps,
                 validation_data=val,
-                verbose=0,
                 shuffle=False,
+                verbose=0,
                 callbacks=callbacks,
             )
         except KeyboardInterrupt:
             keeper.interrupted(model)
+
     result = evaluation.evaluate(folder, split=flag["val_split"], pictures=6, data_dir=flag["data_dir"])
     best = keeper.best()
-    print(
-        f"best epoch {best['epoch'] if best else 0} of {flag['epochs']}; {flag['val_split']}: "
-        + ", ".join(f"{name} {value:.4f}" for name, value in result["scores"].items())
-    )
-    print(f"wrote {folder}/")
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in result["scores"].items())
+    print(f"best epoch {best['epoch'] if best else 0} of {flag['epochs']}; {flag['val_split']}: {scores}\nwrote {folder}/")
 
 
 if __name__ == "__main__":

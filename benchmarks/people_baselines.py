@@ -3,8 +3,9 @@
     python benchmarks/people_baselines.py
 
 Pose: every joint at its mean place over `train`; ridge regression from the picture averaged to 16 x 16 RGB pixels. Segmentation: all
-background; one 9 x 9 convolution with softmax, trained by Adam on cross-entropy and Dice. MPJPE in pixels of a 256-pixel picture over the
-joints with v > 0, mIoU over the seven classes, both on `val`. Two minutes on two cores.
+background; one 9 x 9 convolution with softmax, trained by Adam on Dice and on cross-entropy in which a part's pixel weighs as much as four
+of the background (else it answers background everywhere). MPJPE in pixels of a 256-pixel picture over the joints with v > 0, mIoU over
+the seven classes, both on `val`. One minute on two cores, once the data set is drawn.
 """
 
 import pathlib
@@ -69,9 +70,8 @@ def one_layer_miou(train, val, classes: int, epochs: int, seed: int) -> float:
     image = keras.Input(train["image"].shape[1:], dtype="uint8")
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")(image)
     model = keras.Model(image, keras.layers.Conv2D(classes, 9, padding="same")(scaled))
-    model.compile(
-        keras.optimizers.Adam(3e-3), loss=losses.PixelCrossEntropy(dice=1.0), metrics=[metrics.MeanIoU(classes)], jit_compile=False
-    )
+    loss = losses.PixelCrossEntropy(dice=1.0, class_weights=(1.0, *[4.0] * (classes - 1)))
+    model.compile(keras.optimizers.Adam(3e-3), loss=loss, metrics=[metrics.MeanIoU(classes)], jit_compile=False)
     model.fit(train["image"], train["mask"], batch_size=8, epochs=epochs, verbose=0)
     return model.evaluate(val["image"], val["mask"], batch_size=8, verbose=0, return_dict=True)["miou"]
 

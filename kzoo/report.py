@@ -81,8 +81,7 @@ def row(folder) -> dict:
     if scored:
         better = min if run["mode"] == "min" else max
         result[f"best {run['score']}"] = better(h[run["score"]] for h in scored)
-    if "minutes" in run:
-        result["minutes"] = run["minutes"]
+        result["minutes"] = round(sum(h.get("seconds", math.nan) for h in history) / 60, 1)
     if (folder / "report.json").exists():
         report = files.read_json(folder / "report.json")
         result |= {"split": report["split"], "tta": report["tta"], **report["scores"]}

@@ -142,6 +142,7 @@ class Progress(keras.callbacks.Callback):
         self.trained = time.time()
 
     def on_epoch_end(self, epoch, logs=None):
+        logs["seconds"] = time.time() - self.began  # with both evaluations
         logs["images_per_second"] = self.steps * self.batch_size / (self.trained - self.began)
         scores = "  ".join(f"{name} {logs[name]:.4g}" for name in self.shown if name in logs)
         self.bar.write(f"epoch {epoch + 1}/{self.epochs}  {scores}  {logs['images_per_second']:.1f} img/s")
