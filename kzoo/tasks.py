@@ -42,6 +42,8 @@ class Task:
     photometric: augment.Photometric = augment.Photometric()
 
 
+COMMON = {"schedule": "cosine", "optimizer": "adam", "weight_decay": 1e-4}  # of every recipe
+
 POSE = Task(
     archs={"regression": regression, "softargmax": softargmax},
     outputs={
@@ -61,33 +63,13 @@ POSE = Task(
     extras=("image_id", "ann_id", "bbox", "area", "crop_to_image"),
     recipes={
         ("people", ""): dict(
-            size=128,
-            encoder="small",
-            encoder_weights="none",
-            epochs=10,
-            batch_size=16,
-            lr=2e-3,
-            schedule="cosine",
-            warmup=0.5,
-            augment=0.4,
-            optimizer="adam",
-            weight_decay=1e-4,
+            COMMON, size=128, encoder="small", encoder_weights="none", epochs=10, batch_size=16, lr=2e-3, warmup=0.5, augment=0.4
         ),
         ("people", "softargmax"): dict(set=["widths=(64,64,64)", "skips=True"], loss_weights=["latent_heatmaps=0.5"]),
         ("coco_subset/pose", ""): dict(
-            size=256,
-            encoder="resnet50",
-            encoder_weights="imagenet",
-            epochs=40,
-            batch_size=32,
-            lr=5e-4,
-            schedule="cosine",
-            warmup=1,
-            augment=1.0,
-            optimizer="adam",
-            weight_decay=1e-4,
+            COMMON, size=256, encoder="resnet50", encoder_weights="imagenet", epochs=40, batch_size=32, lr=5e-4, warmup=1, augment=1.0
         ),
-        ("coco_subset/pose", "softargmax"): dict(loss_weights=["latent_heatmaps=0.1"]),
+        ("coco_subset/pose", "softargmax"): dict(set=["skips=True"], loss_weights=["latent_heatmaps=0.5"]),
     },
     decode=decoding.decode_pose,
     report=scores.pose_report,
@@ -115,33 +97,21 @@ SEG = Task(
     extras=("image_id",),
     recipes={
         ("people", ""): dict(
+            COMMON,
             size=128,
             encoder="small",
             encoder_weights="none",
             epochs=5,
             batch_size=8,
             lr=2e-3,
-            schedule="cosine",
             warmup=0.3,
             augment=0.2,
-            optimizer="adam",
-            weight_decay=1e-4,
             loss="cross_entropy_dice",
             set=["widths=(96,64,48)"],
         ),
         ("people", "fcn"): dict(set=[]),
         ("coco_subset/seg", ""): dict(
-            size=256,
-            encoder="resnet50",
-            encoder_weights="imagenet",
-            epochs=30,
-            batch_size=16,
-            lr=5e-4,
-            schedule="cosine",
-            warmup=1,
-            augment=1.0,
-            optimizer="adam",
-            weight_decay=1e-4,
+            COMMON, size=256, encoder="resnet50", encoder_weights="imagenet", epochs=30, batch_size=16, lr=5e-4, warmup=1, augment=1.0
         ),
     },
     decode=decoding.decode_seg,
