@@ -5,6 +5,7 @@ python -m kzoo.report RUN RUN … [--out=FOLDER]
 
 import math
 import pathlib
+import shlex
 
 from absl import flags
 
@@ -28,16 +29,12 @@ def command(flag: dict, program: str = "train.py") -> str:
     parts = [f"python {program}"]
     for name, value in flag.items():
         for item in value if isinstance(value, list) else [value]:
-            if item is False:
-                parts.append(f"--no{name}")
-            elif item is not None and name not in ("resume", "out"):
-                parts.append(
-                    f"--{name}"
-                    if item is True
-                    else f"--{name}='{item}'"
-                    if isinstance(item, str) and set(item) & set(" ()[]")
-                    else f"--{name}={item}"
-                )
+            if item is None or name in ("resume", "out"):
+                continue
+            if isinstance(item, bool):
+                parts.append(f"--{name}" if item else f"--no{name}")
+            else:
+                parts.append(f"--{name}={shlex.quote(str(item))}")
     return " ".join(parts)
 
 

@@ -301,7 +301,7 @@ def test_unwritable_data_dir(tmp_path):
 
 @pytest.mark.parametrize("error", [ConnectionError("no network"), tfds.download.DownloadError("status 404")])
 def test_a_download_that_fails(tmp_path, monkeypatch, error):
-    """Neither prepared nor a source given: COCO is downloaded."""
+    """`official` asks for COCO itself."""
 
     def refuse(self, urls):
         assert urls == sources.OFFICIAL_URLS
@@ -309,7 +309,7 @@ def test_a_download_that_fails(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", refuse)
     with pytest.raises(UserError) as caught:
-        data.prepare("coco_subset/seg", str(tmp_path))
+        data.prepare("coco_subset/seg", str(tmp_path), data_source="official")
     one_line(caught, "coco_subset/seg", str(error))
 
 

@@ -46,10 +46,19 @@ def test_contract(task, arch):
     assert model.name == arch
 
 
+def at_cell_centres(mask, stride: int = 32):
+    """All but the middle of each cell ignored: what a network without a decoder is able to answer."""
+    kept, middle = np.full_like(mask, 255), slice(stride // 2, None, stride)
+    kept[:, middle, middle] = mask[:, middle, middle]
+    return kept
+
+
 @pytest.mark.parametrize(("task", "arch"), ZOO)
 def test_overfits_saves_and_exports(task, arch, eight, tmp_path):
     """The main loss falls below a tenth on eight examples; the trained network survives .keras and SavedModel unchanged."""
     images, labels = eight
+    if arch == "fcn":
+        labels = {**labels, "mask": at_cell_centres(labels["mask"])}
     row = TASKS[task]
     model = tiny(task, arch)
     y = {name: labels[row.outputs[name].label] for name in model.output_names}
@@ -121,16 +130,16 @@ def test_parameter_count_of_the_lab_network():
     assert model.count_params() == 23_587_712 + 2048 * 34 + 34
 
 
-def test_heatmaps_are_sharp_after_regularisation(eight):
-    """With the Jensen-Shannon term the latent maps concentrate at the joint; without it nothing asks them to."""
+def test_regulariser_shapes_the_latent_maps(eight):
+    """With the Jensen-Shannon term the latent maps come close to a Gaussian at the joint; without it nothing asks them to."""
     images, labels = eight
-    keypoints, widths = labels["keypoints"], {}
+    keypoints, row, divergence = labels["keypoints"], TASKS["pose"], {}
     for weight in (0.0, 1.0):
         model = tiny("pose", "softargmax")
-        arguments = training.compile_arguments(TASKS["pose"], model, 17, loss=None, loss_options={}, weights={"latent_heatmaps": weight})
+        arguments = training.compile_arguments(row, model, 17, loss=None, loss_options={}, weights={"latent_heatmaps": weight})
         model.compile(keras.optimizers.Adam(3e-3), jit_compile=False, **arguments)
         for _ in range(60):
             model.train_on_batch(images, {name: keypoints for name in model.output_names})
-        maps = TASKS["pose"].outputs["latent_heatmaps"].activate(model.predict_on_batch(images)["latent_heatmaps"])
-        widths[weight] = maps.max(axis=(1, 2)).mean()
-    assert widths[1.0] > 1.5 * widths[0.0]
+        logits = model(images, training=True)["latent_heatmaps"]  # batch statistics: the moving ones lag behind after 60 steps
+        divergence[weight] = float(row.outputs["latent_heatmaps"].losses["js"]()(keypoints, logits))
+    assert divergence[1.0] < 0.5 * divergence[0.0]
