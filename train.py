@@ -51,7 +51,7 @@ flags.DEFINE_boolean("resume", False, "continue the run in --out with the flags 
 def resolve(task, given) -> dict:
     """Flags of the run: the recipe of the data set, then the recipe of the arch on it, then what the user gave."""
     dataset = given["dataset"]
-    known = {name for name, _ in task.recipes}
+    known = dict.fromkeys(name for name, _ in task.recipes)  # in the table's order: the first configuration is the task's own
     if dataset not in known:
         dataset = next((name for name in known if name.startswith(f"{dataset}/")), dataset)
     recipe = {**task.recipes.get((dataset, ""), {}), **task.recipes.get((dataset, given["arch"]), {})}

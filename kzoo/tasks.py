@@ -110,9 +110,12 @@ SEG = Task(
             set=["widths=(96,64,48)"],
         ),
         ("people", "fcn"): dict(set=[]),
-        ("coco_subset/seg", ""): dict(
-            COMMON, size=256, encoder="resnet50", encoder_weights="imagenet", epochs=30, batch_size=16, lr=5e-4, warmup=1, augment=1.0
-        ),
+        **{
+            (f"coco_subset/{config}", ""): dict(
+                COMMON, size=256, encoder="resnet50", encoder_weights="imagenet", epochs=30, batch_size=16, lr=5e-4, warmup=1, augment=1.0
+            )
+            for config in ("seg", "things")
+        },
     },
     decode=decoding.decode_seg,
     report=scores.seg_report,
