@@ -61,7 +61,7 @@ def basic_resnet(blocks: tuple[int, ...]) -> Callable:
 
 
 def small(x, widths=(16, 32, 64, 96, 128)) -> keras.Model:
-    """Own encoder for CPUs and tests: per stride one 3x3 stride-2 convolution and one residual 3x3 pair, 0.7 M parameters."""
+    """Own encoder for CPUs and tests: per stride one 3x3 stride-2 convolution and one residual 3x3 pair, 0.75 M parameters."""
     inputs = x
     for stage, width in enumerate(widths, start=1):
         x = conv_bn_relu(x, width, strides=2, name=f"down{stage}")

@@ -1,4 +1,12 @@
-"""Encoder and decoder without skip connections: `unet` minus its concatenations, and nothing else."""
+"""Encoder and decoder without skip connections: `unet` minus its concatenations, and nothing else.
+
+The lab course's encoder-decoder without skip connections.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+    people: learns in tests/test_zoo.py, no recipe score measured yet
+    python train.py --task=seg --arch=encdec --dataset=coco_subset --encoder=mobilenetv2 --encoder_weights=<ImageNet file> --size=96
+    --epochs=6 --batch_size=16 --lr=1e-3 '--set=widths=(128,96,64,32)'
+    real COCO persons (291 val pictures), val mIoU (2 classes) 0.655
+"""
 
 import keras
 
