@@ -22,6 +22,47 @@ def deconv_bn_relu(x, filters: int, *, init: str = "he_normal", name: str):
     return layers.ReLU(name=f"{name}_relu")(x)
 
 
+def bottleneck(x, filters: int, *, init: str = "he_normal", name: str):
+    """Pre-activation residual bottleneck: 1x1, 3x3 at half the filters, 1x1, plus the input (by a bare 1x1 where the filters differ).
+
+    (B, h, w, K) -> (B, h, w, filters). Convolutions carry biases, as in Newell et al., ECCV 2016, fig. 4 left, and its released network.
+    """
+    y = x
+    for step, (width, kernel) in enumerate(((filters // 2, 1), (filters // 2, 3), (filters, 1)), start=1):
+        y = bn_relu_conv(y, width, kernel, init=init, name=f"{name}_{step}")
+    if x.shape[-1] != filters:
+        x = layers.Conv2D(filters, 1, kernel_initializer=init, name=f"{name}_skip")(x)
+    return layers.Add(name=name)([x, y])
+
+
+def bn_relu_conv(x, filters: int, kernel: int = 3, *, strides: int = 1, init: str = "he_normal", name: str):
+    """BatchNorm, ReLU, convolution with bias: the pre-activation order."""
+    x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
+    x = layers.ReLU(name=f"{name}_relu")(x)
+    return layers.Conv2D(filters, kernel, strides=strides, padding="same", kernel_initializer=init, name=f"{name}_conv")(x)
+
+
+def hourglass_module(x, depth: int, block, *, name: str):
+    """One hourglass: `depth` times down by max-pooling and up again by nearest neighbour, a block on every way (Newell 2016, fig. 3).
+
+    Args:
+        x: (B, h, w, K), h and w multiples of 2**depth.
+        block: function (x, branch, level, name) -> tensor of the same shape. branch is "skip" (at the size before pooling), "down",
+            "bottom" (the smallest size only) or "up"; level counts down from `depth` (outermost) to 1.
+    Returns:
+        (B, h, w, K).
+    """
+    if x.shape[1] % 2**depth or x.shape[2] % 2**depth:
+        raise ValueError(f"an hourglass of depth {depth} needs maps of a multiple of {2**depth} cells, got {x.shape[1]}x{x.shape[2]}")
+    prefix = f"{name}_{depth}"
+    skip = block(x, "skip", depth, f"{prefix}_skip")
+    y = layers.MaxPooling2D(2, name=f"{prefix}_pool")(x)
+    y = block(y, "down", depth, f"{prefix}_down")
+    y = hourglass_module(y, depth - 1, block, name=name) if depth > 1 else block(y, "bottom", depth, f"{prefix}_bottom")
+    y = block(y, "up", depth, f"{prefix}_up")
+    return layers.Add(name=f"{prefix}_out")([skip, layers.UpSampling2D(2, interpolation="nearest", name=f"{prefix}_upsample")(y)])
+
+
 def upward_path(features, widths, *, skips: bool, init: str = "he_normal"):
     """The decoder of the lab course: one transposed convolution per step, optionally joined by the encoder's map of that size.
 

@@ -1,0 +1,57 @@
+"""Stacked hourglass network (Newell, Yang and Deng, ECCV 2016).
+
+Differs from the paper: BatchNorm's momentum is 0.9, and the input may have any size of which a quarter is a multiple of 2**depth.
+"""
+
+import keras
+from keras import layers, ops
+
+from kzoo.layers import bottleneck, conv_bn_relu, head, hourglass_module
+
+
+def hourglass(
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    *,
+    init: str = "he_normal",
+    stacks: int = 8,
+    width: int = 256,
+    depth: int = 4,
+) -> keras.Model:
+    """Build the network.
+
+    Args:
+        input_shape: (H, W, 3) of a uint8 RGB picture; the heat maps have a quarter of it.
+        num_outputs: J joints.
+        init: kernel initialiser.
+        stacks: S hourglasses one after the other; the paper compares 1, 2, 4 and 8.
+        width: filters of an hourglass, the stem has a quarter and a half of it; the paper's is 256.
+        depth: poolings inside an hourglass.
+    Returns:
+        model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps": (B, S-1, H/4, W/4, J), the earlier ones}.
+    """
+    image = keras.Input(input_shape, dtype="uint8", name="image")
+    x = layers.Rescaling(1 / 255, name="scale")(image)
+    x = conv_bn_relu(x, width // 4, 7, strides=2, init=init, name="stem_a")
+    x = bottleneck(x, width // 2, init=init, name="stem_b")
+    x = layers.MaxPooling2D(2, name="stem_pool")(x)
+    x = bottleneck(x, width // 2, init=init, name="stem_c")
+    x = bottleneck(x, width, init=init, name="stem_d")
+
+    def block(x, branch, level, name):
+        return bottleneck(x, width, init=init, name=name)
+
+    maps = []
+    for stack in range(1, stacks + 1):
+        name = f"stack{stack}"
+        y = hourglass_module(x, depth, block, name=name)
+        y = bottleneck(y, width, init=init, name=f"{name}_features")
+        y = conv_bn_relu(y, width, 1, init=init, name=f"{name}_linear")
+        maps.append(head(y, num_outputs, name=f"{name}_heatmaps"))
+        if stack < stacks:
+            back = layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_heatmaps_back")(maps[-1])
+            x = layers.Add(name=f"{name}_next")([x, layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_features_back")(y), back])
+    outputs = {"heatmaps": maps[-1]}
+    if stacks > 1:
+        outputs["aux_heatmaps"] = ops.stack(maps[:-1], axis=1)
+    return keras.Model(image, outputs, name="hourglass")
