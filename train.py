@@ -50,6 +50,8 @@ flags.DEFINE_boolean("resume", False, "continue the run in --out with the flags 
 
 def resolve(task, given) -> dict:
     """Flags of the run: the recipe of the data set, then the recipe of the arch on it, then what the user gave."""
+    from kzoo import training
+
     dataset = given["dataset"]
     known = dict.fromkeys(name for name, _ in task.recipes)  # in the table's order: the first configuration is the task's own
     if dataset not in known:
@@ -59,7 +61,12 @@ def resolve(task, given) -> dict:
     for name in ("set", "loss_weights", "loss_set"):  # the user's assignments come on top of the recipe's
         own = cli.assignments(given[name], name)
         resolved[name] = [f"{k}={v}" for k, v in {**cli.assignments(recipe.get(name), name), **own}.items()]
-    missing = [name for name in ("size", "encoder", "epochs", "batch_size", "lr") if resolved[name] is None]
+    for name in training.ENCODER_FLAGS:
+        if name not in training.hyperparameters_of(task.archs[given["arch"]]):
+            if given[name] is not None:
+                raise UserError(f"{given['arch']} is a network of its own: it takes no --{name}")
+            resolved[name] = None
+    missing = [name for name in ("size", "epochs", "batch_size", "lr") if resolved[name] is None]
     if missing:
         raise UserError(f"{given['task']} has no recipe for dataset {dataset!r} (it has {', '.join(sorted(known))}): give --{missing[0]}")
     return resolved
@@ -111,8 +118,7 @@ def main():
     size, batch_size = flag["size"], flag["batch_size"]
     steps = data.steps_of(builder, flag["train_split"], batch_size)
 
-    options = {name: flag[name] for name in ("encoder", "encoder_weights", "init")}
-    model = training.build(task, flag["arch"], size, len(names), **options, **cli.assignments(flag["set"], "set"))
+    model = training.build(task, flag["arch"], size, len(names), **training.network_options(flag))
     optimizer = training.optimizer(
         flag["optimizer"],
         flag["schedule"],
@@ -144,7 +150,7 @@ def main():
         data.pipeline(builder, split, plain, batch_size=batch_size, cache=flag["cache"]) for split in (sample, flag["val_split"])
     )
 
-    folder, score = run_folder(flag), training.score_name(task, model)
+    folder, score = run_folder(flag), f"val_{task.score[0]}"
     keeper = training.RunFolder(folder, score=score, mode=task.score[1], steps=steps)
     first = keeper.restore(model) if flag["resume"] else 0
     files.write_json(
@@ -171,6 +177,7 @@ def main():
         )
         callbacks = [
             training.TrainScore(unaugmented),
+            training.PlainNames(task.main_of(model.output_names)),
             training.Progress(steps, batch_size, flag["epochs"], first, ("loss", score)),
             keeper,
             keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),

@@ -49,7 +49,7 @@ def keras_trainer(settings):
     model = {"regression": regression, "softargmax": softargmax}[settings["model"]]((settings["size"],) * 2 + (3,), JOINTS)
     accelerator = any("cpu" not in device.lower() for device in keras.distribution.list_devices())
     jit = "auto" if accelerator or keras.backend.backend() != "tensorflow" else False
-    model.compile(keras.optimizers.AdamW(LR, weight_decay=WEIGHT_DECAY), loss={"coords": CoordinateLoss(order=1)}, jit_compile=jit)
+    model.compile(keras.optimizers.AdamW(LR, weight_decay=WEIGHT_DECAY), loss={"coords": CoordinateLoss(norm="l1")}, jit_compile=jit)
     images, keypoints = synthetic(settings["size"], settings["batch_size"])
 
     def on_batches(steps):

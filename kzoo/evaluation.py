@@ -98,7 +98,7 @@ def check_same_data(run: dict, found: dict):
 def batches(task: Task, builder, split: str, size: int, batch_size: int):
     """The split in order: (images, {main output: labels}, extras)."""
     extras = tuple(name for name in task.extras if name in builder.info.features)
-    view = data.View(size, {task.main: task.outputs[task.main].label}, extras=extras or ("image_id",))
+    view = data.View(size, {"label": task.outputs[task.main[0]].label}, extras=extras or ("image_id",))
     return data.pipeline(builder, split, view, batch_size=batch_size)
 
 
@@ -107,7 +107,7 @@ def predict_all(task: Task, predictor: Predictor, pipeline, examples: int) -> tu
     labels, predictions, extras = [], [], []
     with tqdm(total=examples, unit="img", desc="predict", dynamic_ncols=True) as bar:
         for images, truth, extra in pipeline.as_numpy_iterator():
-            labels.append(truth[task.main])
+            labels.append(truth["label"])
             predictions.append(task.decode(predictor(images)))
             extras.append(extra)
             bar.update(len(images))

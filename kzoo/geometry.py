@@ -40,6 +40,18 @@ def expected_position(probabilities):
     return ops.stack([x, y], axis=-1)
 
 
+def _offsets(positions, height: int, width: int):
+    """From positions to cell centres, in cells: (B, J, width) and (B, J, height)."""
+    x = (cell_centres(width)[None, None] - positions[..., :1]) * width
+    y = (cell_centres(height)[None, None] - positions[..., 1:]) * height
+    return x, y
+
+
+def _outer(x, y):
+    """Columns (B, J, w) and rows (B, J, h) -> their products (B, h, w, J)."""
+    return ops.transpose(y, (0, 2, 1))[:, :, None] * ops.transpose(x, (0, 2, 1))[:, None]
+
+
 def gaussian_maps(positions, height: int, width: int, sigma: float):
     """Gaussian probability maps, normalised over the cells.
 
@@ -50,11 +62,55 @@ def gaussian_maps(positions, height: int, width: int, sigma: float):
     Returns:
         (B, height, width, J) float32, each map sums to 1.
     """
-    x = (cell_centres(width)[None, None] - positions[..., :1]) * width  # (B, J, w), in cells
-    y = (cell_centres(height)[None, None] - positions[..., 1:]) * height
-    log_x = ops.log_softmax(-0.5 * ops.square(x / sigma), axis=-1)
-    log_y = ops.log_softmax(-0.5 * ops.square(y / sigma), axis=-1)
-    return ops.exp(ops.transpose(log_y, (0, 2, 1))[:, :, None] + ops.transpose(log_x, (0, 2, 1))[:, None])  # (B, h, w, J)
+    x, y = _offsets(positions, height, width)
+    return _outer(ops.softmax(-0.5 * ops.square(x / sigma), axis=-1), ops.softmax(-0.5 * ops.square(y / sigma), axis=-1))
+
+
+def gaussian_peaks(positions, height: int, width: int, sigma: float):
+    """Gaussians of height 1 at sub-pixel positions: the usual target of heat-map regression.
+
+    Args:
+        positions: (B, J, 2) float32, fractions; height, width: cells; sigma: standard deviation in cells of the map.
+    Returns:
+        (B, height, width, J) float32 in [0, 1].
+    """
+    x, y = _offsets(positions, height, width)
+    return _outer(ops.exp(-0.5 * ops.square(x / sigma)), ops.exp(-0.5 * ops.square(y / sigma)))
+
+
+def disc_maps(positions, height: int, width: int, radius: float):
+    """1 in the cells whose centre is within `radius` of the position, else 0; at least the nearest cell of a position in the picture.
+
+    Args:
+        positions: (B, J, 2) float32, fractions; height, width: cells; radius: fraction of the picture's side.
+    Returns:
+        (B, height, width, J) float32 of 0 and 1.
+    """
+    x, y = _offsets(positions, height, width)
+    x, y = ops.square(x / width)[:, None], ops.square(y / height)[..., None]  # (B, 1, J, w), (B, J, h, 1)
+    squared = ops.transpose(x, (0, 1, 3, 2)) + ops.transpose(y, (0, 2, 3, 1))
+    return ops.cast(squared <= max(radius, 0.7072 / min(height, width)) ** 2, "float32")
+
+
+def peak_position(maps):
+    """The highest cell's centre, moved by a quarter of a cell towards the higher neighbour of each axis (Newell et al. 2016, §3.3).
+
+    Args:
+        maps: (B, h, w, J) float.
+    Returns:
+        (B, J, 2) float32, fractions.
+    """
+    _, height, width, joints = maps.shape
+    flat = ops.transpose(ops.reshape(ops.cast(maps, "float32"), (-1, height * width, joints)), (0, 2, 1))
+    cell = ops.argmax(flat, axis=-1)[..., None]
+    x, y = cell % width, cell // width
+
+    def quarter(position, stride, count):
+        before = ops.take_along_axis(flat, ops.where(position > 0, cell - stride, cell), axis=-1)
+        after = ops.take_along_axis(flat, ops.where(position < count - 1, cell + stride, cell), axis=-1)
+        return (ops.cast(position, "float32") + 0.5 + 0.25 * ops.sign(after - before)) / count
+
+    return ops.concatenate([quarter(x, 1, width), quarter(y, width, height)], axis=-1)
 
 
 def transform_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -114,6 +114,11 @@ def upsample_to(x, size: tuple[int, int], *, name: str):
     return layers.Resizing(*size, interpolation="bilinear", dtype="float32", name=name)(x)
 
 
+def named(outputs: dict) -> dict:
+    """The same tensors, float32, from layers named as their keys: Keras tells a model's outputs apart by the names of their layers."""
+    return {name: layers.Identity(dtype="float32", name=name)(x) for name, x in outputs.items()}
+
+
 def head(x, filters: int, *, init: str = "glorot_uniform", name: str):
     """Final 1x1 convolution with bias, float32, no activation."""
     return layers.Conv2D(filters, 1, kernel_initializer=init, dtype="float32", name=name)(x)

@@ -23,31 +23,44 @@ def _labelled(keypoints):
     return ops.cast(keypoints[..., 2] > 0, "float32")
 
 
+def _staged(y_pred, rank: int):
+    """float32 with an axis of stages after the batch, added where there is none."""
+    y_pred = ops.cast(y_pred, "float32")
+    return y_pred if len(y_pred.shape) == rank else y_pred[:, None]
+
+
+NORMS = {
+    "l1": lambda difference: ops.sum(ops.abs(difference), axis=-1),
+    "l2": lambda difference: ops.sum(ops.square(difference), axis=-1),
+    "euclidean": lambda difference: ops.sqrt(ops.sum(ops.square(difference), axis=-1) + 1e-12),
+}
+
+
 @_register
 class CoordinateLoss(keras.losses.Loss):
     """Distance of joints, mean over the labelled joints of the batch.
 
     Args:
-        order: 1 for |dx| + |dy|, 2 for dx^2 + dy^2.
+        norm: "l1" for |dx| + |dy|, "l2" for dx^2 + dy^2, "euclidean" for sqrt(dx^2 + dy^2) (Nibali et al. 2018, eq. 7).
         scale: coordinates are multiplied by it first, so that 256 gives pixels of a 256-px picture.
 
-    Call: y_true (B, J, 3) keypoints with v in 0/1/2, y_pred (B, J, 2), both fractions -> scalar.
+    Call: y_true (B, J, 3) keypoints with v in 0/1/2, y_pred (B, J, 2) or (B, S, J, 2) of S stages, all fractions -> scalar, summed over
+    the stages.
     """
 
-    def __init__(self, order: int = 1, scale: float = 1.0, name: str = "coordinate_loss", **kwargs):
+    def __init__(self, norm: str = "l1", scale: float = 1.0, name: str = "coordinate_loss", **kwargs):
         super().__init__(name=name, **kwargs)
-        if order not in (1, 2):
-            raise ValueError(f"order must be 1 or 2, got {order}")
-        self.order, self.scale = order, scale
+        if norm not in NORMS:
+            raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {norm!r}")
+        self.norm, self.scale = norm, scale
 
     def call(self, y_true, y_pred):
-        y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
-        difference = self.scale * (y_pred - y_true[..., :2])
-        distance = ops.sum(ops.abs(difference) if self.order == 1 else ops.square(difference), axis=-1)
-        return _masked_mean(distance, _labelled(y_true))
+        y_true, y_pred = ops.cast(y_true, "float32"), _staged(y_pred, 4)
+        distance = NORMS[self.norm](self.scale * (y_pred - y_true[:, None, :, :2]))
+        return y_pred.shape[1] * _masked_mean(distance, ops.broadcast_to(_labelled(y_true)[:, None], ops.shape(distance)))
 
     def get_config(self):
-        return {**super().get_config(), "order": self.order, "scale": self.scale}
+        return {**super().get_config(), "norm": self.norm, "scale": self.scale}
 
 
 @_register
@@ -77,6 +90,60 @@ class HeatmapDivergence(keras.losses.Loss):
 
     def get_config(self):
         return {**super().get_config(), "sigma": self.sigma}
+
+
+@_register
+class HeatmapMSE(keras.losses.Loss):
+    """Squared difference to Gaussians of height 1 at the joints: mean over the cells and the labelled joints, summed over the stages.
+
+    Args:
+        sigma: standard deviation of the target in cells of the map.
+        scale: factor of the loss; 0.5 is Xiao et al. 2018.
+
+    Call: y_true (B, J, 3) keypoints with v in 0/1/2, y_pred (B, h, w, J) or (B, S, h, w, J) of S stacks -> scalar.
+
+    Reference: Tompson et al., NIPS 2014, §2.2; intermediate supervision: Newell et al., ECCV 2016, §3.4.
+    """
+
+    def __init__(self, sigma: float = 2.0, scale: float = 1.0, name: str = "heatmap_mse", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.sigma, self.scale = sigma, scale
+
+    def call(self, y_true, y_pred):
+        y_true, y_pred = ops.cast(y_true, "float32"), _staged(y_pred, 5)
+        _, stages, height, width, _ = y_pred.shape
+        target = geometry.gaussian_peaks(y_true[..., :2], height, width, self.sigma)[:, None]
+        per_joint = ops.sum(ops.mean(ops.square(y_pred - target), axis=(2, 3)), axis=1)
+        return self.scale * _masked_mean(per_joint, _labelled(y_true))
+
+    def get_config(self):
+        return {**super().get_config(), "sigma": self.sigma, "scale": self.scale}
+
+
+@_register
+class DiscCrossEntropy(keras.losses.Loss):
+    """Sigmoid cross-entropy of "this cell lies on the joint": 1 within a disc around it, mean over the cells and the labelled joints.
+
+    Args:
+        radius: of the disc, fraction of the picture's side; 0.04 is 10 px of 256.
+
+    Call: y_true (B, J, 3) keypoints with v in 0/1/2, y_pred (B, h, w, J) logits -> scalar.
+
+    Reference: Bulat and Tzimiropoulos, ECCV 2016, eq. 1.
+    """
+
+    def __init__(self, radius: float = 0.04, name: str = "disc_cross_entropy", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.radius = radius
+
+    def call(self, y_true, y_pred):
+        y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+        _, height, width, _ = y_pred.shape
+        target = geometry.disc_maps(y_true[..., :2], height, width, self.radius)
+        return _masked_mean(ops.mean(ops.softplus(y_pred) - target * y_pred, axis=(1, 2)), _labelled(y_true))
+
+    def get_config(self):
+        return {**super().get_config(), "radius": self.radius}
 
 
 @_register

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from kzoo import geometry
+
 
 def _register(cls):
     return keras.saving.register_keras_serializable("kzoo")(cls)
@@ -13,6 +15,11 @@ def _ratio(part, whole):
     return ops.where(whole > 0, part / ops.maximum(whole, 1e-12), float("nan"))
 
 
+def _positions(y_pred):
+    """Joints as they are, maps read at their peaks."""
+    return y_pred if len(y_pred.shape) == 3 else geometry.peak_position(y_pred)
+
+
 @_register
 class MPJPE(keras.metrics.Metric):
     """Mean per-joint position error: mean over labelled joints of the Euclidean distance, in pixels.
@@ -21,7 +28,8 @@ class MPJPE(keras.metrics.Metric):
         pixels: side of the picture that a fraction of 1 stands for.
         joints: J.
 
-    Call: y_true (B, J, 3) keypoints with v, y_pred (B, J, 2), fractions. `per_joint()` gives the (J,) vector, NaN for joints never
+    Call: y_true (B, J, 3) keypoints with v, y_pred (B, J, 2), fractions, or maps (B, h, w, J), read at their peaks
+    (`geometry.peak_position`). `per_joint()` gives the (J,) vector, NaN for joints never
     labelled.
     """
 
@@ -34,7 +42,7 @@ class MPJPE(keras.metrics.Metric):
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
         labelled = ops.cast(y_true[..., 2] > 0, "float32")
-        distance = self.pixels * ops.sqrt(ops.sum(ops.square(y_pred - y_true[..., :2]), axis=-1))
+        distance = self.pixels * ops.sqrt(ops.sum(ops.square(_positions(y_pred) - y_true[..., :2]), axis=-1))
         self.total.assign_add(ops.sum(distance * labelled, axis=0))
         self.count.assign_add(ops.sum(labelled, axis=0))
 
@@ -55,7 +63,7 @@ class PCK(keras.metrics.Metric):
     A joint is correct within `threshold` times the longer side of the tight box around the person's labelled joints
     (Yang and Ramanan, PAMI 2013, §7; persons with a box smaller than 1/256 of the picture use that).
 
-    Call: y_true (B, J, 3) keypoints with v, y_pred (B, J, 2), fractions.
+    Call: y_true (B, J, 3) keypoints with v, y_pred (B, J, 2), fractions, or maps (B, h, w, J), read at their peaks.
     """
 
     def __init__(self, threshold: float = 0.1, name: str = "pck", **kwargs):
@@ -71,7 +79,7 @@ class PCK(keras.metrics.Metric):
         low = ops.min(ops.where(labelled[..., None], position, 1e9), axis=1)
         high = ops.max(ops.where(labelled[..., None], position, -1e9), axis=1)
         reach = self.threshold * ops.maximum(ops.max(high - low, axis=-1), 1 / 256)
-        distance = ops.sqrt(ops.sum(ops.square(y_pred - position), axis=-1))
+        distance = ops.sqrt(ops.sum(ops.square(_positions(y_pred) - position), axis=-1))
         self.correct.assign_add(ops.sum(ops.cast(labelled & (distance <= reach[:, None]), "float32")))
         self.count.assign_add(ops.sum(ops.cast(labelled, "float32")))
 

@@ -6,7 +6,7 @@ import keras
 
 from kzoo import UserError, cli, files
 from kzoo.tasks import TASKS, Task
-from kzoo.training import build
+from kzoo.training import build, network_options
 
 
 def describe(folder) -> dict:
@@ -33,16 +33,8 @@ def load_model(folder) -> keras.Model:
     path = folder / "model.keras"
     if not path.exists():
         raise UserError(f"{folder} holds no model.keras: the run stopped before its first epoch ended")
-    model = build(
-        task_of(run),
-        flags["arch"],
-        flags["size"],
-        len(run["names"]),
-        encoder=flags["encoder"],
-        encoder_weights="none",
-        init=flags["init"],
-        **cli.assignments(flags["set"], "set"),
-    )
+    fresh = flags if flags["encoder"] is None else {**flags, "encoder_weights": "none"}
+    model = build(task_of(run), flags["arch"], flags["size"], len(run["names"]), **network_options(fresh))
     try:
         model.set_weights(keras.saving.load_model(path, compile=False).get_weights())
     except (OSError, ValueError, KeyError) as error:

@@ -1,12 +1,16 @@
 """The zoo at a glance: a model names its outputs, a task is a table from output name to (label, losses, metrics)."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 
 from kzoo import augment, decoding, figures, losses, metrics, scores
 from kzoo.models.encdec import encdec
 from kzoo.models.fcn import fcn
+from kzoo.models.heatmap import heatmap
+from kzoo.models.hourglass import hourglass
 from kzoo.models.regression import regression
+from kzoo.models.simple_baseline import simple_baseline
 from kzoo.models.softargmax import softargmax
 from kzoo.models.unet import unet
 
@@ -19,7 +23,8 @@ class Output:
     losses: Mapping[str, Callable]  # --loss name -> (**keywords of --loss_set) -> keras.losses.Loss; the first is the default
     metrics: tuple[Callable, ...] = ()  # factories n -> metric: a metric has state, so every compile gets new ones
     weight: float = 1.0  # --loss_weights=<output>=<number> overrides it
-    unflip: Callable = decoding.unflip_maps  # (answer for the mirrored picture, permutation) -> answer for the picture
+    # (answer for the mirrored picture, permutation) -> answer for the picture; None: not averaged, and dropped where answers are
+    unflip: Callable | None = decoding.unflip_maps
     activate: Callable = lambda outputs: outputs  # applied before answers are averaged
 
 
@@ -29,7 +34,7 @@ class Task:
 
     archs: Mapping[str, Callable]  # --arch -> model function
     outputs: Mapping[str, Output]  # output name -> row
-    main: str  # the output that is scored
+    main: tuple[str, ...]  # the outputs that can be scored; of those that a network emits, the first one is
     score: tuple[str, str]  # metric that picks the best epoch, and "min" or "max"
     names: str  # key of the data set's metadata that names the units of the last axis; their number is the model's `num_outputs`
     recipes: Mapping[tuple[str, str], Mapping]  # (dataset, arch or "") -> default flags; both apply, the arch's wins
@@ -41,23 +46,38 @@ class Task:
     geometric: augment.Geometric = augment.Geometric()
     photometric: augment.Photometric = augment.Photometric()
 
+    def main_of(self, outputs) -> str:
+        """The scored one of a network's outputs."""
+        return next(name for name in self.main if name in outputs)
+
 
 COMMON = {"schedule": "cosine", "optimizer": "adam", "weight_decay": 1e-4}  # of every recipe
 
+COORDINATE_LOSSES = {name: functools.partial(losses.CoordinateLoss, norm=name) for name in losses.NORMS}
+HEATMAP_LOSSES = {"mse": losses.HeatmapMSE}
+JOINT_METRICS = (lambda n: metrics.MPJPE(joints=n), lambda n: metrics.PCK(threshold=0.1))
+
 POSE = Task(
-    archs={"regression": regression, "softargmax": softargmax},
+    archs={
+        "regression": regression,
+        "softargmax": softargmax,
+        "heatmap": heatmap,
+        "simple_baseline": simple_baseline,
+        "hourglass": hourglass,
+    },
     outputs={
-        "coords": Output(
-            label="keypoints",
-            losses={"l1": lambda **k: losses.CoordinateLoss(order=1, **k), "l2": lambda **k: losses.CoordinateLoss(order=2, **k)},
-            metrics=(lambda n: metrics.MPJPE(joints=n), lambda n: metrics.PCK(threshold=0.1)),
-            unflip=decoding.unflip_coords,
+        "coords": Output(label="keypoints", losses=COORDINATE_LOSSES, metrics=JOINT_METRICS, unflip=decoding.unflip_coords),
+        "aux_coords": Output(label="keypoints", losses=COORDINATE_LOSSES, unflip=None),
+        "heatmaps": Output(label="keypoints", losses=HEATMAP_LOSSES, metrics=JOINT_METRICS),
+        "aux_heatmaps": Output(label="keypoints", losses=HEATMAP_LOSSES, unflip=None),
+        "disc_logits": Output(
+            label="keypoints", losses={"cross_entropy": losses.DiscCrossEntropy}, metrics=JOINT_METRICS, activate=decoding.sigmoid
         ),
         "latent_heatmaps": Output(
             label="keypoints", losses={"js": losses.HeatmapDivergence}, weight=0.0, activate=decoding.spatial_softmax
         ),
     },
-    main="coords",
+    main=("coords", "heatmaps", "disc_logits"),
     score=("mpjpe", "min"),
     names="joints",
     extras=("image_id", "ann_id", "bbox", "area", "crop_to_image"),
@@ -91,7 +111,7 @@ SEG = Task(
             activate=decoding.softmax,
         )
     },
-    main="logits",
+    main=("logits",),
     score=("miou", "max"),
     names="classes",
     extras=("image_id",),

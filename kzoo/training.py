@@ -17,11 +17,24 @@ from tqdm.auto import tqdm
 from kzoo import UserError, cli, figures, files
 from kzoo.tasks import Task
 
+ENCODER_FLAGS = ("encoder", "encoder_weights")
+
+
+def hyperparameters_of(function) -> list[str]:
+    """Names of the keywords of a model function."""
+    return [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
+
+
+def network_options(flag: dict) -> dict:
+    """The keywords of the network among a run's flags."""
+    chosen = {name: flag[name] for name in (*ENCODER_FLAGS, "init") if flag[name] is not None}
+    return {**chosen, **cli.assignments(flag["set"], "set")}
+
 
 def build(task: Task, arch: str, size: int, num_outputs: int, **hyperparameters) -> keras.Model:
     """The network of one architecture; a keyword it does not know is the user's mistake."""
     function = cli.pick(task.archs, arch, "arch")
-    allowed = [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    allowed = hyperparameters_of(function)
     for name in hyperparameters:
         if name not in allowed:
             raise UserError(f"{arch} has no hyperparameter {name!r}; allowed in --set: {', '.join(allowed)}")
@@ -38,12 +51,16 @@ def compile_arguments(task: Task, model: keras.Model, num_outputs: int, *, loss:
         if name not in rows:
             raise UserError(f"--loss_weights names {name!r}, which this arch does not emit; it emits {', '.join(rows)}")
     weights = {name: float(weights.get(name, row.weight)) for name, row in rows.items()}
+    main = task.main_of(rows)
     rows = {name: row for name, row in rows.items() if weights[name] > 0}
-    if task.main not in rows:
-        raise UserError(f"the weight of {task.main} must be above 0, got {weights[task.main]}")
-    factory = next(iter(rows[task.main].losses.values())) if loss is None else cli.pick(rows[task.main].losses, loss, "loss")
-    try:
-        chosen = {name: factory(**loss_options) if name == task.main else next(iter(row.losses.values()))() for name, row in rows.items()}
+    if main not in rows:
+        raise UserError(f"the weight of {main} must be above 0, got {weights[main]}")
+    factory = next(iter(rows[main].losses.values())) if loss is None else cli.pick(rows[main].losses, loss, "loss")
+    try:  # outputs with the same losses as the main one, earlier stacks for instance, get the same loss
+        chosen = {
+            name: factory(**loss_options) if row.losses is task.outputs[main].losses else next(iter(row.losses.values()))()
+            for name, row in rows.items()
+        }
     except TypeError as error:
         raise UserError(f"--loss_set: {error}") from error
     return {
@@ -120,6 +137,20 @@ class TrainScore(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         for name, value in self.model.evaluate(self.data, verbose=0, return_dict=True).items():
             logs[self.prefix + name] = value
+
+
+class PlainNames(keras.callbacks.Callback):
+    """Takes the main output's name, which Keras adds where there are several outputs, from its metrics: one set of columns for all runs."""
+
+    def __init__(self, main: str):
+        super().__init__()
+        self.main = main
+
+    def on_epoch_end(self, epoch, logs=None):
+        for prefix in ("", "train_", "val_"):
+            own = f"{prefix}{self.main}_"
+            for name in [name for name in logs if name.startswith(own) and not name.endswith("_loss")]:
+                logs[prefix + name.removeprefix(own)] = logs.pop(name)
 
 
 class Progress(keras.callbacks.Callback):
@@ -239,12 +270,6 @@ def jit(choice: str, accelerator: bool):
     if choice != "auto":
         return choice == "on"
     return "auto" if accelerator or keras.backend.backend() != "tensorflow" else False
-
-
-def score_name(task: Task, model: keras.Model) -> str:
-    """Column of the history that picks the best epoch; Keras puts the output's name before the metric where there are several outputs."""
-    prefix = f"{task.main}_" if len(model.output_names) > 1 else ""
-    return f"val_{prefix}{task.score[0]}"
 
 
 def train_sample(split: str, size: int, wanted: int) -> str:

@@ -54,9 +54,9 @@ def cross_entropy(class_weights=None, label_smoothing=0.0, dice=0.0):
 
 ROWS = {
     "l1": (losses.CoordinateLoss(), KEYPOINTS, COORDS, distance(1, 1)),
-    "l2": (losses.CoordinateLoss(order=2), KEYPOINTS, COORDS, distance(2, 1)),
+    "l2": (losses.CoordinateLoss(norm="l2"), KEYPOINTS, COORDS, distance(2, 1)),
     "l1 in pixels": (losses.CoordinateLoss(scale=256.0), KEYPOINTS, COORDS, distance(1, 256)),
-    "l2 in pixels": (losses.CoordinateLoss(order=2, scale=64.0), KEYPOINTS, COORDS, distance(2, 64)),
+    "l2 in pixels": (losses.CoordinateLoss(norm="l2", scale=64.0), KEYPOINTS, COORDS, distance(2, 64)),
     "divergence": (losses.HeatmapDivergence(), KEYPOINTS, MAPS, divergence(1)),
     "wide divergence": (losses.HeatmapDivergence(sigma=2.5), KEYPOINTS, MAPS, divergence(2.5)),
     "cross-entropy": (losses.PixelCrossEntropy(), MASK, LOGITS, cross_entropy()),

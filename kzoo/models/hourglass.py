@@ -6,17 +6,11 @@ Differs from the paper: BatchNorm's momentum is 0.9, and the input may have any 
 import keras
 from keras import layers, ops
 
-from kzoo.layers import bottleneck, conv_bn_relu, head, hourglass_module
+from kzoo.layers import bottleneck, conv_bn_relu, head, hourglass_module, named
 
 
 def hourglass(
-    input_shape: tuple[int, int, int],
-    num_outputs: int,
-    *,
-    init: str = "he_normal",
-    stacks: int = 8,
-    width: int = 256,
-    depth: int = 4,
+    input_shape: tuple[int, int, int], num_outputs: int, *, init: str = "he_normal", stacks: int = 8, width: int = 256, depth: int = 4
 ) -> keras.Model:
     """Build the network.
 
@@ -28,7 +22,7 @@ def hourglass(
         width: filters of an hourglass, the stem has a quarter and a half of it; the paper's is 256.
         depth: poolings inside an hourglass.
     Returns:
-        model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps": (B, S-1, H/4, W/4, J), the earlier ones}.
+        model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps": (B, S-1, H/4, W/4, J), earlier ones}.
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = layers.Rescaling(1 / 255, name="scale")(image)
@@ -49,9 +43,10 @@ def hourglass(
         y = conv_bn_relu(y, width, 1, init=init, name=f"{name}_linear")
         maps.append(head(y, num_outputs, name=f"{name}_heatmaps"))
         if stack < stacks:
+            y = layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_features_back")(y)
             back = layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_heatmaps_back")(maps[-1])
-            x = layers.Add(name=f"{name}_next")([x, layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_features_back")(y), back])
+            x = layers.Add(name=f"{name}_next")([x, y, back])
     outputs = {"heatmaps": maps[-1]}
     if stacks > 1:
         outputs["aux_heatmaps"] = ops.stack(maps[:-1], axis=1)
-    return keras.Model(image, outputs, name="hourglass")
+    return keras.Model(image, named(outputs), name="hourglass")

@@ -1,0 +1,47 @@
+"""Heat maps from a fully convolutional network: joints found as classes are in segmentation (Long et al., CVPR 2015, on any encoder).
+
+The keypoint slides of the lecture this zoo began with. Differs from the paper: any encoder, one 3x3 convolution before each score
+instead of fc6 and fc7, plain bilinear upsampling, one skip more (stride 4).
+"""
+
+import keras
+from keras import layers
+
+from kzoo.encoders import encode
+from kzoo.layers import conv_bn_relu, head, named
+
+TARGETS = {"gaussian": "heatmaps", "disc": "disc_logits"}  # --set=target= -> the output, which has its loss in kzoo/tasks.py
+
+
+def heatmap(
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    *,
+    encoder: str = "resnet50",
+    encoder_weights: str = "none",
+    init: str = "he_normal",
+    target: str = "gaussian",
+    width: int = 128,
+) -> keras.Model:
+    """Build the network.
+
+    Args:
+        input_shape: (H, W, 3) of a uint8 RGB picture; the maps have a quarter of it.
+        num_outputs: J joints.
+        encoder, encoder_weights, init: see `kzoo.encoders.encode`.
+        target: "gaussian", maps that regress a Gaussian at the joint; "disc", logits of lying within a disc around the joint.
+        width: filters of the convolution before each of the four scores.
+    Returns:
+        model with output {"heatmaps": (B, H/4, W/4, J) float32} or {"disc_logits": (B, H/4, W/4, J) float32}.
+    """
+    if target not in TARGETS:
+        raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}")
+    image = keras.Input(input_shape, dtype="uint8", name="image")
+    maps = None
+    for stride, features in zip((32, 16, 8, 4), encode(image, encoder, encoder_weights, init=init)[:0:-1], strict=True):
+        score = head(conv_bn_relu(features, width, init=init, name=f"hidden{stride}"), num_outputs, name=f"score{stride}")
+        if maps is not None:
+            maps = layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name=f"up{stride}")(maps)
+            score = layers.Add(dtype="float32", name=f"fused{stride}")([maps, score])
+        maps = score
+    return keras.Model(image, named({TARGETS[target]: maps}), name="heatmap")

@@ -1,0 +1,35 @@
+"""Simple baseline: encoder, three transposed convolutions, heat maps (Xiao, Wu and Wei, ECCV 2018).
+
+Differs from the paper: any encoder; keras.applications' ResNet50 has biases in its convolutions and its stride in the first 1x1.
+"""
+
+import keras
+
+from kzoo.encoders import encode
+from kzoo.layers import deconv_bn_relu, head
+
+
+def simple_baseline(
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    *,
+    encoder: str = "resnet50",
+    encoder_weights: str = "none",
+    init: str = "he_normal",
+    widths: tuple[int, ...] = (256, 256, 256),
+) -> keras.Model:
+    """Build the network.
+
+    Args:
+        input_shape: (H, W, 3) of a uint8 RGB picture.
+        num_outputs: J joints.
+        encoder, encoder_weights, init: see `kzoo.encoders.encode`; the paper draws the new layers from N(0, 0.001).
+        widths: filters of the transposed convolutions; the heat maps have stride 32 / 2**len(widths).
+    Returns:
+        model with output {"heatmaps": (B, h, w, J) float32}.
+    """
+    image = keras.Input(input_shape, dtype="uint8", name="image")
+    x = encode(image, encoder, encoder_weights, init=init)[-1]
+    for step, width in enumerate(widths, start=1):
+        x = deconv_bn_relu(x, width, init=init, name=f"up{step}")
+    return keras.Model(image, {"heatmaps": head(x, num_outputs, name="heatmaps")}, name="simple_baseline")
