@@ -80,7 +80,7 @@ POSE = Task(
     main=("coords", "heatmaps", "disc_logits"),
     score=("mpjpe", "min"),
     names="joints",
-    extras=("image_id", "ann_id", "bbox", "area", "crop_to_image"),
+    extras=("image_id", "ann_id", "bbox", "area", "crop_to_image", "head_box"),
     recipes={
         ("people", ""): dict(
             COMMON, size=128, encoder="small", encoder_weights="none", epochs=10, batch_size=16, lr=2e-3, warmup=0.5, augment=0.4

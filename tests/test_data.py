@@ -257,7 +257,7 @@ def test_fingerprint(people, people_dir, spots):
     assert data.fingerprint(again) == data.fingerprint(people) != data.fingerprint(spots)
     assert data.describe(again) == data.describe(people)
     described = data.describe(people)
-    assert described["splits"] == {"train": 64, "val": 32} and described["name"] == "people/1.0.0"
+    assert described["splits"] == {"train": 64, "val": 32} and described["name"] == "people/1.1.0"
     assert len(described["fingerprint"]) == 12 and described["metadata"]["joints"][0] == "nose"
 
 

@@ -23,8 +23,8 @@ WORTH_WORKERS = 64  # examples: below, starting processes takes longer than it s
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Articulated people, rendered on first use: no download, and the same bits on every machine."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar = {"1.0.0": "Initial release."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: ClassVar = {"1.1.0": "Adds head_box; the pictures are the same.", "1.0.0": "Initial release."}
     SIZES: ClassVar = {"train": 2000, "val": 500}
     pkg_dir_path = tfds.core.Path(__file__).parent  # TFDS would look for README.md in kzoo/datasets, where no such folder is
 
@@ -40,6 +40,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             "image_id": tfds.features.Scalar(dtype=np.int64),
             "area": tfds.features.Scalar(dtype=np.float32),
             "bbox": tfds.features.Tensor(shape=(4,), dtype=np.float32),
+            "head_box": tfds.features.Tensor(shape=(4,), dtype=np.float32),
         }
         metadata = {"classes": list(CLASSES), "joints": list(JOINTS), "flip_joints": swaps(JOINTS), "flip_classes": swaps(CLASSES)}
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features), metadata=tfds.core.MetadataDict(metadata))

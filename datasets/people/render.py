@@ -43,8 +43,6 @@ def render(split, index):
     for solid in dress(rng, body, frames) + backdrop.distractors(rng, focal / SIZE, offset[2]) + backdrop.occluders(rng, joints):
         canvas.paint(solid)
     mask = vote(canvas.label)
-    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
-    left, right, top, bottom = columns[0], columns[-1] + 1, rows[0], rows[-1] + 1
     return {
         "image": develop(rng, canvas.colour),
         "mask": mask[..., None],
@@ -53,7 +51,8 @@ def render(split, index):
         "camera": np.array([[focal, 0, SIZE / 2], [0, focal, SIZE / 2], [0, 0, 1]], np.float32),
         "image_id": SPLIT_OFFSETS[split] + index,
         "area": np.float32(np.count_nonzero(mask)),
-        "bbox": np.array([left, top, right - left, bottom - top], np.float32),
+        "bbox": box_of(mask > 0),
+        "head_box": box_of(mask == HEAD) / np.float32(SIZE),
     }
 
 
@@ -75,6 +74,14 @@ def vote(label):
     """(SIZE, SIZE) uint8: the class of most samples of each pixel, the lower class where two are equal."""
     votes = np.stack([sum((cell == k).astype(np.uint8) for cell in cells(label)) for k in range(7)])
     return np.argmax(votes, axis=0).astype(np.uint8)
+
+
+def box_of(chosen):
+    """(4,) float32: x, y, width, height of the chosen pixels of a (H, W) bool array, zeros where there is none."""
+    rows, columns = np.nonzero(chosen.any(axis=1))[0], np.nonzero(chosen.any(axis=0))[0]
+    if not len(rows):
+        return np.zeros(4, np.float32)
+    return np.array([columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]], np.float32)
 
 
 def develop(rng, colour):
