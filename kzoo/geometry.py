@@ -93,7 +93,8 @@ def disc_maps(positions, height: int, width: int, radius: float):
 
 
 def peak_position(maps):
-    """The highest cell's centre, moved by a quarter of a cell towards the higher neighbour of each axis (Newell et al. 2016, §3.3).
+    """The highest cell's centre, moved by a quarter of a cell towards the higher neighbour of each axis (Newell et al. 2016, §3.3);
+    not moved along an axis at whose border it lies.
 
     Args:
         maps: (B, h, w, J) float.
@@ -106,8 +107,9 @@ def peak_position(maps):
     x, y = cell % width, cell // width
 
     def quarter(position, stride, count):
-        before = ops.take_along_axis(flat, ops.where(position > 0, cell - stride, cell), axis=-1)
-        after = ops.take_along_axis(flat, ops.where(position < count - 1, cell + stride, cell), axis=-1)
+        inside = (position > 0) & (position < count - 1)
+        before = ops.take_along_axis(flat, ops.where(inside, cell - stride, cell), axis=-1)
+        after = ops.take_along_axis(flat, ops.where(inside, cell + stride, cell), axis=-1)
         return (ops.cast(position, "float32") + 0.5 + 0.25 * ops.sign(after - before)) / count
 
     return ops.concatenate([quarter(x, 1, width), quarter(y, width, height)], axis=-1)

@@ -71,6 +71,38 @@ def test_gaussian_maps_of_points_outside(far):
     assert edge.sum() > 0.5, "the tail that lies inside is at the nearer edge"
 
 
+def test_gaussian_peaks():
+    """The formula, at sub-pixel positions, on a map that is not square; far outside it is dark and finite."""
+    points, sigma = np.array([[[0.3, 0.6], [0.51, 0.02], [40.0, -3.0]]], "float32"), 1.7
+    maps = ops.convert_to_numpy(geometry.gaussian_peaks(points, 12, 20, sigma))
+    x, y = np.arange(20) + 0.5 - points[0, :, :1] * 20, np.arange(12) + 0.5 - points[0, :, 1:] * 12
+    exact = np.exp(-(y[..., None] ** 2 + x[:, None] ** 2) / (2 * sigma**2))
+    np.testing.assert_allclose(maps[0].transpose(2, 0, 1), exact, atol=1e-6)
+
+
+def test_disc_maps():
+    """Circles of OpenCV's size, and at least one cell of each joint in the picture."""
+    points = rng().uniform(0, 1, (2, 50, 2)).astype("float32")
+    for radius in (0.0, 0.1, 0.3):
+        maps = ops.convert_to_numpy(geometry.disc_maps(points, 24, 32, radius))
+        assert set(np.unique(maps)) == {0, 1} and (maps.sum((1, 2)) >= 1).all()
+        row, column = (points[..., 1] * 24).astype(int), (points[..., 0] * 32).astype(int)
+        assert maps[np.arange(2)[:, None], row, column, np.arange(50)].all(), "the cell of the joint itself"
+        middle = ((points > radius) & (points < 1 - radius)).all(-1)
+        if radius > 0.05:
+            np.testing.assert_allclose(maps.sum((1, 2))[middle] / (24 * 32), np.pi * radius**2, rtol=0.12)
+
+
+def test_peak_position():
+    """The highest cell and a quarter towards the higher neighbour; at a border, and where neighbours are equal, none."""
+    maps = np.zeros((1, 5, 7, 4), "float32")
+    maps[0, 2, 3, :3] = 1
+    maps[0, 2, 4, 0] = maps[0, 1, 3, 1] = 0.5  # right of it; above it
+    maps[0, 0, 6, 3] = 1
+    found = ops.convert_to_numpy(geometry.peak_position(maps))[0] * [7, 5]
+    np.testing.assert_allclose(found, [[3.75, 2.5], [3.5, 2.25], [3.5, 2.5], [6.5, 0.5]], atol=1e-6)
+
+
 @pytest.mark.parametrize("batch", [(), (4,), (2, 3)])
 def test_transform_points(batch):
     matrix, points = rng().normal(size=(*batch, 3, 3)), rng().normal(size=(*batch, 5, 2))

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 from scipy.spatial.distance import jensenshannon
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax
 from sklearn.metrics import log_loss
 
 from kzoo import geometry, losses
@@ -18,6 +18,8 @@ KEYPOINTS = np.concatenate([RNG.uniform(0.1, 0.9, (B, J, 2)), RNG.integers(0, 3,
 KEYPOINTS[KEYPOINTS[..., 2] == 0] = 0
 COORDS = RNG.uniform(0, 1, (B, J, 2)).astype("float32")
 MAPS = RNG.normal(scale=2, size=(B, H, W, J)).astype("float32")
+STACKED = np.stack([MAPS, -MAPS, MAPS + 1], axis=1)  # (B, S, H, W, J)
+STAGES = np.stack([COORDS, 1 - COORDS], axis=1)  # (B, S, J, 2)
 MASK = RNG.choice([0, 1, 2, 3, 255], (B, H, W)).astype("uint8")
 LOGITS = RNG.normal(scale=2, size=(B, H, W, C)).astype("float32")
 LABELLED = KEYPOINTS[..., 2] > 0
@@ -27,17 +29,37 @@ COUNTED = MASK != 255
 # NumPy references
 
 
-def distance(order, scale):
-    powers = np.abs(scale * (COORDS.astype("float64") - KEYPOINTS[..., :2])) ** order
+def distance(order, scale, coords=COORDS):
+    powers = np.abs(scale * (coords.astype("float64") - KEYPOINTS[..., :2])) ** order
     return powers.sum(-1)[LABELLED].mean()
+
+
+def squares(joint):
+    """Squared distance of all cells from a joint, in cells: (H, W)."""
+    x, y = np.arange(W) + 0.5 - joint[0] * W, np.arange(H) + 0.5 - joint[1] * H
+    return y[:, None] ** 2 + x**2
+
+
+def heatmap_mse(maps, sigma):
+    joints = zip(*np.nonzero(LABELLED), strict=True)
+    return np.mean([((maps[b, ..., j] - np.exp(-squares(KEYPOINTS[b, j]) / (2 * sigma**2))) ** 2).mean() for b, j in joints])
+
+
+def disc_cross_entropy(radius):
+    rows = []
+    for b, j in zip(*np.nonzero(LABELLED), strict=True):
+        x, y = (np.arange(W) + 0.5) / W - KEYPOINTS[b, j, 0], (np.arange(H) + 0.5) / H - KEYPOINTS[b, j, 1]
+        inside = np.hypot(*np.meshgrid(x, y)) <= max(radius, np.sqrt(0.5) / H)
+        assert inside.any()
+        rows.append(log_loss(inside.ravel(), expit(MAPS[b, ..., j].astype("float64")).ravel(), labels=[0, 1]))
+    return np.mean(rows)
 
 
 def divergence(sigma):
     total = []
     for b, j in zip(*np.nonzero(LABELLED), strict=True):
         logits = MAPS[b, ..., j].astype("float64")
-        x, y = np.arange(W) + 0.5 - KEYPOINTS[b, j, 0] * W, np.arange(H) + 0.5 - KEYPOINTS[b, j, 1] * H
-        target = np.exp(-(y[:, None] ** 2 + x**2) / (2 * sigma**2))
+        target = np.exp(-squares(KEYPOINTS[b, j]) / (2 * sigma**2))
         total.append(jensenshannon(np.exp(logits).ravel(), target.ravel()) ** 2)  # SciPy normalises, and returns the root
     return np.mean(total)
 
@@ -57,6 +79,18 @@ ROWS = {
     "l2": (losses.CoordinateLoss(norm="l2"), KEYPOINTS, COORDS, distance(2, 1)),
     "l1 in pixels": (losses.CoordinateLoss(scale=256.0), KEYPOINTS, COORDS, distance(1, 256)),
     "l2 in pixels": (losses.CoordinateLoss(norm="l2", scale=64.0), KEYPOINTS, COORDS, distance(2, 64)),
+    "euclidean": (
+        losses.CoordinateLoss("euclidean"),
+        KEYPOINTS,
+        COORDS,
+        np.linalg.norm(COORDS - KEYPOINTS[..., :2], axis=-1)[LABELLED].mean(),
+    ),
+    "l1 of stages": (losses.CoordinateLoss(), KEYPOINTS, STAGES, distance(1, 1) + distance(1, 1, 1 - COORDS)),
+    "heat maps": (losses.HeatmapMSE(), KEYPOINTS, MAPS, heatmap_mse(MAPS, 2)),
+    "halved narrow heat maps": (losses.HeatmapMSE(sigma=0.7, scale=0.5), KEYPOINTS, MAPS, heatmap_mse(MAPS, 0.7) / 2),
+    "heat maps of stacks": (losses.HeatmapMSE(), KEYPOINTS, STACKED, sum(heatmap_mse(m, 2) for m in (MAPS, -MAPS, MAPS + 1))),
+    "discs": (losses.DiscCrossEntropy(radius=0.15), KEYPOINTS, MAPS, disc_cross_entropy(0.15)),
+    "discs smaller than a cell": (losses.DiscCrossEntropy(radius=0.001), KEYPOINTS, MAPS, disc_cross_entropy(0.001)),
     "divergence": (losses.HeatmapDivergence(), KEYPOINTS, MAPS, divergence(1)),
     "wide divergence": (losses.HeatmapDivergence(sigma=2.5), KEYPOINTS, MAPS, divergence(2.5)),
     "cross-entropy": (losses.PixelCrossEntropy(), MASK, LOGITS, cross_entropy()),
@@ -129,11 +163,11 @@ def test_what_is_masked_has_no_say(name):
     truth, predicted = truth.copy(), predicted.copy()
     if truth.dtype == np.uint8:
         predicted[~COUNTED] = 50
-    elif predicted.ndim == 4:
-        predicted.transpose(0, 3, 1, 2)[~LABELLED] = np.linspace(-9, 9, H * W).reshape(H, W)
+    elif predicted.shape[-1] == J:
+        np.moveaxis(predicted, -1, 1)[~LABELLED] = np.linspace(-9, 9, H * W).reshape(H, W)
         truth[~LABELLED, :2] = 7
     else:
-        predicted[~LABELLED], truth[~LABELLED, :2] = 9, -3
+        np.moveaxis(predicted, -2, 1)[~LABELLED], truth[~LABELLED, :2] = 9, -3
     np.testing.assert_allclose(loss(truth, predicted), expected, rtol=2e-5)
 
 

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 from sklearn.metrics import accuracy_score, confusion_matrix
 
-from kzoo import losses, metrics
+from kzoo import geometry, losses, metrics
 
 N, J, C, SIDE = 23, 6, 5, 7
 
@@ -52,6 +52,14 @@ def test_mpjpe(seed):
     expected = [np.nan if np.isnan(column).all() else np.nanmean(column) for column in distance.T]
     assert np.isnan(expected[4])
     np.testing.assert_allclose(number(metric.per_joint()), expected, rtol=1e-5)
+
+
+def test_joints_of_maps_are_read_at_their_peaks():
+    truth, _ = keypoints(0)
+    maps = np.random.default_rng(0).normal(size=(N, 9, 12, J)).astype("float32")
+    at_peaks = number(geometry.peak_position(maps))
+    for make in (lambda: metrics.MPJPE(joints=J), metrics.PCK):
+        np.testing.assert_allclose(number(fed(make(), truth, maps, 3).result()), number(fed(make(), truth, at_peaks, 3).result()))
 
 
 @pytest.mark.parametrize("seed", range(6))
