@@ -1,6 +1,7 @@
 """Score a trained run: exact scores, pictures, export.
 
 python eval.py --run=runs/<name> --split=val --tta=flip --pictures=16 --export=saved_model
+python eval.py --run=runs/<name> --decoder=all
 """
 
 import pathlib
@@ -12,7 +13,19 @@ from kzoo import UserError, cli
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "run folder that train.py wrote")
 flags.DEFINE_string("split", "val", "TFDS split; slices like val[:100] are allowed")
-flags.DEFINE_enum("tta", "none", ["none", "flip"], "test-time augmentation: average with the answer for the mirrored picture")
+flags.DEFINE_enum(
+    "tta",
+    "none",
+    ["none", "flip", "flip_shift"],
+    "test-time augmentation: average with the answer for the mirrored picture; flip_shift: its heat maps moved by a cell first, which "
+    "makes up for corner-aligned pipelines and which ours does not need",
+)
+flags.DEFINE_string(
+    "decoder",
+    None,
+    "from heat maps to joints: argmax, quarter, dark, udp, softargmax, debiased_softargmax; coords: the network's own; all: a "
+    "table of them (default: coords where the network emits them, else dark)",
+)
 flags.DEFINE_integer("pictures", 0, "examples to draw: best, median and worst", lower_bound=0)
 flags.DEFINE_string("export", None, "saved_model: write <run>/saved_model, checked against predict")
 flags.DEFINE_integer("batch_size", 32, "examples a step", lower_bound=1)
@@ -28,7 +41,8 @@ def main():
     result = evaluation.evaluate(
         FLAGS.run,
         split=FLAGS.split,
-        flip=FLAGS.tta == "flip",
+        tta=FLAGS.tta,
+        decoder=FLAGS.decoder,
         pictures=FLAGS.pictures,
         export=FLAGS.export,
         batch_size=FLAGS.batch_size,

@@ -25,7 +25,7 @@ flags.DEFINE_string("train_split", "train", "TFDS split to train on; slices like
 flags.DEFINE_string("val_split", "val", "TFDS split to validate on")
 flags.DEFINE_string("encoder", None, "see kzoo/encoders.py")
 flags.DEFINE_string("encoder_weights", None, "imagenet, none or a weights file")
-flags.DEFINE_string("init", "he_normal", "kernel initialiser of everything without weights: he_normal, glorot_uniform, …")
+flags.DEFINE_string("init", None, "kernel initialiser of everything without weights: he_normal, glorot_uniform, … (default: the network's)")
 flags.DEFINE_multi_string("set", None, "hyperparameter of the architecture, --set=width=32; may be repeated")
 flags.DEFINE_integer("size", None, "side of the square input in pixels, a multiple of 32", lower_bound=32)
 flags.DEFINE_integer("batch_size", None, "examples a step", lower_bound=1)

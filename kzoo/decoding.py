@@ -41,9 +41,11 @@ def spatial_softmax(maps) -> np.ndarray:
 
 
 def _scaled(maps) -> np.ndarray:
-    """Maps (B, h, w, J) as float32 without negative values, each scaled to a peak of 1; maps without a positive cell become 0."""
-    maps = np.maximum(np.asarray(maps, "float32"), 0)
-    return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), np.finfo("float32").tiny)
+    """Maps (B, h, w, J) in 0..1: negative cells are 0, the peak is 1. A map without positive cells is lifted to a minimum of 0."""
+    maps = np.asarray(maps, "float32")
+    peak, lowest = maps.max(axis=(1, 2), keepdims=True), maps.min(axis=(1, 2), keepdims=True)
+    lift = np.where(peak > 0, 0, lowest)
+    return np.maximum(maps - lift, 0) / np.maximum(peak - lift, np.finfo("float32").tiny)
 
 
 def _highest(maps) -> tuple[np.ndarray, np.ndarray]:
@@ -73,11 +75,12 @@ def argmax(maps) -> np.ndarray:
 def quarter(maps) -> np.ndarray:
     """Highest cell, moved by a quarter of a cell towards the higher neighbour of each axis (Newell et al., ECCV 2016, §3.3).
 
-    (B, h, w, J) -> (B, J, 2) fractions, equal to `geometry.peak_position`: at the border the missing neighbour counts as equal.
+    (B, h, w, J) -> (B, J, 2) fractions, equal to `geometry.peak_position`: not moved along an axis at whose border the cell lies.
     """
     x, y = _highest(maps)
     at = _neighbours(maps, x, y)
-    return _fractions(x, y, 0.25 * np.sign(np.stack([at(1, 0) - at(-1, 0), at(0, 1) - at(0, -1)], axis=-1)), maps)
+    inside = np.stack([(x > 0) & (x < maps.shape[2] - 1), (y > 0) & (y < maps.shape[1] - 1)], axis=-1)
+    return _fractions(x, y, 0.25 * inside * np.sign(np.stack([at(1, 0) - at(-1, 0), at(0, 1) - at(0, -1)], axis=-1)), maps)
 
 
 def _blurred(maps, sigma: float) -> np.ndarray:
@@ -87,8 +90,9 @@ def _blurred(maps, sigma: float) -> np.ndarray:
     return _scaled(np.stack(smooth))
 
 
-def _newton(maps, sigma: float, floor: float, derivatives) -> np.ndarray:
-    """The maximum of the parabola through the logarithm of the blurred map around its peak: (B, h, w, J) -> (B, J, 2) fractions.
+def _newton(maps, sigma: float, floor: float, derivatives):
+    """The peak's cell x, y (B, J) and the step (B, J, 2) in cells from its centre to the maximum of the parabola that has the derivatives
+    of the blurred map's logarithm there.
 
     The peak is where map x blurred map is highest: for a smooth map that is the map's highest cell, while on the plateau of a disc, or
     among noise, the surroundings decide. A step that is not finite or longer than a cell along an axis is not taken.
@@ -182,14 +186,14 @@ def decode_pose(outputs: dict, decoder: str | None = None) -> dict:
 
     Args:
         outputs: {"coords": (B, J, 2)} or maps (B, h, w, J) or both; decoder: key of DECODERS for the maps, "coords" for the network's own
-            coordinates, None for the first of `applicable`.
+            coordinates, None for the network's default.
     Returns:
         {"coords": (B, J, 2), "confidence": (B,)}: confidence is the mean over the joints of the map's peak in 0..1, 1 without maps.
     Raises:
         UserError: the decoder is unknown or needs what the network does not emit.
     """
     allowed = applicable(outputs)
-    decoder = decoder or allowed[0]
+    decoder = decoder or next(iter(allowed), None)
     if decoder not in allowed:
         raise UserError(f"no decoder {decoder!r} for a network that emits {', '.join(outputs)}; allowed: {', '.join(allowed)}")
     maps = next((outputs[name] for name in sources(outputs) if name in MAPS), None)

@@ -43,6 +43,9 @@ def curves(histories: dict[str, list[dict]], metric: str) -> Figure:
                         label=label if len(histories) == 1 else f"{run}, {label}",
                     )
         axes.set(xlabel="epoch", ylabel="MPJPE (px of a 256-px crop)" if name.endswith("mpjpe") else name)
+        if len(histories) == 1 and rows and all(prefix + name in rows[0] for prefix in ("train_", "val_")):
+            axes.fill_between(epochs, *([row[prefix + name] for row in rows] for prefix in ("train_", "val_")), color=colour, alpha=0.12)
+            axes.set_title(f"gap at the end: {rows[-1]['val_' + name] - rows[-1]['train_' + name]:+.3g}", fontsize="small")
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
     if histories:
@@ -84,41 +87,87 @@ def draw_skeleton(axis, positions, drawn, size):
 
 
 def pose_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
-    """Input, truth, prediction and the brightest latent map of each example; and all latent maps of three examples.
+    """Input, truth, prediction and all heat maps of each example; each joint's map, each stack's maps and the attention of some.
 
     Args:
-        images: (N, H, W, 3) uint8; labels: (N, J, 3); outputs: {"coords": …, "latent_heatmaps": probabilities, if any};
+        images: (N, H, W, 3) uint8; labels: (N, J, 3); outputs: what the network emits, activated, and the decoded "coords";
         titles: N strings; names: J strings.
     """
-    maps = outputs.get("latent_heatmaps")
-    errors = scores.joint_errors(labels, outputs["coords"])
-    figure, axes = _grid(len(images), 3 if maps is None else 4, ("input", "truth", "prediction", "latent heat maps"))
+    coords = outputs["coords"]
+    maps = next((outputs[name] for name in decoding.MAPS if name in outputs), None)
+    errors = scores.joint_errors(labels, coords)
+    figure, axes = _grid(len(images), 3 if maps is None else 4, ("input", "truth", "prediction", "heat maps"))
     for i, row in enumerate(axes):
         size, labelled = images[i].shape[:2], labels[i, :, 2] > 0
         for axis in row[:3]:
             axis.imshow(images[i])
         row[0].text(0, -0.02, titles[i], transform=row[0].transAxes, fontsize="small", va="top")
         draw_skeleton(row[1], labels[i, :, :2], labelled, size)
-        draw_skeleton(row[2], outputs["coords"][i], np.ones(len(labelled), bool), size)
+        draw_skeleton(row[2], coords[i], np.ones(len(labelled), bool), size)
         if np.isfinite(errors[i]).any():
             worst = int(np.nanargmax(errors[i]))
             row[2].text(
                 0, -0.02, f"worst: {names[worst]} {errors[i, worst]:.0f} px", transform=row[2].transAxes, fontsize="small", va="top"
             )
         if maps is not None:
-            _overlay_maps(row[3], images[i], (maps[i] / maps[i].max(axis=(0, 1))).max(axis=-1))
+            _overlay_maps(row[3], images[i], _brightest(maps[i]))
     result = {"poses.png": figure}
     if maps is not None:
-        result["latent_heatmaps.png"] = _latent_figure(images, maps, titles, names)
+        result["heatmaps.png"] = _joint_maps(images, maps, titles, names)
+    if "aux_heatmaps" in outputs:
+        stacks = [*np.moveaxis(outputs["aux_heatmaps"], 1, 0), outputs["heatmaps"]]
+        result["stacks.png"] = _columns(images, [[_brightest(m) for m in stack] for stack in stacks], titles, "stack")
+    if "attention" in outputs:
+        result["attention.png"] = _columns(images, np.moveaxis(outputs["attention"], -1, 0), titles, "attention, stack")
     return result
+
+
+def _brightest(maps) -> np.ndarray:
+    """(h, w, J) -> (h, w): the highest of the joints' maps, each scaled to a peak of 1."""
+    return (maps / np.maximum(maps.max(axis=(0, 1)), 1e-9)).max(axis=-1)
+
+
+def _columns(images, maps, titles, word: str) -> Figure:
+    """Each example's picture and one map per stack. maps: S x N x (h, w)."""
+    figure, axes = _grid(len(images), 1 + len(maps), ("input", *(f"{word} {i}" for i in range(1, 1 + len(maps)))))
+    for i, row in enumerate(axes):
+        row[0].imshow(images[i])
+        row[0].text(0, -0.02, titles[i], transform=row[0].transAxes, fontsize="small", va="top")
+        for axis, stack in zip(row[1:], maps, strict=True):
+            _overlay_maps(axis, images[i], stack[i])
+    return figure
+
+
+def failure_gallery(images, labels, coords, picks, names) -> Figure:
+    """The worst joints by the cause of their error, a row a cause: truth as a green ring, answer as a red cross, a line between.
+
+    Args:
+        images: {example: (H, W, 3) uint8}; labels: (N, J, 3); coords: (N, J, 2) of all examples; picks: {cause: [(example, joint), …]};
+        names: J strings.
+    """
+    causes = [cause for cause, chosen in picks.items() if chosen]
+    figure, axes = _grid(max(1, len(causes)), max([1, *(len(chosen) for chosen in picks.values())]), ())
+    errors = scores.joint_errors(labels, coords)
+    for row, cause in zip(axes, causes, strict=False):
+        for axis, (example, joint) in zip(row, picks[cause], strict=False):
+            size = images[example].shape[:2]
+            axis.imshow(images[example])
+            draw_skeleton(axis, coords[example], np.ones(len(names), bool), size)
+            (x, y), (u, v) = (np.array(p) * size[::-1] - 0.5 for p in (labels[example, joint, :2], coords[example, joint]))
+            axis.plot([x, u], [y, v], color="red", linewidth=1)
+            axis.plot(x, y, "o", markersize=10, markerfacecolor="none", markeredgecolor="lime", markeredgewidth=2)
+            axis.plot(u, v, "x", markersize=9, color="red", markeredgewidth=2.5)
+            axis.set_title(f"{cause}: {names[joint]}, {errors[example, joint]:.0f} px", fontsize="small")
+            axis.text(0, -0.02, f"#{example}", transform=axis.transAxes, fontsize="small", va="top")
+    return figure
 
 
 def _overlay_maps(axis, image, heat):
     axis.imshow(image.mean(axis=-1), cmap="gray", extent=(0, 1, 1, 0))
-    axis.imshow(heat, cmap="inferno", alpha=0.6, extent=(0, 1, 1, 0), interpolation="bilinear", vmin=0)
+    axis.imshow(np.maximum(heat, 0), cmap="inferno", alpha=0.6, extent=(0, 1, 1, 0), interpolation="bilinear", vmin=0)
 
 
-def _latent_figure(images, maps, titles, names) -> Figure:
+def _joint_maps(images, maps, titles, names) -> Figure:
     chosen = sorted({0, len(images) // 2, len(images) - 1})
     columns = 9
     rows_each = -(-len(names) // columns)

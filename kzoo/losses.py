@@ -6,7 +6,7 @@
 import keras
 from keras import ops
 
-from kzoo import geometry
+from kzoo import geometry, hierarchy
 
 
 def _register(cls):
@@ -29,6 +29,7 @@ def _staged(y_pred, rank: int):
     return y_pred if len(y_pred.shape) == rank else y_pred[:, None]
 
 
+LEVELS = {"limbs": hierarchy.LIMB_BONES, "groups": hierarchy.GROUP_BONES}
 NORMS = {
     "l1": lambda difference: ops.sum(ops.abs(difference), axis=-1),
     "l2": lambda difference: ops.sum(ops.square(difference), axis=-1),
@@ -118,6 +119,35 @@ class HeatmapMSE(keras.losses.Loss):
 
     def get_config(self):
         return {**super().get_config(), "sigma": self.sigma, "scale": self.scale}
+
+
+@_register
+class PartMSE(keras.losses.Loss):
+    """Squared difference to pictures of parts drawn from bones: mean over the cells and the parts whose joints are all labelled.
+
+    Args:
+        level: key of `LEVELS`: limbs or groups of COCO's joints.
+        sigma: standard deviation across the bone, in cells of the map.
+
+    Call: y_true (B, 17, 3) keypoints with v in 0/1/2, y_pred (B, S, h, w, P) of S predictions -> scalar, summed over S.
+
+    Reference: Tang, Yu and Wu, ECCV 2018, bone-based part representation.
+    """
+
+    def __init__(self, level: str = "limbs", sigma: float = 2.0, name: str = "part_mse", **kwargs):
+        super().__init__(name=name, **kwargs)
+        if level not in LEVELS:
+            raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}")
+        self.level, self.sigma = level, sigma
+
+    def call(self, y_true, y_pred):
+        y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+        height, width = y_pred.shape[2:4]
+        target, valid = hierarchy.segment_maps(y_true[..., :2], _labelled(y_true), LEVELS[self.level], height, width, self.sigma)
+        return _masked_mean(ops.sum(ops.mean(ops.square(y_pred - target[:, None]), axis=(2, 3)), axis=1), valid)
+
+    def get_config(self):
+        return {**super().get_config(), "level": self.level, "sigma": self.sigma}
 
 
 @_register

@@ -38,16 +38,26 @@ def command(flag: dict, program: str = "train.py") -> str:
     return " ".join(parts)
 
 
+def decoder_table(decoders: dict[str, dict]) -> str:
+    """Scores of one pass by decoder, the one that counts first."""
+    columns = [name for name in next(iter(decoders.values())) if name.startswith(("mpjpe", "pck@")) or name in ("AP", "AR")]
+    return markdown_table(["decoder", *columns], [[name, *(scores[column] for column in columns)] for name, scores in decoders.items()])
+
+
 def write(folder, result: dict):
     """`report.json` and `report.md` of one evaluation."""
     folder = pathlib.Path(folder)
     flag = result["flags"]
+    how = {"boxes": "boxes: ", "crop": "crop (px): ", "tta": "test-time augmentation: ", "decoder": "decoder: "}
+    how = ", ".join(f"{text}{result[key]}" for key, text in how.items() if key in result)
     lines = [
         f"# {flag['task']}/{flag['arch']} on {result['dataset']}, split {result['split']}\n",
-        f"{result['examples']} examples, input {flag['size']} px, encoder {flag['encoder']}, test-time augmentation: {result['tta']}, "
-        f"{result['parameters']:,} parameters, trained with seed {flag['seed']}.\n",
+        f"{result['examples']} examples, encoder {flag['encoder']}, {result['parameters']:,} parameters, trained with seed {flag['seed']}; "
+        f"{how}.\n",
         markdown_table(["score", "value"], [[name, value] for name, value in result["scores"].items()]),
     ]
+    if "decoders" in result:
+        lines.append("## Decoders\n\n" + decoder_table(result["decoders"]))
     for title, table in result["tables"].items():
         lines.append(f"## {title}\n\n" + markdown_table(["", "value"], [[name, value] for name, value in table.items()]))
     lines += [f"- {note}" for note in result["notes"]]
@@ -81,7 +91,7 @@ def row(folder) -> dict:
         result["minutes"] = round(sum(h.get("seconds", math.nan) for h in history) / 60, 1)
     if (folder / "report.json").exists():
         report = files.read_json(folder / "report.json")
-        result |= {"split": report["split"], "tta": report["tta"], **report["scores"]}
+        result |= {key: report[key] for key in ("split", "boxes", "crop", "tta", "decoder") if key in report} | report["scores"]
     return result
 
 

@@ -9,7 +9,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import expit, log_softmax
 from sklearn.metrics import log_loss
 
-from kzoo import geometry, losses
+from kzoo import geometry, hierarchy, losses
 
 B, J, H, W, C = 3, 5, 9, 12, 4
 WEIGHTS = [0.5, 2.0, 1.0, 3.0]
@@ -221,3 +221,19 @@ def test_one_joint_through_compile(joints):
     for name, value in expected.items():
         np.testing.assert_allclose(logs[f"{name}_loss"], value, rtol=1e-5)
     np.testing.assert_allclose(logs["loss"], sum(expected.values()), rtol=1e-5)
+
+
+def test_parts_drawn_from_bones():
+    """Mean over the parts whose joints are all labelled, summed over the predictions; drawn as `kzoo.hierarchy` draws them."""
+    rng = np.random.default_rng(3)
+    keypoints = np.concatenate([rng.uniform(0.1, 0.9, (B, 17, 2)), rng.integers(0, 3, (B, 17, 1))], -1).astype("float32")
+    for level, parts in losses.LEVELS.items():
+        loss = losses.PartMSE(level=level, sigma=1.3)
+        target, valid = (np.asarray(x) for x in hierarchy.segment_maps(keypoints[..., :2], keypoints[..., 2] > 0, parts, H, W, 1.3))
+        assert 0 < valid.mean() < 1
+        predicted = rng.normal(size=(B, 2, H, W, len(parts))).astype("float32")
+        squares = ((predicted - target[:, None]) ** 2).mean((2, 3)).sum(1)
+        np.testing.assert_allclose(loss(keypoints, predicted), squares[valid > 0].mean(), rtol=1e-5)
+        value, gradient = value_and_gradient(loss, keypoints, predicted)
+        assert np.isfinite(value) and (np.abs(gradient).max((1, 2, 3)) > 0).astype(int).tolist() == valid.astype(int).tolist()
+        assert float(loss(np.zeros_like(keypoints), predicted)) == 0

@@ -74,7 +74,7 @@ def test_pose_trains_and_is_scored(people_dir, tmp_path, capsys, monkeypatch):
     assert code == 0, err
     report = json.loads((folder / "report.json").read_text())
     assert report["scores"]["mpjpe"] > 0 and len(report["tables"]["MPJPE per joint (px)"]) == 17
-    assert set(os.listdir(folder / "pictures")) == {"poses.png", "latent_heatmaps.png"} and "best epoch 1 of 1" in out
+    assert set(os.listdir(folder / "pictures")) == {"poses.png", "heatmaps.png", "failures.png"} and "best epoch 1 of 1" in out
 
 
 def test_reports_side_by_side(trained, tmp_path):

@@ -1,15 +1,20 @@
-"""Exact scores, decoders and the choice of pictures, against third-party references and hand-made cases."""
+"""Exact scores and the choice of pictures, against third-party references and hand-made cases."""
+
+import json
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import confusion_matrix, jaccard_score
 
-from kzoo import decoding, evaluation, figures, report, scores
+from kzoo import decoding, evaluation, failures, figures, files, report, scores
 from kzoo.geometry import flip_permutation
 
 RNG = np.random.default_rng(0)
 FLIP = [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10], [11, 12], [13, 14], [15, 16]]
-SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000  # COCO's, per joint
+JOINTS = ["nose", *(f"{side}_{joint}" for joint in ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+                    for side in ("left", "right"))]  # fmt: skip
 
 
 def people(count):
@@ -29,6 +34,7 @@ def test_perfect_and_hopeless_predictions_frame_the_scores():
     keypoints, extras = people(20)
     perfect = scores.pose_report(keypoints, {"coords": keypoints[..., :2], "confidence": np.ones(20)}, extras, [str(i) for i in range(17)])
     assert perfect["scores"]["mpjpe"] == 0 and perfect["scores"]["pck@0.05"] == 1 and perfect["scores"]["AP"] == pytest.approx(1)
+    assert perfect["scores"]["auc"] == perfect["scores"]["OKS"] == 1
     far = {"coords": keypoints[..., :2] + 5, "confidence": np.ones(20)}
     hopeless = scores.pose_report(keypoints, far, extras, [str(i) for i in range(17)])
     assert hopeless["scores"]["mpjpe"] == pytest.approx(256 * np.hypot(5, 5)) and hopeless["scores"]["AP"] == 0
@@ -42,10 +48,83 @@ def test_ap_of_one_person_per_picture_follows_the_definition_of_oks():
     found = scores.coco_keypoint_scores(keypoints, {"coords": coords, "confidence": np.ones(60)}, extras)
     side = extras["crop_to_image"][:, 0, 0]
     squared = ((coords - keypoints[..., :2]) ** 2).sum(-1) * side[:, None] ** 2
-    oks = np.exp(-squared / (2 * extras["area"][:, None] * (2 * SIGMAS) ** 2))
+    oks = np.exp(-squared / (2 * extras["area"][:, None] * (2 * failures.COCO_SIGMAS) ** 2))
     labelled = keypoints[..., 2] > 0
     oks = (oks * labelled).sum(1) / labelled.sum(1)
     assert found["AR"] == pytest.approx(np.mean([(oks >= t).mean() for t in np.arange(0.5, 0.96, 0.05)]), abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_oks_equals_pycocotools(seed, capsys):
+    """500 persons in all, one a picture: crowds, persons without labelled joint, answers near and far."""
+    rng, count = np.random.default_rng(seed), 100
+    truth = np.concatenate([rng.uniform(0, 300, (count, 17, 2)), rng.integers(0, 3, (count, 17, 1))], axis=-1)
+    truth[::4, :, 2] = 0
+    found = truth[..., :2] + rng.normal(0, 1, (count, 17, 2)) * rng.uniform(0, 60, (count, 1, 1))
+    area, bbox = rng.uniform(0, 20000, count), rng.uniform(1, 200, (count, 4))
+    area[1] = 0
+    people = [{"id": i + 1, "image_id": i, "category_id": 1, "iscrowd": int(i % 3 == 0), "area": area[i], "bbox": bbox[i].tolist(),
+               "keypoints": truth[i].ravel().tolist(), "num_keypoints": int((truth[i, :, 2] > 0).sum())} for i in range(count)]  # fmt: skip
+    answers = [{"image_id": i, "category_id": 1, "score": 1.0, "keypoints": np.column_stack([found[i], np.ones(17)]).ravel().tolist()}
+               for i in range(count)]  # fmt: skip
+    coco = COCO()
+    coco.dataset = {"info": {}, "images": [{"id": i} for i in range(count)], "annotations": people, "categories": [{"id": 1}]}
+    coco.createIndex()
+    reference = COCOeval(coco, coco.loadRes(answers), "keypoints")
+    reference._prepare()
+    expected = [reference.computeOks(i, 1)[0, 0] for i in range(count)]
+    capsys.readouterr()
+    np.testing.assert_allclose(scores.oks(truth, found, area, bbox), expected, rtol=0, atol=1e-9)
+    without_boxes = scores.oks(truth, found, area)
+    assert np.isnan(without_boxes[::4]).all()
+    labelled = (truth[..., 2] > 0).any(axis=1)
+    np.testing.assert_allclose(without_boxes[labelled], np.array(expected)[labelled], rtol=0, atol=1e-9)
+
+
+def test_area_under_pck_equals_the_sum_over_thresholds():
+    keypoints, _ = people(50)
+    coords = keypoints[..., :2] + RNG.normal(0, 0.08, (50, 17, 2))
+    errors, extent = scores.joint_errors(keypoints, coords), scores.person_extent(keypoints)
+    labelled = np.isfinite(errors)
+    thresholds = (np.arange(4000) + 0.5) / 4000 * 0.2
+    curve = [(errors <= t * extent[:, None])[labelled].mean() for t in thresholds]
+    assert scores.area_under_pck(errors, extent) == pytest.approx(np.mean(curve), abs=1e-4)
+
+
+def test_pckh():
+    """Head boxes of 3 x 4 tenths of the frame: a diagonal of 128 px, a head of 76.8 px, a threshold of 38.4 px."""
+    errors = np.array([[38.3, 38.5, np.nan], [1.0, 500.0, 0.0], [0.0, 0.0, 0.0]])
+    boxes = np.array([[0.1, 0.1, 0.3, 0.4], [0, 0, 0.6, 0.8], [0, 0, 0, 0]])
+    assert scores.pckh(errors, boxes) == pytest.approx(3 / 5), "the third person has no head box"
+    assert np.isnan(scores.pckh(errors, np.zeros((3, 4))))
+    keypoints, extras = people(3)
+    perfect = {"coords": keypoints[..., :2], "confidence": np.ones(3)}
+    assert scores.pose_report(keypoints, perfect, {**extras, "head_box": boxes}, JOINTS)["scores"]["pckh@0.5"] == 1
+    assert "pckh@0.5" not in scores.pose_report(keypoints, perfect, {**extras, "head_box": 0 * boxes}, JOINTS)["scores"]
+
+
+def test_boxes_are_told_from_the_labels():
+    _, extras = people(5)
+    side = extras["crop_to_image"][:, 0, 0]
+    extras["bbox"] = np.column_stack([np.zeros((5, 2)), side / 1.25, 0.5 * side])
+    assert scores.boxes(extras) == "ground truth x 1.25" and scores.boxes({"area": side}) == "whole picture"
+    extras["bbox"][0] *= 2
+    assert scores.boxes(extras) == "the data set's crops"
+
+
+def test_causes_of_error_are_reported():
+    keypoints, extras = people(20)
+    keypoints[..., 2] = 2
+    coords = keypoints[..., :2].copy()
+    coords[0] += 1
+    coords[1] = keypoints[1, flip_permutation(17, FLIP), :2]
+    assert scores.mirrored_pairs(JOINTS) == [tuple(pair) for pair in FLIP]
+    result = scores.pose_report(keypoints, {"coords": coords, "confidence": np.ones(20)}, extras, JOINTS)
+    table = result["tables"]["Share of labelled joints by cause"]
+    assert list(table) == list(failures.CAUSES) and sum(table.values()) == pytest.approx(1)
+    assert table["miss"] == pytest.approx(1 / 20) and table["good"] > 0.9 - 1e-9
+    assert 0 < table["inversion"] <= 16 / 17 / 20
+    assert [example for example, _ in result["failures"]["miss"]] == [0] and result["failures"]["inversion"][0][0] == 1
 
 
 def test_unlabelled_persons_and_joints_weigh_nothing():
@@ -121,3 +200,18 @@ def test_command_repeats_the_run():
 
 def test_markdown_table():
     assert report.markdown_table(["a", "b"], [["x", 0.123456], [1, float("nan")]]).splitlines()[2:] == ["| x | 0.1235 |", "| 1 |  |"]
+
+
+def test_report_tells_how_the_scores_were_made(tmp_path):
+    flag = {"task": "pose", "arch": "a", "dataset": "d", "encoder": "e", "encoder_weights": "none", "seed": 0, "size": 64}
+    how = {"boxes": "ground truth x 1.25", "crop": 64, "tta": "flip", "decoder": "dark"}
+    decoders = {"dark": {"mpjpe": 1.0, "pck@0.1": 0.5, "auc": 0.1}, "argmax": {"mpjpe": 2.0, "pck@0.1": 0.25, "auc": 0.1}}
+    result = {"flags": flag, "dataset": "d", "split": "val", "examples": 3, "parameters": 7, "scores": {"mpjpe": 1.0}, "tables": {},
+              "notes": [], "decoders": decoders, **how}  # fmt: skip
+    report.write(tmp_path, result)
+    text = (tmp_path / "report.md").read_text()
+    assert "boxes: ground truth x 1.25, crop (px): 64, test-time augmentation: flip, decoder: dark." in text
+    assert "| decoder | mpjpe | pck@0.1 |" in text and "| argmax | 2 | 0.25 |" in text
+    assert json.loads((tmp_path / "report.json").read_text()) == result
+    files.write_json(tmp_path / "run.json", {"flags": flag, "parameters": 7, "score": "val_mpjpe", "mode": "min"})
+    assert {**how, "mpjpe": 1.0}.items() <= report.row(tmp_path).items()

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from kzoo.encoders import encode
-from kzoo.layers import conv_bn_relu, head, named
+from kzoo.layers import conv_bn_relu, heatmap_head, named
 
 TARGETS = {"gaussian": "heatmaps", "disc": "disc_logits"}  # --set=target= -> the output, which has its loss in kzoo/tasks.py
 
@@ -39,7 +39,7 @@ def heatmap(
     image = keras.Input(input_shape, dtype="uint8", name="image")
     maps = None
     for stride, features in zip((32, 16, 8, 4), encode(image, encoder, encoder_weights, init=init)[:0:-1], strict=True):
-        score = head(conv_bn_relu(features, width, init=init, name=f"hidden{stride}"), num_outputs, name=f"score{stride}")
+        score = heatmap_head(conv_bn_relu(features, width, init=init, name=f"hidden{stride}"), num_outputs, name=f"score{stride}")
         if maps is not None:
             maps = layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name=f"up{stride}")(maps)
             score = layers.Add(dtype="float32", name=f"fused{stride}")([maps, score])

@@ -6,7 +6,7 @@ Differs from the paper: BatchNorm's momentum is 0.9, and the input may have any 
 import keras
 from keras import layers, ops
 
-from kzoo.layers import bottleneck, conv_bn_relu, head, hourglass_module, named
+from kzoo.layers import bottleneck, conv_bn_relu, heatmap_head, hourglass_module, named
 
 
 def hourglass(
@@ -41,7 +41,7 @@ def hourglass(
         y = hourglass_module(x, depth, block, name=name)
         y = bottleneck(y, width, init=init, name=f"{name}_features")
         y = conv_bn_relu(y, width, 1, init=init, name=f"{name}_linear")
-        maps.append(head(y, num_outputs, name=f"{name}_heatmaps"))
+        maps.append(heatmap_head(y, num_outputs, name=f"{name}_heatmaps"))
         if stack < stacks:
             y = layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_features_back")(y)
             back = layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_heatmaps_back")(maps[-1])

@@ -6,7 +6,7 @@ Differs from the paper: any encoder; keras.applications' ResNet50 has biases in 
 import keras
 
 from kzoo.encoders import encode
-from kzoo.layers import deconv_bn_relu, head
+from kzoo.layers import deconv_bn_relu, heatmap_head
 
 
 def simple_baseline(
@@ -32,4 +32,4 @@ def simple_baseline(
     x = encode(image, encoder, encoder_weights, init=init)[-1]
     for step, width in enumerate(widths, start=1):
         x = deconv_bn_relu(x, width, init=init, name=f"up{step}")
-    return keras.Model(image, {"heatmaps": head(x, num_outputs, name="heatmaps")}, name="simple_baseline")
+    return keras.Model(image, {"heatmaps": heatmap_head(x, num_outputs, name="heatmaps")}, name="simple_baseline")
