@@ -42,8 +42,8 @@ def expected_position(probabilities):
 
 def _offsets(positions, height: int, width: int):
     """From positions to cell centres, in cells: (B, J, width) and (B, J, height)."""
-    x = (cell_centres(width)[None, None] - positions[..., :1]) * width
-    y = (cell_centres(height)[None, None] - positions[..., 1:]) * height
+    x = (ops.convert_to_tensor(cell_centres(width)) - positions[..., :1]) * width
+    y = (ops.convert_to_tensor(cell_centres(height)) - positions[..., 1:]) * height
     return x, y
 
 
