@@ -138,6 +138,7 @@ def main():
         weights=cli.assignments(flag["loss_weights"], "loss_weights"),
     )
     model.compile(optimizer, jit_compile=training.jit(flag["jit"], accelerator), **losses)
+    model.optimizer.build(model.trainable_variables)  # inside the graph of the first step it takes as long as all of the rest
 
     labels = {name: task.outputs[name].label for name in model.output_names}
     plain = augmented = data.View(size, labels)

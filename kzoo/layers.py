@@ -42,6 +42,16 @@ def bn_relu_conv(x, filters: int, kernel: int = 3, *, strides: int = 1, init: st
     return layers.Conv2D(filters, kernel, strides=strides, padding="same", kernel_initializer=init, name=f"{name}_conv")(x)
 
 
+def hourglass_stem(image, width: int, *, init: str = "he_normal"):
+    """From a uint8 picture (B, H, W, 3) to what the first hourglass reads: (B, H/4, W/4, width) (Newell et al. 2016, §3.1)."""
+    x = layers.Rescaling(1 / 255, name="scale")(image)
+    x = conv_bn_relu(x, width // 4, 7, strides=2, init=init, name="stem_a")
+    x = bottleneck(x, width // 2, init=init, name="stem_b")
+    x = layers.MaxPooling2D(2, name="stem_pool")(x)
+    x = bottleneck(x, width // 2, init=init, name="stem_c")
+    return bottleneck(x, width, init=init, name="stem_d")
+
+
 def hourglass_module(x, depth: int, block, *, name: str):
     """One hourglass: `depth` times down by max-pooling and up again by nearest neighbour, a block on every way (Newell 2016, fig. 3).
 

@@ -5,10 +5,16 @@ import functools
 from collections.abc import Callable, Mapping
 
 from kzoo import augment, decoding, figures, losses, metrics, scores
+from kzoo.models.compositional import compositional
+from kzoo.models.cpm import cpm
+from kzoo.models.deeppose import deeppose
 from kzoo.models.encdec import encdec
 from kzoo.models.fcn import fcn
 from kzoo.models.heatmap import heatmap
 from kzoo.models.hourglass import hourglass
+from kzoo.models.hourglass_attention import hourglass_attention
+from kzoo.models.part_heatmap import part_heatmap
+from kzoo.models.pyranet import pyranet
 from kzoo.models.regression import regression
 from kzoo.models.simple_baseline import simple_baseline
 from kzoo.models.softargmax import softargmax
@@ -63,7 +69,13 @@ POSE = Task(
         "softargmax": softargmax,
         "heatmap": heatmap,
         "simple_baseline": simple_baseline,
+        "cpm": cpm,
+        "deeppose": deeppose,
+        "part_heatmap": part_heatmap,
         "hourglass": hourglass,
+        "hourglass_attention": hourglass_attention,
+        "pyranet": pyranet,
+        "compositional": compositional,
     },
     outputs={
         "coords": Output(label="keypoints", losses=COORDINATE_LOSSES, metrics=JOINT_METRICS, unflip=decoding.unflip_coords),
@@ -73,6 +85,9 @@ POSE = Task(
         "disc_logits": Output(
             label="keypoints", losses={"cross_entropy": losses.DiscCrossEntropy}, metrics=JOINT_METRICS, activate=decoding.sigmoid
         ),
+        "limb_heatmaps": Output(label="keypoints", losses={"mse": functools.partial(losses.PartMSE, level="limbs")}, unflip=None),
+        "group_heatmaps": Output(label="keypoints", losses={"mse": functools.partial(losses.PartMSE, level="groups")}, unflip=None),
+        "attention": Output(label="keypoints", losses={}, weight=0.0, unflip=None),  # for pictures
         "latent_heatmaps": Output(
             label="keypoints", losses={"js": losses.HeatmapDivergence}, weight=0.0, activate=decoding.spatial_softmax
         ),
@@ -85,7 +100,17 @@ POSE = Task(
         ("people", ""): dict(
             COMMON, size=128, encoder="small", encoder_weights="none", epochs=10, batch_size=16, lr=2e-3, warmup=0.5, augment=0.4
         ),
+        ("people", "regression"): dict(epochs=24),
         ("people", "softargmax"): dict(set=["widths=(64,64,64)", "skips=True"], loss_weights=["latent_heatmaps=0.5"]),
+        ("people", "heatmap"): dict(set=["width=64"]),
+        ("people", "simple_baseline"): dict(set=["widths=(64,64,64)"], loss_set=["sigma=1.5"]),
+        ("people", "cpm"): dict(set=["width=12", "stages=3", "norm=True"], loss_set=["sigma=1"]),
+        ("people", "deeppose"): dict(set=["sigma=1.0", "crop=32", "refine_widths=(16,32,64)", "refine_features=128"]),
+        ("people", "part_heatmap"): dict(set=["variant='hourglass'", "width=8", "fc_width=128"], epochs=8, loss_set=["sigma=1.5"]),
+        ("people", "hourglass"): dict(set=["stacks=2", "width=64"], epochs=8, loss_set=["sigma=1.5"]),
+        ("people", "hourglass_attention"): dict(set=["stacks=2", "width=32", "depth=3"], epochs=6, loss_set=["sigma=1.5"]),
+        ("people", "pyranet"): dict(set=["stacks=2", "width=48", "depth=3"], epochs=7, loss_set=["sigma=1.5"]),
+        ("people", "compositional"): dict(set=["width=48"], epochs=8, loss_set=["sigma=1.5"]),
         ("coco_subset/pose", ""): dict(
             COMMON, size=256, encoder="resnet50", encoder_weights="imagenet", epochs=40, batch_size=32, lr=5e-4, warmup=1, augment=1.0
         ),

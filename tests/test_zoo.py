@@ -14,7 +14,13 @@ TINY = {
     "softargmax": {"widths": (32, 32, 32)},
     "simple_baseline": {"widths": (32, 32, 32)},
     "heatmap": {"width": 32},
+    "cpm": {"width": 8, "stages": 2, "norm": True},
+    "deeppose": {"stages": 2, "crop": 16, "refine_widths": (16, 24)},
+    "part_heatmap": {"encoder": "small", "width": 8, "fc_width": 32, "kernels": (5, 5, 5, 5)},
     "hourglass": {"stacks": 2, "width": 32, "depth": 2},
+    "hourglass_attention": {"stacks": 2, "width": 24, "depth": 2, "kernel": 5},
+    "pyranet": {"stacks": 2, "width": 24, "depth": 2, "base_width": 3},
+    "compositional": {"width": 32, "depth": 2},
     "encdec": {"widths": (32, 24, 16, 16)},
     "unet": {"widths": (32, 24, 16, 16)},
 }
@@ -25,7 +31,7 @@ UNITS = {"pose": 17, "seg": 7}
 def tiny(task: str, arch: str, **options) -> keras.Model:
     keras.utils.set_random_seed(0)
     encoder = {"encoder": "small"} if "encoder" in training.hyperparameters_of(TASKS[task].archs[arch]) else {}
-    return training.build(TASKS[task], arch, SIZE, UNITS[task], **encoder, **TINY.get(arch, {}), **options)
+    return training.build(TASKS[task], arch, SIZE, UNITS[task], **{**encoder, **TINY.get(arch, {}), **options})
 
 
 @pytest.fixture(scope="session")
@@ -80,6 +86,7 @@ def test_overfits_saves_and_exports(task, arch, eight, tmp_path):
         assert np.abs(gradient.numpy()).max() > 0, weight.path
 
     model.compile(keras.optimizers.Adam(3e-3), jit_compile=False, **arguments)
+    model.optimizer.build(model.trainable_variables)
     first = model.train_on_batch(images, y, return_dict=True)["loss"]
     for _ in range(400):
         model.reset_metrics()

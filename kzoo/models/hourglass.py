@@ -6,7 +6,7 @@ Differs from the paper: BatchNorm's momentum is 0.9, and the input may have any 
 import keras
 from keras import layers, ops
 
-from kzoo.layers import bottleneck, conv_bn_relu, heatmap_head, hourglass_module, named
+from kzoo.layers import bottleneck, conv_bn_relu, heatmap_head, hourglass_module, hourglass_stem, named
 
 
 def hourglass(
@@ -25,12 +25,7 @@ def hourglass(
         model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps": (B, S-1, H/4, W/4, J), earlier ones}.
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
-    x = layers.Rescaling(1 / 255, name="scale")(image)
-    x = conv_bn_relu(x, width // 4, 7, strides=2, init=init, name="stem_a")
-    x = bottleneck(x, width // 2, init=init, name="stem_b")
-    x = layers.MaxPooling2D(2, name="stem_pool")(x)
-    x = bottleneck(x, width // 2, init=init, name="stem_c")
-    x = bottleneck(x, width, init=init, name="stem_d")
+    x = hourglass_stem(image, width, init=init)
 
     def block(x, branch, level, name):
         return bottleneck(x, width, init=init, name=name)
