@@ -7,7 +7,7 @@ import numpy as np
 from kzoo.geometry import flip_permutation
 
 COCO_SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000  # spread of annotators, per joint
-CAUSES = ("good", "jitter", "inversion", "occluded", "miss")
+CAUSES = ("good", "jitter", "left-right", "occluded", "miss")
 GOOD, NEAR = 0.85, 0.5  # similarity that human annotators reach, and that of a joint that is roughly right (ibid., §3.1)
 EXTENT_TO_AREA = 0.38  # where no area is known: person's area over the square of the longer side of the tight box of the joints
 
@@ -24,8 +24,8 @@ def similarity(squared, areas, sigmas=COCO_SIGMAS) -> np.ndarray:
 def causes(labels, coords, areas, flip_pairs, sigmas=COCO_SIGMAS) -> np.ndarray:
     """Cause of the error of each joint, by the similarity ks of the answer to the truth.
 
-    good: ks >= 0.85. Of the others, occluded: the truth is hidden (v = 1); jitter: ks >= 0.5; inversion: ks >= 0.5 to the truth of the
-    mirrored joint; miss: all else.
+    good: ks >= 0.85. Of the others, occluded: the truth is hidden (v = 1); jitter: ks >= 0.5; left-right (their inversion): ks >= 0.5 to
+    the truth of the mirrored joint; miss: all else.
 
     Args:
         labels: (N, J, 3) keypoints; coords: (N, J, 2), both in fractions of the crop.
@@ -48,7 +48,7 @@ def causes(labels, coords, areas, flip_pairs, sigmas=COCO_SIGMAS) -> np.ndarray:
         "good": own >= GOOD,
         "occluded": visible == 1,
         "jitter": own >= NEAR,
-        "inversion": (other >= NEAR) & (visible[:, mirrored] > 0),
+        "left-right": (other >= NEAR) & (visible[:, mirrored] > 0),
     }
     codes = np.select(list(rules.values()), [CAUSES.index(name) for name in rules], CAUSES.index("miss"))
     return np.where(visible > 0, codes, -1).astype("int8")

@@ -189,8 +189,8 @@ def pose_report(labels, predictions, extras, names) -> dict:
         tables["Share of labelled joints by cause"] = failures.shares(codes)
         picks = failures.gallery_picks(codes, errors, GALLERY)
         notes.append(
-            "Causes (Ronchi and Perona 2017): good, ks >= 0.85; of the others occluded, v = 1; jitter, ks >= 0.5; inversion, ks >= 0.5 to "
-            "the mirrored joint; miss. "
+            "Causes (Ronchi and Perona 2017): good, ks >= 0.85; of the others occluded, v = 1; jitter, ks >= 0.5; left-right (their "
+            "inversion), ks >= 0.5 to the mirrored joint; miss. "
             + (f"Area taken as {failures.EXTENT_TO_AREA} x extent squared." if areas is None else "Area by the labels.")
         )
     return {"scores": result, "tables": tables, "notes": notes, "boxes": boxes(extras), "failures": picks}

@@ -52,7 +52,7 @@ def test_left_and_right_swapped():
     coords = labels[..., :2].copy()
     coords[0, WRISTS] = coords[0, WRISTS[::-1]]
     coords[0, 9, 1] += distance(0.6, 9)  # near the right wrist is enough
-    assert [CAUSES[c] for c in failures.causes(labels, coords, np.array([AREA]), PAIRS)[0, WRISTS]] == ["inversion", "inversion"]
+    assert [CAUSES[c] for c in failures.causes(labels, coords, np.array([AREA]), PAIRS)[0, WRISTS]] == ["left-right", "left-right"]
     labels[0, 10, 2] = 0  # where the mirrored joint lies is not known
     assert [failures.causes(labels, coords, np.array([AREA]), PAIRS)[0, j] for j in WRISTS] == [CAUSES.index("miss"), -1]
 
@@ -69,7 +69,7 @@ def test_area_from_the_joints_and_persons_without_labels():
 
 def test_shares_sum_to_one():
     assert failures.shares(np.array([[0, 0, 1], [4, -1, -1]], "int8")) == {
-        "good": 0.5, "jitter": 0.25, "inversion": 0.0, "occluded": 0.0, "miss": 0.25}  # fmt: skip
+        "good": 0.5, "jitter": 0.25, "left-right": 0.0, "occluded": 0.0, "miss": 0.25}  # fmt: skip
     assert sum(failures.shares(np.full((2, 3), -1, "int8")).values()) == 0
 
 
@@ -77,4 +77,4 @@ def test_gallery_takes_the_worst_of_distinct_examples():
     codes = np.array([[1, 1, 4], [1, 0, -1], [0, 0, 1]], "int8")
     errors = np.array([[5.0, 9.0, 80.0], [7.0, 1.0, np.nan], [0.0, 0.0, 3.0]])
     picks = failures.gallery_picks(codes, errors, 2)
-    assert picks == {"jitter": [(0, 1), (1, 0)], "inversion": [], "occluded": [], "miss": [(0, 2)]}
+    assert picks == {"jitter": [(0, 1), (1, 0)], "left-right": [], "occluded": [], "miss": [(0, 2)]}

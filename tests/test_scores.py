@@ -123,8 +123,8 @@ def test_causes_of_error_are_reported():
     table = result["tables"]["Share of labelled joints by cause"]
     assert list(table) == list(failures.CAUSES) and sum(table.values()) == pytest.approx(1)
     assert table["miss"] == pytest.approx(1 / 20) and table["good"] > 0.9 - 1e-9
-    assert 0 < table["inversion"] <= 16 / 17 / 20
-    assert [example for example, _ in result["failures"]["miss"]] == [0] and result["failures"]["inversion"][0][0] == 1
+    assert 0 < table["left-right"] <= 16 / 17 / 20
+    assert [example for example, _ in result["failures"]["miss"]] == [0] and result["failures"]["left-right"][0][0] == 1
 
 
 def test_unlabelled_persons_and_joints_weigh_nothing():

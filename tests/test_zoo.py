@@ -25,6 +25,7 @@ TINY = {
     "unet": {"widths": (32, 24, 16, 16)},
 }
 ZOO = [(task, arch) for task in TASKS for arch in TASKS[task].archs]
+VARIANTS = [("pose", "heatmap", {"target": "disc"}), ("pose", "part_heatmap", {"variant": "hourglass", "depth": 2})]
 UNITS = {"pose": 17, "seg": 7}
 
 
@@ -66,14 +67,15 @@ def at_cell_centres(mask, stride: int = 32):
     return kept
 
 
-@pytest.mark.parametrize(("task", "arch"), ZOO)
-def test_overfits_saves_and_exports(task, arch, eight, tmp_path):
-    """The main loss falls below a tenth on eight examples; the trained network survives .keras and SavedModel unchanged."""
+@pytest.mark.parametrize(("task", "arch", "options"), [*((*row, {}) for row in ZOO), *VARIANTS])
+def test_overfits_saves_and_exports(task, arch, options, eight, tmp_path):
+    """Every weight gets a gradient; the loss falls below a tenth on eight examples, joints come within a tenth of the picture; the trained
+    network survives .keras and SavedModel unchanged."""
     images, labels = eight
     if arch == "fcn":
         labels = {**labels, "mask": at_cell_centres(labels["mask"])}
     row = TASKS[task]
-    model = tiny(task, arch)
+    model = tiny(task, arch, **options)
     y = {name: labels[row.outputs[name].label] for name in model.output_names}
     arguments = training.compile_arguments(row, model, UNITS[task], loss=None, loss_options={}, weights={})
 
@@ -90,10 +92,11 @@ def test_overfits_saves_and_exports(task, arch, eight, tmp_path):
     first = model.train_on_batch(images, y, return_dict=True)["loss"]
     for _ in range(400):
         model.reset_metrics()
-        last = model.train_on_batch(images, y, return_dict=True)["loss"]
-        if last < 0.1 * first:
+        last = model.train_on_batch(images, y, return_dict=True)
+        if last["loss"] < 0.1 * first and all(value < 25.6 for name, value in last.items() if name.endswith("mpjpe")):
             break
-    assert last < 0.1 * first, f"{arch}: {first} -> {last}"
+    else:
+        pytest.fail(f"{arch}: {first} -> {last}")
 
     expected = model.predict_on_batch(images)
     model.save(tmp_path / "model.keras")
