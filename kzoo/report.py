@@ -11,12 +11,14 @@ from absl import flags
 
 from kzoo import UserError, cli, files
 
+OWN_TRUNK = "its own"  # of networks that take no --encoder
+
 
 def number(value) -> str:
     """Four significant digits, integers whole."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.4g}"
-    return str(value)
+    return "" if value is None else str(value)
 
 
 def markdown_table(header: list[str], rows: list[list]) -> str:
@@ -52,7 +54,8 @@ def write(folder, result: dict):
     how = ", ".join(f"{text}{result[key]}" for key, text in how.items() if key in result)
     lines = [
         f"# {flag['task']}/{flag['arch']} on {result['dataset']}, split {result['split']}\n",
-        f"{result['examples']} examples, encoder {flag['encoder']}, {result['parameters']:,} parameters, trained with seed {flag['seed']}; "
+        f"{result['examples']} examples, encoder {flag['encoder'] or OWN_TRUNK}, {result['parameters']:,} parameters, "
+        f"trained with seed {flag['seed']}; "
         f"{how}.\n",
         markdown_table(["score", "value"], [[name, value] for name, value in result["scores"].items()]),
     ]
@@ -77,8 +80,8 @@ def row(folder) -> dict:
         "run": folder.name,
         "arch": flag["arch"],
         "dataset": flag["dataset"],
-        "encoder": flag["encoder"],
-        "weights": flag["encoder_weights"] if flag["encoder_weights"] in ("none", "imagenet") else "file",
+        "encoder": flag["encoder"] or OWN_TRUNK,
+        "weights": flag["encoder_weights"] if flag["encoder_weights"] in (None, "none", "imagenet") else "file",
         "size": flag["size"],
         "epochs": len(history),
         "seed": flag["seed"],
