@@ -110,11 +110,12 @@ POSE = Task(
         ("people", "hourglass"): dict(set=["stacks=2", "width=64"], epochs=8, loss_set=["sigma=1.5"]),
         ("people", "hourglass_attention"): dict(set=["stacks=2", "width=32", "depth=3"], epochs=6, loss_set=["sigma=1.5"]),
         ("people", "pyranet"): dict(set=["stacks=2", "width=48", "depth=3"], epochs=7, loss_set=["sigma=1.5"]),
-        ("people", "compositional"): dict(set=["width=32", "depth=3"], epochs=7, loss_set=["sigma=1.5"]),
+        ("people", "compositional"): dict(set=["width=48", "depth=3"], epochs=8, loss_set=["sigma=1.5"]),
         ("coco_subset/pose", ""): dict(
             COMMON, size=256, encoder="resnet50", encoder_weights="imagenet", epochs=40, batch_size=32, lr=5e-4, warmup=1, augment=1.0
         ),
         ("coco_subset/pose", "softargmax"): dict(set=["skips=True"], loss_weights=["latent_heatmaps=0.5"]),
+        ("coco_subset/pose", "part_heatmap"): dict(encoder="vgg16", loss_set=["sigma=5"]),  # the maps have the picture's size
     },
     decode=decoding.decode_pose,
     report=scores.pose_report,

@@ -106,6 +106,11 @@ MISTAKES = [
     (("--dataset=coco_subset", "--data_source=/nowhere"), "no data at --data_source='/nowhere'"),
     (("--task=pose", "--arch=regression", "--dataset=coco_subset"), "is not prepared in"),
     (("--resume",), "--resume needs --out"),
+    (("--task=pose", "--arch=hourglass", "--encoder=small"), "hourglass is a network of its own: it takes no --encoder"),
+    (("--task=pose", "--arch=hourglass", "--size=96", "--set=depth=4"), "needs maps of a multiple of 16 cells, got 24x24"),
+    (("--task=pose", "--arch=heatmap", "--set=target=square"), "target must be one of gaussian, disc, got 'square'"),
+    (("--task=pose", "--arch=part_heatmap", "--set=variant=resnet"), "variant must be one of vgg, hourglass, got 'resnet'"),
+    (("--task=pose", "--arch=hourglass", "--loss=l1"), "unknown --loss='l1'; allowed: mse"),
 ]
 
 
