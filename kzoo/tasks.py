@@ -106,7 +106,7 @@ POSE = Task(
         ("people", "simple_baseline"): dict(set=["widths=(64,64,64)"], loss_set=["sigma=1.5"]),
         ("people", "cpm"): dict(set=["width=12", "stages=3", "norm=True"], epochs=5, loss_set=["sigma=1"]),
         ("people", "deeppose"): dict(set=["sigma=1.0", "crop=32", "refine_widths=(16,32,64)", "refine_features=128"]),
-        ("people", "part_heatmap"): dict(set=["variant='hourglass'", "width=8", "fc_width=128"], epochs=6, loss_set=["sigma=1.5"]),
+        ("people", "part_heatmap"): dict(set=["variant='hourglass'", "width=8", "fc_width=128"], epochs=9, loss_set=["sigma=1.5"]),
         ("people", "hourglass"): dict(set=["stacks=2", "width=64"], epochs=8, loss_set=["sigma=1.5"]),
         ("people", "hourglass_attention"): dict(set=["stacks=2", "width=32", "depth=3"], epochs=6, loss_set=["sigma=1.5"]),
         ("people", "pyranet"): dict(set=["stacks=2", "width=48", "depth=3"], epochs=7, loss_set=["sigma=1.5"]),

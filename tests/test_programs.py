@@ -1,6 +1,7 @@
 """train.py, eval.py and kzoo.report as a user runs them: whole runs on a small data set, mistakes, interruptions, resuming."""
 
 import csv
+import functools
 import json
 import os
 import pathlib
@@ -177,7 +178,10 @@ def test_an_existing_run_is_not_overwritten(trained, people_dir, capsys, monkeyp
 def start(folder, people_dir, *extra):
     command = [sys.executable, "train.py", f"--data_dir={people_dir}", f"--out={folder}", "--size=32", "--epochs=4", "--batch_size=8",
                "--set=widths=(8,8)", "--encoder=small", *extra]  # fmt: skip
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    heeds_interrupts = functools.partial(
+        signal.signal, signal.SIGINT, signal.SIG_DFL
+    )  # also where the tests themselves run in the background
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heeds_interrupts)
 
 
 def wait_for_epochs(folder, count, process):

@@ -20,7 +20,7 @@ TINY = {
     "hourglass": {"stacks": 2, "width": 32, "depth": 2},
     "hourglass_attention": {"stacks": 2, "width": 24, "depth": 2, "kernel": 5},
     "pyranet": {"stacks": 2, "width": 24, "depth": 2, "base_width": 3},
-    "compositional": {"width": 32, "depth": 2},
+    "compositional": {"width": 32, "depth": 1},
     "encdec": {"widths": (32, 24, 16, 16)},
     "unet": {"widths": (32, 24, 16, 16)},
 }
