@@ -6,6 +6,9 @@ and score maps of the level below; top-down, two more find limbs and joints agai
 Differs from the paper: the hierarchy is made for COCO's 17 joints (17, 14 and 6 parts; the authors have 16, 12 and 6 for MPII); the stem is
 Newell's. What follows an hourglass and how scores are joined is taken from a derived work that keeps the authors' files (idotc/DLMSCM); its
 option to predict the joints once more beside limbs and groups is left out. BatchNorm's momentum is 0.9.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+    python train.py --task=pose --arch=compositional
+    people, val MPJPE 13.5 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 11.4 CPU-min
 """
 
 import keras

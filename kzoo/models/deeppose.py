@@ -3,6 +3,9 @@
 Differs from the paper: any encoder with global average pooling instead of an AlexNet in the first stage, a small convolutional network in
 the later ones; the stages learn together instead of one after the other, and of the paper's simulated errors (eq. 7) remains a jitter of
 the estimates in training, isotropic and without a mean; positions are fractions of the picture instead of multiples of the person's box.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+    python train.py --task=pose --arch=deeppose
+    people, val MPJPE 13.7 px of a 256-px picture (mean pose: 43.0), no flip, decoder: coords; 6.6 CPU-min
 """
 
 import keras

@@ -2,6 +2,9 @@
 
 The keypoint slides of the lecture this zoo began with. Differs from the paper: any encoder, one 3x3 convolution before each score
 instead of fc6 and fc7, plain bilinear upsampling, one skip more (stride 4).
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+    python train.py --task=pose --arch=heatmap
+    people, val MPJPE 11.1 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 4.9 CPU-min
 """
 
 import keras

