@@ -5,6 +5,9 @@ instead of fc6 and fc7, plain bilinear upsampling, one skip more (stride 4).
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=heatmap
     people, val MPJPE 11.1 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 4.9 CPU-min
+    python train.py --task=pose --arch=heatmap --dataset=coco_subset --encoder=mobilenetv2 --encoder_weights=<ImageNet file>
+    --size=128 --epochs=4 --batch_size=16 --lr=1e-3 --loss_set=sigma=1.5
+    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip, DARK), val MPJPE 20.1 px of a 256-px crop, AP 0.152
 """
 
 import keras
