@@ -36,7 +36,9 @@ flags.DEFINE_list("milestones", [], "epochs after which --schedule=step divides 
 flags.DEFINE_float("warmup", None, "epochs of linear warm-up", lower_bound=0.0)
 flags.DEFINE_string("optimizer", None, "adam, sgd or rmsprop")
 flags.DEFINE_float("weight_decay", None, "decoupled weight decay", lower_bound=0.0)
-flags.DEFINE_string("loss", None, "pose: l1, l2; seg: cross_entropy, cross_entropy_dice")
+flags.DEFINE_string(
+    "loss", None, "of the scored output; coordinates: l1, l2, euclidean; heat maps: mse; seg: cross_entropy, cross_entropy_dice"
+)
 flags.DEFINE_multi_string("loss_set", None, "keyword of the loss, --loss_set=label_smoothing=0.1; may be repeated")
 flags.DEFINE_multi_string("loss_weights", None, "weight of an output's loss, --loss_weights=latent_heatmaps=0.1; may be repeated")
 flags.DEFINE_enum("precision", "auto", ["auto", "float32", "mixed_bfloat16", "mixed_float16"], "auto: float32 on CPU, mixed elsewhere")

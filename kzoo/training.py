@@ -52,6 +52,9 @@ def compile_arguments(task: Task, model: keras.Model, num_outputs: int, *, loss:
             raise UserError(f"--loss_weights names {name!r}, which this arch does not emit; it emits {', '.join(rows)}")
     weights = {name: float(weights.get(name, row.weight)) for name, row in rows.items()}
     main = task.main_of(rows)
+    for name, row in rows.items():
+        if weights[name] > 0 and not row.losses:
+            raise UserError(f"--loss_weights={name}={weights[name]:g}: this output is for pictures and has no loss")
     rows = {name: row for name, row in rows.items() if weights[name] > 0}
     if main not in rows:
         raise UserError(f"the weight of {main} must be above 0, got {weights[main]}")

@@ -111,6 +111,7 @@ MISTAKES = [
     (("--task=pose", "--arch=hourglass", "--size=96", "--set=depth=4"), "needs maps of a multiple of 16 cells, got 24x24"),
     (("--task=pose", "--arch=heatmap", "--set=target=square"), "target must be one of gaussian, disc, got 'square'"),
     (("--task=pose", "--arch=part_heatmap", "--set=variant=resnet"), "variant must be one of vgg, hourglass, got 'resnet'"),
+    (("--task=pose", "--arch=hourglass_attention", "--loss_weights=attention=1"), "this output is for pictures and has no loss"),
     (("--task=pose", "--arch=hourglass", "--loss=l1"), "unknown --loss='l1'; allowed: mse"),
 ]
 
