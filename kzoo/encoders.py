@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from kzoo import UserError
-from kzoo.layers import BATCH_NORM_MOMENTUM, conv_bn_relu
+from kzoo.layers import BATCH_NORM_MOMENTUM, ColourTransform, conv_norm_relu
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Encoder:
     taps: tuple[str | None, ...]
     scale: Callable  # float32 RGB in 0..255 -> what the weights were trained on
     imagenet: str = ""  # function of keras.applications that knows the ImageNet weights; "" where there are none
+    any_norm: bool = False  # `build` takes the keyword `norm`; published encoders keep their own
 
 
 def scale_signed(x):
@@ -60,13 +61,13 @@ def basic_resnet(blocks: tuple[int, ...]) -> Callable:
     return build
 
 
-def small(x, widths=(16, 32, 64, 96, 128)) -> keras.Model:
+def small(x, widths=(16, 32, 64, 96, 128), *, norm: str = "batch") -> keras.Model:
     """Own encoder for CPUs and tests: per stride one 3x3 stride-2 convolution and one residual 3x3 pair, 0.75 M parameters."""
     inputs = x
     for stage, width in enumerate(widths, start=1):
-        x = conv_bn_relu(x, width, strides=2, name=f"down{stage}")
-        y = conv_bn_relu(x, width, name=f"stage{stage}_a")
-        y = conv_bn_relu(y, width, name=f"stage{stage}_b")
+        x = conv_norm_relu(x, width, strides=2, norm=norm, name=f"down{stage}")
+        y = conv_norm_relu(x, width, norm=norm, name=f"stage{stage}_a")
+        y = conv_norm_relu(y, width, norm=norm, name=f"stage{stage}_b")
         x = layers.Add(name=f"stage{stage}")([x, y])
     return keras.Model(inputs, x, name="small")
 
@@ -100,11 +101,11 @@ ENCODERS: dict[str, Encoder] = {
         "EfficientNetV2B0",
     ),
     "convnext_tiny": Encoder(application("ConvNeXtTiny"), (None, "add:2", "add:5", "add:14", "add:17"), scale_none, "ConvNeXtTiny"),
-    "small": Encoder(small, ("stage1", "stage2", "stage3", "stage4", "stage5"), scale_signed),
+    "small": Encoder(small, ("stage1", "stage2", "stage3", "stage4", "stage5"), scale_signed, any_norm=True),
 }
 
 
-def encode(image, name: str, weights: str = "none", *, init: str = "he_normal") -> list:
+def encode(image, name: str, weights: str = "none", *, init: str = "he_normal", norm: str = "batch", scaling: dict | None = None) -> list:
     """Five feature maps of a picture.
 
     Args:
@@ -112,6 +113,8 @@ def encode(image, name: str, weights: str = "none", *, init: str = "he_normal") 
         name: key of ENCODERS.
         weights: "none" (random), "imagenet" (downloaded once by Keras) or a weights file of that encoder.
         init: kernel initialiser of an encoder without weights.
+        norm: normalisation of `small`, see `kzoo.layers.normalise`; published encoders keep their own.
+        scaling: arguments of `kzoo.layers.ColourTransform`, in place of the encoder's own input scaling.
     Returns:
         five keras tensors at strides 2, 4, 8, 16, 32.
     Raises:
@@ -122,7 +125,8 @@ def encode(image, name: str, weights: str = "none", *, init: str = "he_normal") 
     if any(side is None or side % 32 for side in image.shape[1:3]):
         raise UserError(f"input size {image.shape[1:3]} must be a multiple of 32 (the encoder's stride)")
     encoder = ENCODERS[name]
-    base = encoder.build(encoder.scale(image))
+    scaled = ColourTransform(**scaling, name="scale")(image) if scaling else encoder.scale(image)
+    base = encoder.build(scaled, **({"norm": norm} if encoder.any_norm else {}))
     _load(base, encoder, name, weights, init)
     for layer in base.layers:
         if isinstance(layer, layers.BatchNormalization):
@@ -160,7 +164,9 @@ def _downloaded(encoder: Encoder, name: str) -> keras.Model:
 
 def _tap(base, tap: str | None, image):
     if tap is None:
-        return conv_bn_relu(layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="tap1_scale")(image), 32, strides=2, name="tap1")
+        return conv_norm_relu(
+            layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="tap1_scale")(image), 32, strides=2, name="tap1"
+        )
     if tap.startswith("add:"):  # `a + b` on keras tensors makes an operation whose name counts up through the process
         additions = [operation for operation in base.operations if type(operation).__name__ == "Add"]
         return additions[int(tap.removeprefix("add:"))].output

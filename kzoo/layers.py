@@ -1,6 +1,9 @@
 """Blocks as functions, and the few true layers."""
 
+import math
+
 import keras
+import numpy as np
 from keras import layers, ops
 
 from kzoo import geometry
@@ -8,18 +11,75 @@ from kzoo import geometry
 BATCH_NORM_MOMENTUM = 0.9  # Keras's 0.99 lags behind short runs: validation then looks broken while training looks fine
 
 
-def conv_bn_relu(x, filters: int, kernel: int = 3, *, strides: int = 1, init: str = "he_normal", name: str):
-    """Convolution without bias, BatchNorm, ReLU: (B, H, W, K) -> (B, H / strides, W / strides, filters)."""
-    x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False, kernel_initializer=init, name=f"{name}_conv")(x)
-    x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
+def normalise(x, norm: str, *, bias: float = 0.0, name: str):
+    """Normalisation over the batch or over groups of channels, with a learnt scale and shift: (B, h, w, K) -> the same shape.
+
+    Args:
+        norm: "batch" (Ioffe and Szegedy 2015), "group" (Wu and He 2018; groups of the most channels, at most 32 groups, that divide K) or
+            "none" (the tensor as it is).
+        bias: the shift starts here.
+    """
+    if norm == "none":
+        return x
+    shift = keras.initializers.Constant(bias)
+    if norm == "batch":
+        return layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, beta_initializer=shift, name=f"{name}_bn")(x)
+    if norm == "group":
+        return layers.GroupNormalization(math.gcd(32, x.shape[-1]), beta_initializer=shift, name=f"{name}_gn")(x)
+    raise ValueError(f"norm must be batch, group or none, got {norm!r}")
 
 
-def deconv_bn_relu(x, filters: int, *, init: str = "he_normal", name: str):
-    """Transposed convolution 4x4 stride 2 (Xiao et al. 2018, §2), BatchNorm, ReLU: doubles height and width."""
-    x = layers.Conv2DTranspose(filters, 4, strides=2, padding="same", use_bias=False, kernel_initializer=init, name=f"{name}_deconv")(x)
-    x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
+def conv_norm(
+    x,
+    filters: int,
+    kernel: int = 3,
+    *,
+    strides: int = 1,
+    dilation: int = 1,
+    padding: str = "same",
+    init: str = "he_normal",
+    norm: str = "batch",
+    bias: float = 0.0,
+    name: str,
+):
+    """Convolution and normalisation: (B, H, W, K) -> (B, H / strides, W / strides, filters).
+
+    Args:
+        norm: see `normalise`; the convolution has a bias of its own only where it is "none".
+        bias: what is added before the activation starts here; small and positive keeps ReLUs alive at the start.
+    """
+    x = layers.Conv2D(
+        filters,
+        kernel,
+        strides=strides,
+        dilation_rate=dilation,
+        padding=padding,
+        use_bias=norm == "none",
+        kernel_initializer=init,
+        bias_initializer=keras.initializers.Constant(bias),
+        name=f"{name}_conv",
+    )(x)
+    return normalise(x, norm, bias=bias, name=name)
+
+
+def conv_norm_relu(x, filters: int, kernel: int = 3, *, name: str, **options):
+    """`conv_norm`, with its options, and ReLU."""
+    return layers.ReLU(name=f"{name}_relu")(conv_norm(x, filters, kernel, name=name, **options))
+
+
+def deconv_norm_relu(x, filters: int, *, init="he_normal", norm: str = "batch", bias: float = 0.0, name: str):
+    """Transposed convolution 4x4 stride 2 (Xiao et al. 2018, §2), normalisation, ReLU: doubles height and width."""
+    x = layers.Conv2DTranspose(
+        filters,
+        4,
+        strides=2,
+        padding="same",
+        use_bias=norm == "none",
+        kernel_initializer=init,
+        bias_initializer=keras.initializers.Constant(bias),
+        name=f"{name}_deconv",
+    )(x)
+    return layers.ReLU(name=f"{name}_relu")(normalise(x, norm, bias=bias, name=name))
 
 
 def bottleneck(x, filters: int, *, init: str = "he_normal", name: str):
@@ -45,7 +105,7 @@ def bn_relu_conv(x, filters: int, kernel: int = 3, *, strides: int = 1, init: st
 def hourglass_stem(image, width: int, *, init: str = "he_normal"):
     """From a uint8 picture (B, H, W, 3) to what the first hourglass reads: (B, H/4, W/4, width) (Newell et al. 2016, §3.1)."""
     x = layers.Rescaling(1 / 255, name="scale")(image)
-    x = conv_bn_relu(x, width // 4, 7, strides=2, init=init, name="stem_a")
+    x = conv_norm_relu(x, width // 4, 7, strides=2, init=init, name="stem_a")
     x = bottleneck(x, width // 2, init=init, name="stem_b")
     x = layers.MaxPooling2D(2, name="stem_pool")(x)
     x = bottleneck(x, width // 2, init=init, name="stem_c")
@@ -87,10 +147,10 @@ def upward_path(features, widths, *, skips: bool, init: str = "he_normal"):
     """
     x = features[-1]
     for step, width in enumerate(widths, start=1):
-        x = deconv_bn_relu(x, width, init=init, name=f"up{step}")
+        x = deconv_norm_relu(x, width, init=init, name=f"up{step}")
         if skips and step < len(features):
             x = layers.Concatenate(name=f"up{step}_skip")([x, features[-1 - step]])
-        x = conv_bn_relu(x, width, init=init, name=f"up{step}_merge")
+        x = conv_norm_relu(x, width, init=init, name=f"up{step}_merge")
     return x
 
 
@@ -143,3 +203,31 @@ def heatmap_head(x, joints: int, *, bias: float = 0.0, name: str):
     stays at 0: seen with Glorot's initialiser on `people` (after 4 epochs at 64 px 87 px MPJPE, against 26 px from here).
     """
     return head(x, joints, init=keras.initializers.RandomNormal(stddev=0.001), bias=bias, name=name)
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class ColourTransform(layers.Layer):
+    """Affine map of RGB in float32: mean, z-score and whitening are such maps, with numbers that `kzoo.statistics` fits.
+
+    Args:
+        matrix: 3 rows of 3 numbers; offset: 3 numbers.
+
+    Call: (B, H, W, 3), 0..255 -> (B, H, W, 3) float32, rgb @ matrix + offset.
+    """
+
+    def __init__(self, matrix, offset, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.matrix, self.offset = np.asarray(matrix, "float32"), np.asarray(offset, "float32")
+        if self.matrix.shape != (3, 3) or self.offset.shape != (3,):
+            raise ValueError(f"matrix must be 3x3 and offset 3 numbers, got {self.matrix.shape} and {self.offset.shape}")
+
+    def call(self, image):
+        return ops.matmul(ops.cast(image, "float32"), self.matrix) + self.offset
+
+    def get_config(self):
+        return {**super().get_config(), "matrix": self.matrix.tolist(), "offset": self.offset.tolist()}
+
+
+def scaled(image, scaling: dict | None = None):
+    """What a network without encoder does to its picture first: `ColourTransform(**scaling)`, by default RGB / 255."""
+    return ColourTransform(**scaling, name="scale")(image) if scaling else layers.Rescaling(1 / 255, dtype="float32", name="scale")(image)

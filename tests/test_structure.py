@@ -62,6 +62,7 @@ def serialisable():
 
 CLASSES = serialisable()
 ARGUMENTS = {  # of classes that cannot be made without
+    "kzoo>ColourTransform": {"matrix": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "offset": [0, 0, 0]},
     "kzoo>MeanIoU": {"classes": 3},
     "kzoo>WarmUp": {"schedule": keras.optimizers.schedules.CosineDecay(0.1, 9), "steps": 5},
 }

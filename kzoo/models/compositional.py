@@ -15,7 +15,7 @@ import keras
 from keras import layers, ops
 
 from kzoo.hierarchy import GROUPS, LIMBS
-from kzoo.layers import bottleneck, conv_bn_relu, heatmap_head, hourglass_module, hourglass_stem, named
+from kzoo.layers import bottleneck, conv_norm_relu, heatmap_head, hourglass_module, hourglass_stem, named
 
 JOINTS = 17  # what `kzoo.hierarchy` is made for
 
@@ -70,7 +70,7 @@ def _infer(x, parts: int, *, depth: int, last: bool = False, init: str, name: st
         return bottleneck(x, width, init=init, name=name)
 
     y = hourglass_module(x, depth, block, name=name)
-    y = conv_bn_relu(y, width, 1, init=init, name=f"{name}_linear")
+    y = conv_norm_relu(y, width, 1, init=init, name=f"{name}_linear")
     scores = heatmap_head(y, parts, name=f"{name}_scores")
     if last:
         return None, scores

@@ -12,7 +12,7 @@ import keras
 from keras import layers, ops
 
 from kzoo import geometry
-from kzoo.layers import conv_bn_relu, heatmap_head, named
+from kzoo.layers import conv_norm_relu, heatmap_head, named
 
 CENTRE_SIGMA = 21 / 368  # of the released network, as a fraction of its input's side
 
@@ -63,7 +63,7 @@ def cpm(
 
     def conv(x, multiple, kernel, name):
         if norm:
-            return conv_bn_relu(x, multiple * width, kernel, init=init, name=name)
+            return conv_norm_relu(x, multiple * width, kernel, init=init, name=name)
         return layers.Conv2D(multiple * width, kernel, padding="same", activation="relu", kernel_initializer=init, name=f"{name}_conv")(x)
 
     image = keras.Input(input_shape, dtype="uint8", name="image")

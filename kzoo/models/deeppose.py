@@ -13,7 +13,7 @@ from keras import layers, ops
 
 from kzoo import geometry
 from kzoo.encoders import encode
-from kzoo.layers import BATCH_NORM_MOMENTUM, conv_bn_relu, named
+from kzoo.layers import BATCH_NORM_MOMENTUM, conv_norm_relu, named
 
 COCO_TORSO = (5, 12)  # left shoulder and right hip
 SMALLEST, LARGEST = 0.2, 1.0  # bounds of the person's diameter as a fraction of the picture's longer side: stages start untrained
@@ -121,7 +121,7 @@ def deeppose(
         start = layers.GaussianNoise(jitter, dtype="float32", name=f"{name}_start")(ops.stop_gradient(estimates[-1]))
         x, sides = JointCrops(crop, sigma, torso, name=f"{name}_crops")(picture, start)
         for step, filters in enumerate(refine_widths, start=1):
-            x = conv_bn_relu(x, filters, strides=2, init=init, name=f"{name}_{step}")
+            x = conv_norm_relu(x, filters, strides=2, init=init, name=f"{name}_{step}")
         x = layers.Flatten(name=f"{name}_flat")(x)
         x = layers.Dense(refine_features, use_bias=False, kernel_initializer=init, name=f"{name}_dense")(x)
         x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_dense_bn")(x)

@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 from kzoo.encoders import encode
-from kzoo.layers import conv_bn_relu, heatmap_head, named
+from kzoo.layers import conv_norm_relu, heatmap_head, named
 
 # Logits of discs start where a hundredth of the cells is a joint (Lin et al., Focal Loss, 2017, §4.1). From 0 they first fall everywhere
 # and stay there: seen on `people`, 64 px, 3 epochs, 68 px MPJPE against 20 px from here.
@@ -48,7 +48,7 @@ def heatmap(
     image = keras.Input(input_shape, dtype="uint8", name="image")
     maps = None
     for stride, features in zip((32, 16, 8, 4), encode(image, encoder, encoder_weights, init=init)[:0:-1], strict=True):
-        hidden = conv_bn_relu(features, width, init=init, name=f"hidden{stride}")
+        hidden = conv_norm_relu(features, width, init=init, name=f"hidden{stride}")
         bias = DISC_BIAS if target == "disc" and maps is None else 0.0  # once: the scores are summed
         score = heatmap_head(hidden, num_outputs, bias=bias, name=f"score{stride}")
         if maps is not None:

@@ -12,7 +12,7 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers, ops
 
-from kzoo.layers import bottleneck, conv_bn_relu, heatmap_head, hourglass_module, hourglass_stem, named
+from kzoo.layers import bottleneck, conv_norm_relu, heatmap_head, hourglass_module, hourglass_stem, named
 
 
 def hourglass(
@@ -41,7 +41,7 @@ def hourglass(
         name = f"stack{stack}"
         y = hourglass_module(x, depth, block, name=name)
         y = bottleneck(y, width, init=init, name=f"{name}_features")
-        y = conv_bn_relu(y, width, 1, init=init, name=f"{name}_linear")
+        y = conv_norm_relu(y, width, 1, init=init, name=f"{name}_linear")
         maps.append(heatmap_head(y, num_outputs, name=f"{name}_heatmaps"))
         if stack < stacks:
             y = layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_features_back")(y)

@@ -17,7 +17,7 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers, ops
 
-from kzoo.layers import BATCH_NORM_MOMENTUM, bn_relu_conv, bottleneck, conv_bn_relu, heatmap_head, hourglass_module, named, upsample_to
+from kzoo.layers import BATCH_NORM_MOMENTUM, bn_relu_conv, bottleneck, conv_norm_relu, heatmap_head, hourglass_module, named, upsample_to
 
 MEAN_FIELD_STEPS = 3
 
@@ -48,7 +48,7 @@ def hourglass_attention(
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = layers.Rescaling(1 / 255, offset=-0.5, name="scale")(image)
-    x = conv_bn_relu(x, width // 4, 7, init=init, name="stem_a")
+    x = conv_norm_relu(x, width // 4, 7, init=init, name="stem_a")
     x = bottleneck(x, width // 4, init=init, name="stem_b")
     x = layers.MaxPooling2D(2, name="stem_pool1")(x)
     x = bottleneck(x, width // 4, init=init, name="stem_c")
@@ -62,8 +62,8 @@ def hourglass_attention(
     for stack in range(1, stacks + 1):
         name, filters = f"stack{stack}", width if stack < stacks else 2 * width
         y = _attentive_hourglass(x, width, depth, kernel, init=init, name=name)
-        y = conv_bn_relu(y, filters, 1, init=init, name=f"{name}_linear1")
-        z = conv_bn_relu(y, filters, 1, init=init, name=f"{name}_linear2")
+        y = conv_norm_relu(y, filters, 1, init=init, name=f"{name}_linear1")
+        z = conv_norm_relu(y, filters, 1, init=init, name=f"{name}_linear2")
         attentions.append(_attention(z, 1, kernel, init=init, name=f"{name}_body"))
         z = layers.Multiply(name=f"{name}_attended")([z, attentions[-1]])
         scores = heatmap_head(z, num_outputs, name=f"{name}_heatmaps")
@@ -73,7 +73,7 @@ def hourglass_attention(
         maps.append(scores)
         if stack < stacks:
             back = layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_heatmaps_back")(scores)
-            x = layers.Add(name=f"{name}_next")([x, back, conv_bn_relu(y, width, 1, init=init, name=f"{name}_features_back")])
+            x = layers.Add(name=f"{name}_next")([x, back, conv_norm_relu(y, width, 1, init=init, name=f"{name}_features_back")])
     outputs = {"heatmaps": maps[-1], "attention": ops.concatenate(attentions, axis=-1)}
     if stacks > 1:
         outputs["aux_heatmaps"] = ops.stack(maps[:-1], axis=1)

@@ -14,7 +14,7 @@ import keras
 from keras import layers
 
 from kzoo.encoders import encode
-from kzoo.layers import bottleneck, conv_bn_relu, heatmap_head, named, upsample_to
+from kzoo.layers import bottleneck, conv_norm_relu, heatmap_head, named, upsample_to
 
 
 def part_heatmap(
@@ -49,8 +49,8 @@ def part_heatmap(
         raise ValueError(f"variant must be one of {', '.join(REGRESSORS)}, got {variant!r}")
     image = keras.Input(input_shape, dtype="uint8", name="image")
     taps = encode(image, encoder, encoder_weights, init=init)
-    x = conv_bn_relu(taps[-1], fc_width, 1, init=init, name="detect_d6_1")
-    x = conv_bn_relu(x, fc_width, 1, init=init, name="detect_d6_2")
+    x = conv_norm_relu(taps[-1], fc_width, 1, init=init, name="detect_d6_1")
+    x = conv_norm_relu(x, fc_width, 1, init=init, name="detect_d6_2")
     parts = heatmap_head(x, num_outputs, name="detect_d7")
     for stride, tap in ((16, taps[3]), (8, taps[2])):
         parts = upsample_to(parts, tap.shape[1:3], name=f"detect_up{stride}")
@@ -67,15 +67,15 @@ def part_heatmap(
 
 def _vgg(x, joints: int, width: int, *, init: str, kernels, **_):
     """R1 to R8 of table 2: (B, H, W, K) -> (B, H, W, joints)."""
-    x = conv_bn_relu(x, width, kernels[0], init=init, name="r1")
+    x = conv_norm_relu(x, width, kernels[0], init=init, name="r1")
     x = layers.MaxPooling2D(2, name="r1_pool")(x)
-    x = conv_bn_relu(x, width, kernels[1], init=init, name="r2")
+    x = conv_norm_relu(x, width, kernels[1], init=init, name="r2")
     x = layers.MaxPooling2D(2, name="r2_pool")(x)
-    x = conv_bn_relu(x, 2 * width, kernels[2], init=init, name="r3_1")
-    x = conv_bn_relu(x, 2 * width, kernels[2], init=init, name="r3_2")
-    x = conv_bn_relu(x, 4 * width, kernels[3], init=init, name="r4")
-    x = conv_bn_relu(x, 8 * width, 1, init=init, name="r5")
-    x = conv_bn_relu(x, 8 * width, 1, init=init, name="r6")
+    x = conv_norm_relu(x, 2 * width, kernels[2], init=init, name="r3_1")
+    x = conv_norm_relu(x, 2 * width, kernels[2], init=init, name="r3_2")
+    x = conv_norm_relu(x, 4 * width, kernels[3], init=init, name="r4")
+    x = conv_norm_relu(x, 8 * width, 1, init=init, name="r5")
+    x = conv_norm_relu(x, 8 * width, 1, init=init, name="r6")
     x = heatmap_head(x, joints, name="r7")
     return layers.Conv2DTranspose(joints, 8, strides=4, padding="same", dtype="float32", name="r8")(x)
 
@@ -84,10 +84,10 @@ def _hourglass(x, joints: int, width: int, *, init: str, depth: int, **_):
     """D1 to D7 of table 4: (B, H, W, K) -> (B, H/4, W/4, joints)."""
     if x.shape[1] % 2 ** (depth + 2) or x.shape[2] % 2 ** (depth + 2):
         raise ValueError(f"an hourglass of depth {depth} needs sides of a multiple of {2 ** (depth + 2)}, got {x.shape[1]}x{x.shape[2]}")
-    x = conv_bn_relu(x, width, 7, strides=2, init=init, name="d1")
+    x = conv_norm_relu(x, width, 7, strides=2, init=init, name="d1")
     x = layers.MaxPooling2D(2, name="d1_pool")(x)
     x = _level(_bottlenecks(x, 4 * width, init, "d2"), depth, init)
-    x = conv_bn_relu(x, 8 * width, 1, init=init, name="d6")
+    x = conv_norm_relu(x, 8 * width, 1, init=init, name="d6")
     return heatmap_head(x, joints, name="d7")
 
 

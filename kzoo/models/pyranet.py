@@ -14,7 +14,7 @@ import keras
 from keras import layers, ops
 
 from kzoo.initializers import MultiBranch
-from kzoo.layers import BATCH_NORM_MOMENTUM, bn_relu_conv, conv_bn_relu, heatmap_head, hourglass_module, named, upsample_to
+from kzoo.layers import BATCH_NORM_MOMENTUM, bn_relu_conv, conv_norm_relu, heatmap_head, hourglass_module, named, upsample_to
 
 
 def pyranet(
@@ -53,7 +53,7 @@ def pyranet(
 
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = layers.Rescaling(1 / 255, name="scale")(image)
-    x = conv_bn_relu(x, width // 4, 7, strides=2, init=_initializer(init), name="stem_a")
+    x = conv_norm_relu(x, width // 4, 7, strides=2, init=_initializer(init), name="stem_a")
     x = unit(x, width // 2, "stem_b", preact=False)
     x = layers.MaxPooling2D(2, name="stem_pool")(x)
     x = unit(x, width // 2, "stem_c")

@@ -12,7 +12,7 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 
 from kzoo.encoders import encode
-from kzoo.layers import deconv_bn_relu, heatmap_head
+from kzoo.layers import deconv_norm_relu, heatmap_head
 
 
 def simple_baseline(
@@ -37,5 +37,5 @@ def simple_baseline(
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = encode(image, encoder, encoder_weights, init=init)[-1]
     for step, width in enumerate(widths, start=1):
-        x = deconv_bn_relu(x, width, init=init, name=f"up{step}")
+        x = deconv_norm_relu(x, width, init=init, name=f"up{step}")
     return keras.Model(image, {"heatmaps": heatmap_head(x, num_outputs, name="heatmaps")}, name="simple_baseline")
