@@ -2,6 +2,7 @@
 
 python eval.py --run=runs/<name> --split=val --tta=flip --pictures=16 --export=saved_model
 python eval.py --run=runs/<name> --decoder=all
+python eval.py --run=runs/<name> --tta=all --size=384x512
 """
 
 import pathlib
@@ -13,12 +14,16 @@ from kzoo import UserError, cli
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "run folder that train.py wrote")
 flags.DEFINE_string("split", "val", "TFDS split; slices like val[:100] are allowed")
+flags.DEFINE_string("size", None, "of the pictures in pixels: side of a square or <height>x<width> (default: the run's)")
+flags.DEFINE_string("tile", None, "put the answer together from overlapping tiles of this size, for pictures too large for memory (seg)")
+flags.DEFINE_integer("overlap", None, "of the tiles in pixels (default: half of a tile)", lower_bound=0)
 flags.DEFINE_enum(
     "tta",
     "none",
-    ["none", "flip", "flip_shift"],
-    "test-time augmentation: average with the answer for the mirrored picture; flip_shift: its heat maps moved by a cell first, which "
-    "makes up for corner-aligned pipelines and which ours does not need",
+    ["none", "flip", "flip_shift", "scales", "color_pca", "crops", "all"],
+    "test-time augmentation, averaged in probability. flip: the mirrored picture; flip_shift (pose): its heat maps moved by a cell first, "
+    "which makes up for corner-aligned pipelines and which ours does not need. seg: scales (0.75, 1.25), color_pca (4 colours), crops "
+    "(corners and centre), all: everything, with a table of what each brings per forward pass",
 )
 flags.DEFINE_string(
     "decoder",
@@ -41,7 +46,10 @@ def main():
     result = evaluation.evaluate(
         FLAGS.run,
         split=FLAGS.split,
+        size=FLAGS.size,
         tta=FLAGS.tta,
+        tile=FLAGS.tile,
+        overlap=FLAGS.overlap,
         decoder=FLAGS.decoder,
         pictures=FLAGS.pictures,
         export=FLAGS.export,

@@ -26,25 +26,51 @@ flags.DEFINE_string("val_split", "val", "TFDS split to validate on")
 flags.DEFINE_string("encoder", None, "see kzoo/encoders.py")
 flags.DEFINE_string("encoder_weights", None, "imagenet, none or a weights file")
 flags.DEFINE_string("init", None, "kernel initialiser of everything without weights: he_normal, glorot_uniform, … (default: the network's)")
+flags.DEFINE_enum("norm", None, ["batch", "group", "none"], "normalisation inside the network (default: the network's)")
+flags.DEFINE_float("bias", None, "where the values added before ReLUs start; small and positive keeps them alive")
+flags.DEFINE_float("dropout", None, "share of features switched off (default: the network's)", lower_bound=0.0, upper_bound=0.99)
+flags.DEFINE_enum(
+    "normalise",
+    None,
+    ["none", "mean", "zscore", "whiten"],
+    "of the input, by statistics of the training split that are kept in the network (default: what the encoder was trained with)",
+)
 flags.DEFINE_multi_string("set", None, "hyperparameter of the architecture, --set=width=32; may be repeated")
-flags.DEFINE_integer("size", None, "side of the square input in pixels, a multiple of 32", lower_bound=32)
+flags.DEFINE_string("size", None, "of the input in pixels: the side of a square, or <height>x<width>; mostly multiples of 32")
 flags.DEFINE_integer("batch_size", None, "examples a step", lower_bound=1)
 flags.DEFINE_integer("epochs", None, "passes over the training split", lower_bound=1)
 flags.DEFINE_float("lr", None, "peak learning rate", lower_bound=0.0)
-flags.DEFINE_string("schedule", None, "constant, step or cosine")
+flags.DEFINE_integer(
+    "lr_base_batch", None, "linear scaling: --lr is for this batch size, times --batch_size over it is used", lower_bound=1
+)
+flags.DEFINE_boolean("find_lr", False, "try rates from 1e-6 to 1 instead of training: lr_range.png and .json in the run folder")
+flags.DEFINE_string("schedule", None, "constant, step, cosine, poly or plateau (a tenth when the score rests)")
 flags.DEFINE_list("milestones", [], "epochs after which --schedule=step divides the rate by 10")
+flags.DEFINE_integer("patience", 5, "epochs without a better score after which --schedule=plateau divides the rate by 10", lower_bound=1)
 flags.DEFINE_float("warmup", None, "epochs of linear warm-up", lower_bound=0.0)
 flags.DEFINE_string("optimizer", None, "adam, sgd or rmsprop")
 flags.DEFINE_float("weight_decay", None, "decoupled weight decay", lower_bound=0.0)
+flags.DEFINE_float("l2", 0.0, "L2 penalty in the loss, of all kernels", lower_bound=0.0)
+flags.DEFINE_float("ema", None, "score and keep the moving average of the weights, for instance 0.999", lower_bound=0.0, upper_bound=1.0)
 flags.DEFINE_string(
-    "loss", None, "of the scored output; coordinates: l1, l2, euclidean; heat maps: mse; seg: cross_entropy, cross_entropy_dice"
+    "loss",
+    None,
+    "of the scored output; coordinates: l1, l2, euclidean; heat maps: mse; seg: cross_entropy, cross_entropy_dice, dice, "
+    "bootstrapped (the hardest quarter of the pixels; --loss_set=bootstrap=32768 for a number)",
 )
 flags.DEFINE_multi_string("loss_set", None, "keyword of the loss, --loss_set=label_smoothing=0.1; may be repeated")
+flags.DEFINE_enum("class_weights", None, ["none", "median_frequency"], "of seg losses, by the classes' frequency in the training split")
+flags.DEFINE_list("border", None, "weight and sigma of U-Net's border map, 10,5 in the paper (seg)")
 flags.DEFINE_multi_string("loss_weights", None, "weight of an output's loss, --loss_weights=latent_heatmaps=0.1; may be repeated")
 flags.DEFINE_enum("precision", "auto", ["auto", "float32", "mixed_bfloat16", "mixed_float16"], "auto: float32 on CPU, mixed elsewhere")
 flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "XLA; auto: off on TensorFlow's CPU, where it is slower, on elsewhere")
 flags.DEFINE_integer("seed", 0, "of weights, shuffle and augmentation", lower_bound=0)
 flags.DEFINE_float("augment", None, "strength of the random affine and colour jitter: 1 as in kzoo/tasks.py, 0 none", lower_bound=0.0)
+flags.DEFINE_float(
+    "crop", None, "share of each side that a random window leaves out (default: the recipe's)", lower_bound=0.0, upper_bound=0.9
+)
+flags.DEFINE_float("color_pca", None, "sigma of Color PCA (Krizhevsky 2012): 0.1 in the paper", lower_bound=0.0)
+flags.DEFINE_enum("color_pca_of", "train", ["train", "imagenet"], "whose principal colours")
 flags.DEFINE_boolean("cache", False, "keep the encoded records in memory")
 flags.DEFINE_string("out", None, "run folder (default: runs/<task>-<arch>-<dataset>-<time>)")
 flags.DEFINE_boolean("resume", False, "continue the run in --out with the flags stored there; --epochs may extend it")
@@ -74,6 +100,34 @@ def resolve(task, given) -> dict:
     return resolved
 
 
+def fit_statistics(builder, flag, classes: int) -> tuple:
+    """Colours (`kzoo.statistics.ColourStatistics`) and class weights (list) of the training split, each None where no flag asks for it."""
+    from kzoo import data, statistics
+
+    colours = weights = None
+    if flag["normalise"] or (flag["color_pca"] and flag["color_pca_of"] == "train"):
+        colours = statistics.fit_colours(image for image, _ in data.pictures(builder, flag["train_split"]))
+    if flag["class_weights"] == "median_frequency":
+        if "mask" not in builder.info.features:
+            raise UserError(f"--class_weights counts pixels of masks, and {flag['dataset']} has none")
+        masks = (mask for _, mask in data.pictures(builder, flag["train_split"]))
+        weights = statistics.median_frequency(*statistics.fit_classes(masks, classes)).round(4).tolist()
+    return colours, weights
+
+
+def border_of(flag) -> tuple[float, float] | None:
+    """Weight and sigma of --border."""
+    if not flag["border"]:
+        return None
+    try:
+        weight, sigma = map(float, flag["border"])
+    except ValueError as error:
+        raise UserError(f"--border={','.join(flag['border'])} must be a weight and a sigma in pixels, for instance 10,5") from error
+    if flag["task"] != "seg" or weight < 0 or sigma <= 0:
+        raise UserError(f"--border is for --task=seg, with a weight of 0 or more and a sigma above 0; got {weight:g},{sigma:g}")
+    return weight, sigma
+
+
 def stored_flags(given) -> dict:
     """Flags of the run that --resume continues."""
     if not given["out"] or not (pathlib.Path(given["out"]) / "run.json").exists():
@@ -101,11 +155,11 @@ def main():
     given = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
     import keras  # slow: only once the flags are known to parse
 
-    from kzoo import data, evaluation, tasks, training
+    from kzoo import data, evaluation, figures, lr_range, optimization, tasks, training
 
     if given["resume"]:
         kept = {name: given[name] for name in ("out", "data_dir", "epochs") if given[name] is not None}
-        given = {**stored_flags(given), "data_source": None, **kept, "resume": True}
+        given = {**given, **stored_flags(given), "data_source": None, **kept, "resume": True}  # older runs lack newer flags
     task = cli.pick(tasks.TASKS, given["task"], "task")
     cli.pick(task.archs, given["arch"], "arch")
     flag = resolve(task, given)
@@ -117,35 +171,49 @@ def main():
 
     builder = data.prepare(flag["dataset"], flag["data_dir"], flag["data_source"])
     names = builder.info.metadata[task.names]
-    size, batch_size = flag["size"], flag["batch_size"]
+    shape, batch_size = cli.shape_of(flag["size"]), flag["batch_size"]
+    if task.square and shape[0] != shape[1]:
+        raise UserError(f"--task={flag['task']} works on square crops, got --size={flag['size']}")
     steps = data.steps_of(builder, flag["train_split"], batch_size)
 
-    model = training.build(task, flag["arch"], size, len(names), **training.network_options(flag))
-    optimizer = training.optimizer(
+    colours, class_weights = fit_statistics(builder, flag, len(names))
+    model = training.build(task, flag["arch"], shape, len(names), **training.network_options(flag, colours))
+    lr = optimization.scaled_lr(flag["lr"], batch_size, flag["lr_base_batch"]) if flag["lr_base_batch"] else flag["lr"]
+    optimizer = optimization.optimizer(
         flag["optimizer"],
-        flag["schedule"],
-        lr=flag["lr"],
+        "plateau" if flag["find_lr"] else flag["schedule"],  # a plain number, which both change
+        lr=lr,
         steps=steps,
         epochs=flag["epochs"],
         warmup=flag["warmup"],
         milestones=flag["milestones"],
         weight_decay=flag["weight_decay"],
+        ema=flag["ema"],
     )
     losses = training.compile_arguments(
         task,
         model,
         len(names),
         loss=flag["loss"],
-        loss_options=cli.assignments(flag["loss_set"], "loss_set"),
+        loss_options={**({"class_weights": class_weights} if class_weights else {}), **cli.assignments(flag["loss_set"], "loss_set")},
         weights=cli.assignments(flag["loss_weights"], "loss_weights"),
     )
+    if flag["l2"]:
+        optimization.add_l2(model, flag["l2"])
     model.compile(optimizer, jit_compile=training.jit(flag["jit"], accelerator), **losses)
     model.optimizer.build(model.trainable_variables)  # inside the graph of the first step it takes as long as all of the rest
 
     labels = {name: task.outputs[name].label for name in model.output_names}
-    plain = augmented = data.View(size, labels)
+    plain = augmented = data.View(shape, labels)
     if strength := flag["augment"]:
-        augmented = dataclasses.replace(plain, geometric=task.geometric.scaled(strength), photometric=task.photometric.scaled(strength))
+        photometric = dataclasses.replace(task.photometric.scaled(strength), pca=flag["color_pca"] or 0.0)
+        if colours:
+            photometric = dataclasses.replace(photometric, colours=colours)
+        geometric = task.geometric.scaled(strength)
+        if flag["crop"] is not None:
+            geometric = dataclasses.replace(geometric, crop=flag["crop"])
+        augmented = dataclasses.replace(plain, geometric=geometric, photometric=photometric)
+    augmented = dataclasses.replace(augmented, border=border_of(flag))
     sample = training.train_sample(
         flag["train_split"], data.size_of(builder, flag["train_split"]), data.size_of(builder, flag["val_split"])
     )
@@ -154,6 +222,13 @@ def main():
     )
 
     folder, score = run_folder(flag), f"val_{task.score[0]}"
+    if flag["find_lr"]:
+        batches = data.pipeline(builder, flag["train_split"], augmented, batch_size=batch_size, seed=flag["seed"], epochs=range(1))
+        found = lr_range.find(model, batches)
+        files.write_json(folder / "lr_range.json", {"flags": flag, **found})
+        figures.save(lr_range.plot(found), folder / "lr_range.png")
+        print(f"try --lr={found['suggestion']:.2g}\nwrote {folder}/lr_range.png")
+        return
     keeper = training.RunFolder(folder, score=score, mode=task.score[1], steps=steps)
     first = keeper.restore(model) if flag["resume"] else 0
     files.write_json(
@@ -164,6 +239,8 @@ def main():
             "mode": task.score[1],
             "precision": precision,
             "names": names,
+            **({"colours": colours.to_dict()} if colours else {}),
+            **({"class_weights": dict(zip(names, class_weights, strict=True))} if class_weights else {}),
             **training.provenance(model),
             "dataset": data.describe(builder),
         },
@@ -185,6 +262,10 @@ def main():
             keeper,
             keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
         ]
+        if flag["ema"]:
+            callbacks.append(optimization.WeightAverage())
+        if flag["schedule"] == "plateau":
+            callbacks.append(optimization.Plateau(keeper, lr, patience=flag["patience"], warmup=flag["warmup"]))
         try:
             model.fit(
                 train,

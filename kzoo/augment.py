@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from kzoo.statistics import IMAGENET, ColourStatistics
+
 cv2.setNumThreads(1)  # the pipeline works on several examples at once
 TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], "float32")  # NTSC luma and chroma
 FROM_YIQ = np.linalg.inv(TO_YIQ)
@@ -24,6 +26,7 @@ class Geometric:
     rotation_deg: float = 30.0  # uniform in +-
     translate: float = 0.05  # uniform in +-, fraction of the picture
     aspect: float = 0.0  # ratio of the axes is drawn log-uniformly from [1 / (1 + aspect), 1 + aspect]
+    crop: float = 0.0  # share of each side that a window at a random place leaves out, before all of the above
     flip: float = 0.5  # probability
 
     def scaled(self, strength: float) -> "Geometric":
@@ -39,28 +42,37 @@ class Photometric:
     contrast: float = 0.25  # factor about mid-grey in [1 - c, 1 + c]
     saturation: float = 0.3  # factor about the pixel's luma in [1 - s, 1 + s]
     hue_deg: float = 12.0  # rotation in the chroma plane
+    pca: float = 0.0  # Color PCA: standard deviation of alpha, 0.1 in Krizhevsky et al. 2012 (see kzoo/statistics.py)
+    colours: ColourStatistics = IMAGENET  # whose principal axes Color PCA shifts along
 
     def scaled(self, strength: float) -> "Photometric":
-        """The same ranges times `strength`."""
-        return Photometric(*(strength * getattr(self, f.name) for f in dataclasses.fields(self)))
+        """The same ranges times `strength`; the colours stay."""
+        ranges = {f.name: strength * getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "colours"}
+        return Photometric(**ranges, colours=self.colours)
 
 
 def _matrix(rows) -> tf.Tensor:
     return tf.stack([tf.stack([tf.cast(value, tf.float32) for value in row]) for row in rows])
 
 
-def fit_matrix(height, width) -> tf.Tensor:
-    """Unit square -> pixels of a picture of `height` x `width`, the whole picture centred and its aspect kept (letterbox): (3, 3)."""
+def fit_matrix(height, width, shape: tuple[int, int] = (1, 1)) -> tf.Tensor:
+    """Fractions of an output of `shape` -> pixels of a picture of `height` x `width`: all of it, centred, its aspect kept (letterbox).
+
+    Returns:
+        (3, 3) float32.
+    """
     height, width = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-    side = tf.maximum(height, width)
-    return _matrix([[side, 0.0, (width - side) / 2], [0.0, side, (height - side) / 2], [0.0, 0.0, 1.0]])
+    scale = tf.maximum(height / shape[0], width / shape[1])  # pixels of the picture per pixel of the output
+    h, w = scale * shape[0], scale * shape[1]
+    return _matrix([[w, 0.0, (width - w) / 2], [0.0, h, (height - h) / 2], [0.0, 0.0, 1.0]])
 
 
-def random_matrix(seed, ranges: Geometric) -> tuple[tf.Tensor, tf.Tensor]:
+def random_matrix(seed, ranges: Geometric, aspect: float = 1.0) -> tuple[tf.Tensor, tf.Tensor]:
     """One random affine of the unit square about its centre.
 
     Args:
         seed: (2,) int, of `tf.random.stateless_uniform`.
+        aspect: width / height of the picture that the unit square stands for; angles are right on that.
     Returns:
         (3, 3) float32, output fraction -> input fraction; and a scalar bool, whether it mirrors.
     """
@@ -72,62 +84,70 @@ def random_matrix(seed, ranges: Geometric) -> tuple[tf.Tensor, tf.Tensor]:
     mirrored = draw[5] < ranges.flip
     sign = tf.where(mirrored, -1.0, 1.0)
     cos, sin = tf.cos(angle), tf.sin(angle)
-    a, b = sign * cos / (scale * stretch), -sin / (scale / stretch)
-    c, d = sign * sin / (scale * stretch), cos / (scale / stretch)
+    a, b = sign * cos / (scale * stretch), -sin / (scale / stretch) / aspect
+    c, d = sign * sin / (scale * stretch) * aspect, cos / (scale / stretch)
     shift_x, shift_y = 0.5 + signed[3] * ranges.translate, 0.5 + signed[4] * ranges.translate
-    return _matrix([[a, b, shift_x - 0.5 * (a + b)], [c, d, shift_y - 0.5 * (c + d)], [0.0, 0.0, 1.0]]), mirrored
+    matrix = _matrix([[a, b, shift_x - 0.5 * (a + b)], [c, d, shift_y - 0.5 * (c + d)], [0.0, 0.0, 1.0]])
+    if ranges.crop:
+        left, top = tf.unstack(ranges.crop * tf.random.stateless_uniform([2], tf.random.experimental.stateless_fold_in(seed, 1)))
+        matrix = _matrix([[1 - ranges.crop, 0.0, left], [0.0, 1 - ranges.crop, top], [0.0, 0.0, 1.0]]) @ matrix
+    return matrix, mirrored
 
 
-def warp(image, matrix, size: int, *, interpolation: str, fill: int):
+def index_to_fraction(shape: tuple[int, int]) -> np.ndarray:
+    """Pixel indices of a picture of `shape`, whose centres lie at index + 0.5, -> fractions: (3, 3)."""
+    height, width = shape
+    return np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
+
+
+def warp(image, matrix, shape: tuple[int, int], *, interpolation: str, fill: int):
     """Resample a picture: output pixel p takes the input at `matrix` @ p.
 
     Args:
         image: (H, W, K) uint8.
         matrix: (3, 3) float32, output fractions -> input pixels.
-        size: side of the square output in pixels.
+        shape: (height, width) of the output in pixels.
         interpolation: "BILINEAR" or "NEAREST".
         fill: value outside the input.
     Returns:
-        (size, size, K) uint8.
+        (height, width, K) uint8.
     """
-    # The kernel maps pixel indices, whose centres lie at index + 0.5.
-    to_fraction = tf.constant([[1 / size, 0, 0.5 / size], [0, 1 / size, 0.5 / size], [0, 0, 1]], tf.float32)
+    to_fraction = tf.constant(index_to_fraction(shape), tf.float32)
     to_index = tf.constant([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]], tf.float32)
     transform = tf.reshape(to_index @ matrix @ to_fraction, [1, 9])[:, :8]
     warped = tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(image, tf.float32)[None],  # on uint8 the kernel would cut off instead of rounding
         transforms=transform,
-        output_shape=[size, size],
+        output_shape=shape,
         fill_value=float(fill),
         interpolation=interpolation,
         fill_mode="CONSTANT",
     )[0]
-    return tf.ensure_shape(tf.cast(warped + 0.5, tf.uint8), (size, size, image.shape[-1]))
+    return tf.ensure_shape(tf.cast(warped + 0.5, tf.uint8), (*shape, image.shape[-1]))
 
 
-def _warp_and_jitter(image, matrix, colour, offset, size):
+def _warp_and_jitter(image, matrix, colour, offset, shape):
     """OpenCV's warp and colour map of a (H, W, 3) uint8 picture; the other arguments as in `warp` and from `colour_matrix`, NumPy."""
-    to_fraction = np.array([[1 / size, 0, 0.5 / size], [0, 1 / size, 0.5 / size], [0, 0, 1]])
-    transform = matrix[:2] @ to_fraction - [[0, 0, 0.5], [0, 0, 0.5]]  # OpenCV counts pixel centres
+    transform = matrix[:2] @ index_to_fraction(shape) - [[0, 0, 0.5], [0, 0, 0.5]]  # OpenCV counts pixel centres
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(image, transform, (int(size), int(size)), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    warped = cv2.warpAffine(image, transform, (int(shape[1]), int(shape[0])), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     return cv2.transform(warped, np.concatenate([colour.T, offset[:, None]], axis=1))
 
 
-def warp_and_jitter(image, matrix, size: int, seed, ranges: Photometric | None):
+def warp_and_jitter(image, matrix, shape: tuple[int, int], seed, ranges: Photometric | None):
     """`warp` (bilinear, black outside), then `jitter_colour` if there are ranges, by OpenCV: several times as fast as TensorFlow's kernels.
 
     OpenCV places a sample to 1/32 pixel. It releases Python's lock while it works, so calls run beside one another.
 
     Args:
-        image: (H, W, 3) uint8; matrix: (3, 3) float32, output fractions -> input pixels; size: side of the output in pixels;
-        seed: (2,) int; ranges: of the colour jitter, or None.
+        image: (H, W, 3) uint8; matrix: (3, 3) float32, output fractions -> input pixels; shape: (height, width) of the output in
+        pixels; seed: (2,) int; ranges: of the colour jitter, or None.
     Returns:
-        (size, size, 3) uint8.
+        (height, width, 3) uint8.
     """
     colour, offset = colour_matrix(seed, ranges) if ranges else (tf.eye(3), tf.zeros(3))
-    warped = tf.numpy_function(_warp_and_jitter, [image, matrix, colour, offset, size], tf.uint8, stateful=False)
-    return tf.ensure_shape(warped, (size, size, 3))
+    warped = tf.numpy_function(_warp_and_jitter, [image, matrix, colour, offset, shape], tf.uint8, stateful=False)
+    return tf.ensure_shape(warped, (*shape, 3))
 
 
 def warp_keypoints(keypoints, matrix, source_size, *, drop_outside: bool):
@@ -150,7 +170,11 @@ def warp_keypoints(keypoints, matrix, source_size, *, drop_outside: bool):
 
 
 def colour_matrix(seed, ranges: Photometric) -> tuple[tf.Tensor, tf.Tensor]:
-    """Brightness, contrast, saturation and hue as one affine map of RGB in 0..255: (3, 3) and (3,) float32, to be used as rgb @ A + b."""
+    """Brightness, contrast, saturation and hue, then Color PCA's shift, as one affine map of RGB in 0..255.
+
+    Returns:
+        A (3, 3) and b (3,) float32, to be used as rgb @ A + b.
+    """
     signed = 2 * tf.random.stateless_uniform([4], seed) - 1
     contrast, saturation = 1 + signed[1] * ranges.contrast, 1 + signed[2] * ranges.saturation
     angle = signed[3] * math.radians(ranges.hue_deg)
@@ -158,6 +182,9 @@ def colour_matrix(seed, ranges: Photometric) -> tuple[tf.Tensor, tf.Tensor]:
     chroma = _matrix([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
     colour = contrast * (FROM_YIQ @ chroma @ TO_YIQ)
     offset = 127.5 - tf.linalg.matvec(colour, tf.fill([3], 127.5)) + 255.0 * signed[0] * ranges.brightness
+    if ranges.pca:  # a seed of its own: the draws above stay what they are without
+        alpha = ranges.pca * tf.random.stateless_normal([3], tf.random.fold_in(seed, 1))
+        offset += tf.linalg.matvec(tf.constant(ranges.colours.pca_shifts, tf.float32), alpha)
     return tf.transpose(colour), offset
 
 

@@ -44,6 +44,14 @@ def assignments(items, flag: str) -> dict:
     return result
 
 
+def shape_of(size) -> tuple[int, int]:
+    """Height and width of --size: 128, "128" or "192x256" (height x width) in pixels."""
+    sides = str(size).lower().split("x")
+    if len(sides) > 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
+        raise UserError(f"--size={size!r} must be a number of pixels or <height>x<width>, for instance 192x256")
+    return int(sides[0]), int(sides[-1])
+
+
 def pick(table: Mapping, key: str, flag: str):
     """table[key], or one line that names what is allowed."""
     if key not in table:

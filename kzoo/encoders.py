@@ -1,4 +1,15 @@
-"""Encoders: a picture in, five feature maps at strides 2, 4, 8, 16 and 32 out, with the right input scaling inside the graph."""
+"""Encoders: a picture in, five feature maps at strides 2, 4, 8, 16 and 32 out, with the right input scaling inside the graph.
+
+With `output_stride` 16 or 8 the deepest maps stay at that stride: strides are removed and what follows is dilated (à trous, Chen et al.,
+PAMI 2018, §3.1), so the same weights compute the same features at more places. Every 2nd (4th) cell of the denser map then is the plain
+map, to rounding and up to its border, where it starts at this phase:
+    resnet50, resnet101    0: the stride is in 1x1 convolutions, which read the even cells
+    vgg16                  0; the map after the last pool differs at output_stride 8, for a pool cannot be dilated
+    mobilenetv2, small     1 for one removed stride, 3 for two: padding "same" with stride 2 centres a 3x3 kernel on the odd cells
+    convnext_tiny          0 for one removed stride, 1 for two: its strides are in 2x2 convolutions
+No phase fits the others. resnet18 and resnet34 read even cells in the shortcut and odd ones in the 3x3 convolution, and dilation puts both
+on the same cell; efficientnetv2b0 averages whole maps (squeeze and excitation), and a denser map has another mean.
+"""
 
 import dataclasses
 import os
@@ -21,6 +32,7 @@ class Encoder:
     scale: Callable  # float32 RGB in 0..255 -> what the weights were trained on
     imagenet: str = ""  # function of keras.applications that knows the ImageNet weights; "" where there are none
     any_norm: bool = False  # `build` takes the keyword `norm`; published encoders keep their own
+    units: tuple[str, ...] = ()  # the 3x3 convolutions of the last stage's bottlenecks, for `multi_grid`
 
 
 def scale_signed(x):
@@ -76,13 +88,16 @@ def _resnet_taps(blocks_at_16: int):
     return ("conv1_relu", "conv2_block3_out", "conv3_block4_out", f"conv4_block{blocks_at_16}_out", "conv5_block3_out")
 
 
+RESNET_UNITS = ("conv5_block1_2_conv", "conv5_block2_2_conv", "conv5_block3_2_conv")
+
+
 def _basic_taps(blocks):
     return ("conv1_relu", *(f"v2_stack_{stage}_block{last}_out" for stage, last in enumerate(blocks)))
 
 
 ENCODERS: dict[str, Encoder] = {
-    "resnet50": Encoder(application("ResNet50"), _resnet_taps(6), scale_caffe, "ResNet50"),
-    "resnet101": Encoder(application("ResNet101"), _resnet_taps(23), scale_caffe, "ResNet101"),
+    "resnet50": Encoder(application("ResNet50"), _resnet_taps(6), scale_caffe, "ResNet50", units=RESNET_UNITS),
+    "resnet101": Encoder(application("ResNet101"), _resnet_taps(23), scale_caffe, "ResNet101", units=RESNET_UNITS),
     "resnet18": Encoder(basic_resnet((2, 2, 2, 2)), _basic_taps((2, 2, 2, 2)), scale_none),
     "resnet34": Encoder(basic_resnet((3, 4, 6, 3)), _basic_taps((3, 4, 6, 3)), scale_none),
     "vgg16": Encoder(
@@ -105,7 +120,21 @@ ENCODERS: dict[str, Encoder] = {
 }
 
 
-def encode(image, name: str, weights: str = "none", *, init: str = "he_normal", norm: str = "batch", scaling: dict | None = None) -> list:
+OUTPUT_STRIDES = (8, 16, 32)
+CONVOLUTIONS = (layers.Conv2D, layers.DepthwiseConv2D)
+
+
+def encode(
+    image,
+    name: str,
+    weights: str = "none",
+    *,
+    init: str = "he_normal",
+    norm: str = "batch",
+    scaling: dict | None = None,
+    output_stride: int = 32,
+    multi_grid: tuple[int, ...] = (),
+) -> list:
     """Five feature maps of a picture.
 
     Args:
@@ -115,23 +144,65 @@ def encode(image, name: str, weights: str = "none", *, init: str = "he_normal", 
         init: kernel initialiser of an encoder without weights.
         norm: normalisation of `small`, see `kzoo.layers.normalise`; published encoders keep their own.
         scaling: arguments of `kzoo.layers.ColourTransform`, in place of the encoder's own input scaling.
+        output_stride: 8, 16 or 32; no map has a larger stride. Weights are those of the plain encoder.
+        multi_grid: factors of the dilation of the last stage's three bottlenecks (Chen et al. 2017, §3.2.1); resnet50 and resnet101 only.
     Returns:
-        five keras tensors at strides 2, 4, 8, 16, 32.
+        five keras tensors at strides 2, 4, 8, 16, 32, none above `output_stride`.
     Raises:
-        UserError: unknown name, missing or unfit weights, failed download, size not a multiple of 32.
+        UserError: unknown name, missing or unfit weights, failed download, size not a multiple of 32, output_stride or multi_grid not
+            possible.
     """
     if name not in ENCODERS:
         raise UserError(f"unknown encoder {name!r}; allowed: {', '.join(ENCODERS)}")
     if any(side is None or side % 32 for side in image.shape[1:3]):
         raise UserError(f"input size {image.shape[1:3]} must be a multiple of 32 (the encoder's stride)")
     encoder = ENCODERS[name]
+    if output_stride not in OUTPUT_STRIDES:
+        raise UserError(f"output_stride must be one of {', '.join(map(str, OUTPUT_STRIDES))}, got {output_stride!r}")
+    if multi_grid and len(multi_grid) != len(encoder.units):
+        raise UserError(f"multi_grid of {name} must hold {len(encoder.units)} factors (bottlenecks of its last stage), got {multi_grid!r}")
+    dilate = output_stride < 32 or bool(multi_grid)
     scaled = ColourTransform(**scaling, name="scale")(image) if scaling else encoder.scale(image)
-    base = encoder.build(scaled, **({"norm": norm} if encoder.any_norm else {}))
+    base = encoder.build(keras.Input(scaled.shape[1:]) if dilate else scaled, **({"norm": norm} if encoder.any_norm else {}))
     _load(base, encoder, name, weights, init)
     for layer in base.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = BATCH_NORM_MOMENTUM
+    if dilate:
+        base = _dilated(base, scaled, output_stride, dict(zip(encoder.units, multi_grid, strict=False)))
     return [_tap(base, tap, image) for tap in encoder.taps]
+
+
+def _dilated(base, x, output_stride: int, grid: dict) -> keras.Model:
+    """The same network on x with the same weights, without strides beyond `output_stride`.
+
+    A convolution or pooling that would end beyond it gets stride 1, and a kernel larger than 1 the dilation that its input has lost.
+
+    Args:
+        x: (B, H, W, 3) scaled picture.
+        grid: {name of a convolution: further factor of its dilation}.
+    """
+    windows = (*CONVOLUTIONS, layers.MaxPooling2D)
+    readers = {id(layer.input): layer for layer in base.layers if isinstance(layer, windows)}
+
+    def stride(layer):
+        return x.shape[1] // layer.output.shape[1]
+
+    def clone(layer):
+        if isinstance(layer, keras.Sequential):  # Keras's own recursion keeps the size of its input
+            return keras.Sequential([clone(inner) for inner in layer.layers], name=layer.name)
+        config = layer.get_config()
+        if isinstance(layer, layers.ZeroPadding2D) and stride(readers[id(layer.output)]) > output_stride:
+            config["padding"] = 0  # stood in for "same" before a convolution with stride
+        if isinstance(layer, windows) and (stride(layer) > output_stride or layer.name in grid):
+            config.update(strides=1, padding="same")
+            if isinstance(layer, CONVOLUTIONS) and max(layer.kernel_size) > 1:
+                config["dilation_rate"] = stride(layer) // layer.strides[0] // output_stride * grid.get(layer.name, 1)
+        return type(layer).from_config(config)
+
+    dilated = keras.models.clone_model(base, keras.tree.map_structure(lambda _: x, base.input), clone)
+    dilated.set_weights(base.get_weights())
+    return dilated
 
 
 def _load(base, encoder: Encoder, name: str, weights: str, init: str):

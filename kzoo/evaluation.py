@@ -3,81 +3,24 @@
 import pathlib
 import time
 
-import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from kzoo import UserError, cli, data, decoding, figures, report, runs
-from kzoo.geometry import flip_permutation
+from kzoo import UserError, cli, data, decoding, figures, prediction, report, runs, statistics
 from kzoo.tasks import Task
 
-
-def shift_right(maps) -> np.ndarray:
-    """Maps (B, h, w, J) moved by one cell to the right, the first column kept (Xiao et al., ECCV 2018, released code, SHIFT_HEATMAP).
-
-    It makes up for a pipeline that aligns the corners of picture and map, where the mirrored map lies a cell to the left. Ours aligns the
-    centres, see `kzoo.geometry`, and needs no shift.
-    """
-    return np.concatenate([maps[:, :, :1], maps[:, :, :-1]], axis=2)
-
-
-TTA = ("none", "flip", "flip_shift")  # --tta: nothing; average with the answer for the mirrored picture; and shift its maps first
-
-
-class Predictor:
-    """A network's activated outputs for a batch of pictures, for `tta` averaged with those for the mirrored pictures.
-
-    Outputs that are no answers (a row without `unflip`) are kept for pictures if nothing is averaged, and dropped otherwise.
-    """
-
-    def __init__(self, task: Task, model: keras.Model, metadata, *, tta: str = "none"):
-        if tta not in TTA:
-            raise UserError(f"unknown --tta={tta!r}; allowed: {', '.join(TTA)}")
-        if tta == "flip_shift" and not set(decoding.MAPS) & set(model.output_names):
-            raise UserError(f"--tta=flip_shift shifts heat maps, and this network emits {', '.join(model.output_names)}; use --tta=flip")
-        self.rows, self.model, self.tta = {name: task.outputs[name] for name in model.output_names}, model, tta
-        self.scored = decoding.sources(model.output_names) or (task.main_of(model.output_names),)
-        self.permutation = flip_permutation(len(metadata[task.names]), metadata[f"flip_{task.names}"])
-
-    def _outputs(self, images, names) -> dict:
-        outputs = self.model.predict_on_batch(images)
-        return {name: self.rows[name].activate(np.asarray(outputs[name])) for name in names}
-
-    def _unflipped(self, name, value):
-        value = self.rows[name].unflip(value, self.permutation)
-        return shift_right(value) if self.tta == "flip_shift" and name in decoding.MAPS else value
-
-    def __call__(self, images: np.ndarray, names=None) -> dict:
-        """(B, H, W, 3) uint8 -> {output name: array} of the outputs `names`, by default of all."""
-        names = names or tuple(self.rows)
-        if self.tta == "none":
-            return self._outputs(images, names)
-        names = [name for name in names if self.rows[name].unflip]
-        outputs, mirrored = self._outputs(images, names), self._outputs(images[:, :, ::-1], names)
-        return {name: 0.5 * (outputs[name] + self._unflipped(name, mirrored[name])) for name in names}
-
-
-def decoders_of(model: keras.Model, wanted: str | None) -> tuple[str | None, ...]:
-    """Names of the decoders to score, the one that counts first; (None,) for networks that need none.
-
-    Args:
-        wanted: of DECODERS, "coords", "all", or None for the network's default.
-    """
-    allowed = decoding.applicable(model.output_names)
-    if wanted and not allowed:
-        raise UserError(f"--decoder={wanted} is for joints and heat maps, and this network emits {', '.join(model.output_names)}")
-    if wanted not in (None, "all", *allowed):
-        emitted = ", ".join(model.output_names)
-        raise UserError(f"--decoder={wanted!r} is not for a network that emits {emitted}; allowed: {', '.join(allowed)}")
-    return allowed if wanted == "all" else (wanted or next(iter(allowed), None),)
+COLOUR_VARIANTS = 4  # colours that --tta=color_pca shows
 
 
 def evaluate(
     folder,
     *,
     split: str,
+    size: str | None = None,
     tta: str = "none",
     decoder: str | None = None,
+    tile: str | None = None,
+    overlap: int | None = None,
     pictures: int = 0,
     export: str | None = None,
     batch_size: int = 32,
@@ -87,7 +30,9 @@ def evaluate(
     """Score the best network of a run on a split and write `report.json`, `report.md` and `pictures/`.
 
     Args:
-        folder: run folder; out: where to write (default: there); split: of the run's data set; tta: of TTA; decoder: see `decoders_of`;
+        folder: run folder; out: where to write (default: there); split: of the run's data set; size: as --size (default: the run's);
+        tta: of `prediction.MIRRORED_TTA` or `kzoo.tta.TTA`; decoder: see `prediction.decoders_of`; tile: as --size, put the answers
+        together from tiles; overlap: of the tiles in pixels (default: half of the shorter side of a tile);
         pictures: how many examples to draw; export: key of `kzoo.export.EXPORTS`; data_dir: of prepared data sets (default: the run's).
     Returns:
         the content of `report.json`.
@@ -97,20 +42,31 @@ def evaluate(
     task, out = runs.task_of(run), pathlib.Path(out or folder)
     if decoder not in (None, "all", decoding.OWN):
         cli.pick(decoding.DECODERS, decoder, "decoder")  # before anything slow
-    model = runs.load_model(folder)
-    decoders = decoders_of(model, decoder)
+    shape = cli.shape_of(size or run["flags"]["size"])
+    if task.square and shape[0] != shape[1]:
+        raise UserError(f"--size={size}: {run['flags']['task']} works on square crops")
+    if tile and not task.dense:
+        raise UserError(f"--tile is for networks that answer each pixel, not for {run['flags']['task']}")
+    if tile and overlap is None:
+        overlap = min(cli.shape_of(tile)) // 2
+    model = runs.load_model(folder, prediction.rounded(shape) if size else None)
+    decoders = prediction.decoders_of(model, decoder)
     builder = data.prepare(run["flags"]["dataset"], data_dir or run["flags"]["data_dir"])
     check_same_data(run, data.describe(builder))
-    predictor = Predictor(task, model, builder.info.metadata, tta=tta)
-    pipeline = batches(task, builder, split, run["flags"]["size"], batch_size)
-    labels, answers, extras = predict_all(task, predictor, pipeline, data.size_of(builder, split), decoders)
-    predictions = answers[decoders[0]]
+    if task.dense:
+        predictor = dense_predictor(folder, run, task, builder, shape, model, tta=tta, tile=tile, overlap=overlap)
+    else:
+        predictor = prediction.Mirrored(task, model, builder.info.metadata, tta=tta, decoders=decoders)
+    pipeline = batches(task, builder, split, shape, 1 if tile else batch_size)
+    labels, answers, extras = predict_all(predictor, pipeline, data.size_of(builder, split))
+    predictions = next(iter(answers.values()))
     result = {
         **task.report(labels, predictions, extras, run["names"]),
         "run": folder.name,
         "split": split,
         "tta": tta,
-        "crop": run["flags"]["size"],
+        **({"tile": tile, "overlap": overlap} if tile else {}),
+        "crop": size or run["flags"]["size"],
         **({"decoder": decoders[0]} if decoders[0] else {}),
         "examples": len(labels),
         "flags": run["flags"],
@@ -120,7 +76,12 @@ def evaluate(
     }
     if decoder == "all":
         result["decoders"] = {name: task.report(labels, found, extras, run["names"])["scores"] for name, found in answers.items()}
+    if task.dense and tta == "all":
+        scores = {name: task.report(labels, found, extras, run["names"])["scores"] for name, found in answers.items()}
+        result["gains"] = {name: {"passes": passes, **scores[name]} for name, passes in predictor.passes.items()}
     if export:
+        if tuple(model.input_shape[1:3]) != shape:
+            raise UserError(f"--export={export} needs a --size of multiples of {prediction.STRIDE}, got {size}")
         result["export"] = {export: _export(export, model, folder, next(pipeline.as_numpy_iterator())[0][:4])}
     result["seconds"] = round(time.time() - started, 1)
     report.write(out, result)
@@ -128,6 +89,8 @@ def evaluate(
         draw(task, predictor, pipeline, labels, predictions, run["names"], pictures, out / "pictures", result.get("failures", {}))
     if "confusion" in result:
         figures.save(figures.confusion(result["confusion"], run["names"]), out / "pictures" / "confusion.png")
+        bars = figures.iou_bars(result["tables"]["IoU per class"], result["scores"]["miou"])
+        figures.save(bars, out / "pictures" / "iou_per_class.png")
     return result
 
 
@@ -145,25 +108,47 @@ def check_same_data(run: dict, found: dict):
         )
 
 
-def batches(task: Task, builder, split: str, size: int, batch_size: int):
+def batches(task: Task, builder, split: str, shape: tuple[int, int], batch_size: int):
     """The split in order: (images, {main output: labels}, extras)."""
     extras = tuple(name for name in task.extras if name in builder.info.features)
-    view = data.View(size, {"label": task.outputs[task.main[0]].label}, extras=extras or ("image_id",))
+    view = data.View(shape, {"label": task.outputs[task.main[0]].label}, extras=extras or ("image_id",))
     return data.pipeline(builder, split, view, batch_size=batch_size)
 
 
-def predict_all(task: Task, predictor: Predictor, pipeline, examples: int, decoders=(None,)) -> tuple[np.ndarray, dict, dict]:
-    """Labels (N, …), predictions {decoder: {name: (N, …)}} after the task's `decode`, and extras {name: (N, …)}, by one pass."""
-    labels, predictions, extras = [], {decoder: [] for decoder in decoders}, []
+def dense_predictor(folder, run: dict, task: Task, builder, shape, model, *, tta: str, tile: str | None, overlap: int | None):
+    """The predictor of a segmentation run, see `evaluate`."""
+    known = {tuple(model.input_shape[1:3]): model}
+    tile_shape = cli.shape_of(tile) if tile else None
+    network_at = prediction.sized(
+        task,
+        lambda at: known[at] if at in known else runs.load_model(folder, at),
+        tile=tile_shape,
+        overlap=overlap,
+        classes=len(run["names"]),
+    )
+    shifts = ()
+    if tta in ("color_pca", "all"):
+        colours = run.get("colours")
+        colours = (
+            statistics.ColourStatistics(**colours)
+            if colours
+            else statistics.fit_colours(image for image, _ in data.pictures(builder, run["flags"]["train_split"]))
+        )
+        shifts = statistics.colour_pca_variants(colours, COLOUR_VARIANTS)
+    return prediction.Dense(task, network_at, builder.info.metadata, shape, mode=tta, shifts=shifts)
+
+
+def predict_all(predictor, pipeline, examples: int) -> tuple[np.ndarray, dict, dict]:
+    """Labels (N, …), predictions {decoder or augmentation: {name: (N, …)}}, and extras {name: (N, …)}, by one pass."""
+    labels, predictions, extras = [], {}, []
     with tqdm(total=examples, unit="img", desc="predict", dynamic_ncols=True) as bar:
         for images, truth, extra in pipeline.as_numpy_iterator():
             labels.append(truth["label"])
-            outputs = predictor(images, predictor.scored)
-            for decoder in decoders:
-                predictions[decoder].append(task.decode(outputs, **({"decoder": decoder} if decoder else {})))
+            for name, found in predictor.answers(images).items():
+                predictions.setdefault(name, []).append(found)
             extras.append(extra)
             bar.update(len(images))
-    return np.concatenate(labels), {decoder: _concatenate(found) for decoder, found in predictions.items()}, _concatenate(extras)
+    return np.concatenate(labels), {name: _concatenate(found) for name, found in predictions.items()}, _concatenate(extras)
 
 
 def _concatenate(dicts: list[dict]) -> dict:
@@ -181,7 +166,7 @@ def chosen(errors: np.ndarray, count: int) -> list[tuple[int, str]]:
     return [(int(index), kind) for kind, indices in picks for index in indices]
 
 
-def draw(task: Task, predictor: Predictor, pipeline, labels, predictions, names, count: int, folder, failures):
+def draw(task: Task, predictor, pipeline, labels, predictions, names, count: int, folder, failures):
     """Pictures of the best, median and worst examples, and of `failures`, see `scores.pose_report`; only these are kept in memory."""
     errors, folder = task.errors(labels, predictions), pathlib.Path(folder)
     picks = chosen(errors, count)

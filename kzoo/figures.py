@@ -58,15 +58,18 @@ def _colours(count: int):
     return [matplotlib.colormaps["tab10"](i % 10) for i in range(count)]
 
 
-def class_colours(count: int) -> np.ndarray:
-    """RGB (count, 3) in [0, 1]: black for class 0, distinct hues after it."""
-    hues = np.arange(count - 1) * 0.618034 % 1.0  # golden ratio: neighbours differ most
-    wheel = matplotlib.colors.hsv_to_rgb(np.stack([hues, np.full_like(hues, 0.75), np.full_like(hues, 0.95)], axis=-1))
-    return np.concatenate([np.zeros((1, 3)), wheel])
+def class_colours(names) -> np.ndarray:
+    """RGB (C, 3) in [0, 1] of C classes: distinct hues, and black for a first class named background."""
+    black = int(names[0] == "background")
+    hues = np.arange(len(names) - black) * 0.618034 % 1.0  # golden ratio: neighbours differ most
+    saturation, value = np.where(np.arange(len(hues)) % 2, 0.5, 0.9), np.where(np.arange(len(hues)) % 3 == 2, 0.65, 0.95)
+    wheel = matplotlib.colors.hsv_to_rgb(np.stack([hues, saturation, value], axis=-1))
+    return np.concatenate([np.zeros((black, 3)), wheel])
 
 
-def _grid(rows: int, columns: int, titles) -> tuple[Figure, np.ndarray]:
-    figure = Figure(figsize=(2.6 * columns, 2.75 * rows), layout="constrained")
+def _grid(rows: int, columns: int, titles, *, aspect: float = 1.0) -> tuple[Figure, np.ndarray]:
+    """`aspect`: height / width of the pictures."""
+    figure = Figure(figsize=(2.6 * columns, (2.6 * aspect + 0.15) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -187,8 +190,10 @@ def seg_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
         images: (N, H, W, 3) uint8; labels: (N, H, W) uint8; outputs: {"logits": probabilities}; titles: N strings; names: C strings.
     """
     predicted = decoding.decode_seg(outputs)["classes"]
-    palette = np.concatenate([class_colours(len(names)), np.tile(IGNORE_GREY, (256 - len(names), 1))])
-    figure, axes = _grid(len(images), 4, ("input", "truth (grey: ignored)", "prediction", "wrong pixels"))
+    palette = np.concatenate([class_colours(names), np.tile(IGNORE_GREY, (256 - len(names), 1))])
+    figure, axes = _grid(
+        len(images), 4, ("input", "truth (grey: ignored)", "prediction", "wrong pixels"), aspect=images.shape[1] / images.shape[2]
+    )
     for i, row in enumerate(axes):
         wrong = (predicted[i] != labels[i]) & (labels[i] != 255)
         shade = images[i].mean(axis=-1, keepdims=True) / 255
@@ -221,4 +226,18 @@ def confusion(matrix, names) -> Figure:
     if len(names) <= 24:
         for (i, j), value in np.ndenumerate(share):
             axis.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize="small", color="white" if value > 60 else "black")
+    return figure
+
+
+def iou_bars(iou: dict[str, float], mean: float) -> Figure:
+    """Bars of the IoU per class, the best on top, and a line at the mean; classes absent from the truth are left out."""
+    colours = dict(zip(iou, class_colours(list(iou)), strict=True))
+    shown = sorted((name for name in iou if not np.isnan(iou[name])), key=iou.get)
+    figure = Figure(figsize=(7, 1 + 0.32 * len(shown)), layout="constrained")
+    axis = figure.subplots()
+    bars = axis.barh(shown, [iou[name] for name in shown], color=[colours[name] for name in shown], edgecolor="black", linewidth=0.5)
+    axis.bar_label(bars, fmt="%.3f", padding=3, fontsize="small")
+    axis.axvline(mean, color="tab:red", linestyle="--", label=f"mean {mean:.3f}")
+    axis.set(xlim=(0, 1.08), xlabel="IoU")
+    axis.legend(loc="lower right", fontsize="small")
     return figure

@@ -3,6 +3,8 @@
 import math
 
 import keras
+import numpy as np
+from keras import ops
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -36,3 +38,32 @@ class MultiBranch(keras.initializers.Initializer):
 
     def get_config(self):
         return {"inputs": self.inputs, "outputs": self.outputs, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class Bilinear(keras.initializers.Initializer):
+    """Kernel with which a transposed convolution interpolates bilinearly, every channel by itself.
+
+    Along an axis of k taps, f = (k + 1) // 2 and c = f - 1 where k is odd, f - 1/2 where it is even: tap i has the weight 1 - |i - c| / f.
+    With kernel 2s, stride s and "same" padding it is resizing by s between half-pixel centres, with zeros beyond the border.
+
+    Call: shape (k_h, k_w, K_out, K_in) of `keras.layers.Conv2DTranspose`, K_out = K_in -> weights, 0 between different channels.
+
+    Reference: Long et al., Fully Convolutional Networks for Semantic Segmentation, CVPR 2015, §3.3 and §4.3.
+    """
+
+    def __call__(self, shape, dtype=None):
+        if len(shape) != 4 or shape[2] != shape[3]:
+            raise ValueError(f"a bilinear kernel is (height, width, K, K), as many channels out as in; got the shape {tuple(shape)}")
+        rows, columns = (_tent(taps) for taps in shape[:2])
+        kernel = rows[:, None, None, None] * columns[:, None, None] * np.eye(shape[2])
+        return ops.convert_to_tensor(kernel, dtype=dtype or keras.config.floatx())
+
+    def get_config(self):
+        return {}
+
+
+def _tent(taps: int) -> np.ndarray:
+    half = (taps + 1) // 2
+    centre = half - 1 if taps % 2 else half - 0.5
+    return 1 - np.abs(np.arange(taps) - centre) / half

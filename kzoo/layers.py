@@ -133,27 +133,6 @@ def hourglass_module(x, depth: int, block, *, name: str):
     return layers.Add(name=f"{prefix}_out")([skip, layers.UpSampling2D(2, interpolation="nearest", name=f"{prefix}_upsample")(y)])
 
 
-def upward_path(features, widths, *, skips: bool, init: str = "he_normal"):
-    """The decoder of the lab course: one transposed convolution per step, optionally joined by the encoder's map of that size.
-
-    With `skips=False` nothing but the deepest map is used, and nothing else changes but the concatenation: U-Net and the plain
-    encoder-decoder differ by exactly that.
-
-    Args:
-        features: five encoder maps at strides 2, 4, 8, 16, 32.
-        widths: filters of each step; len(widths) steps end at stride 32 / 2**len(widths).
-    Returns:
-        (B, h, w, widths[-1]).
-    """
-    x = features[-1]
-    for step, width in enumerate(widths, start=1):
-        x = deconv_norm_relu(x, width, init=init, name=f"up{step}")
-        if skips and step < len(features):
-            x = layers.Concatenate(name=f"up{step}_skip")([x, features[-1 - step]])
-        x = conv_norm_relu(x, width, init=init, name=f"up{step}_merge")
-    return x
-
-
 @keras.saving.register_keras_serializable("kzoo")
 class SoftArgmax(layers.Layer):
     """Heat-map logits -> expected position, in float32 whatever the policy.
@@ -180,7 +159,7 @@ class SoftArgmax(layers.Layer):
 def upsample_to(x, size: tuple[int, int], *, name: str):
     """Bilinear resize to (height, width) in float32."""
     if tuple(x.shape[1:3]) == tuple(size):
-        return x
+        return layers.Identity(dtype="float32", name=name)(x)
     # Not layers.Resizing: as a preprocessing layer it calls itself with training=True, and layers after it then believe that they train.
     return layers.Identity(dtype="float32", name=name)(ops.image.resize(ops.cast(x, "float32"), size, interpolation="bilinear"))
 

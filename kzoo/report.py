@@ -11,6 +11,7 @@ from absl import flags
 
 from kzoo import UserError, cli, files
 
+COMMA_LISTS = ("milestones", "border")  # flags that take one list; other lists are flags that may be repeated
 OWN_TRUNK = "its own"  # of networks that take no --encoder
 
 
@@ -30,6 +31,8 @@ def command(flag: dict, program: str = "train.py") -> str:
     """The command line that gives these flags."""
     parts = [f"python {program}"]
     for name, value in flag.items():
+        if name in COMMA_LISTS and value:
+            value = [",".join(map(str, value))]
         for item in value if isinstance(value, list) else [value]:
             if item is None or name in ("resume", "out"):
                 continue
@@ -46,11 +49,27 @@ def decoder_table(decoders: dict[str, dict]) -> str:
     return markdown_table(["decoder", *columns], [[name, *(scores[column] for column in columns)] for name, scores in decoders.items()])
 
 
+def gain_table(gains: dict[str, dict]) -> str:
+    """What each family of test-time augmentation brings to the mIoU, in all and for each forward pass more than one."""
+    plain, rows = gains["none"]["miou"], []
+    for name, found in gains.items():
+        gain, more = 100 * (found["miou"] - plain), found["passes"] - 1
+        rows.append([name, found["passes"], found["miou"], f"{gain:+.2f}" if more else "", f"{gain / more:+.3f}" if more else ""])
+    return markdown_table(["average with", "forward passes", "mIoU", "gain (points)", "gain per extra pass"], rows)
+
+
 def write(folder, result: dict):
     """`report.json` and `report.md` of one evaluation."""
     folder = pathlib.Path(folder)
     flag = result["flags"]
-    how = {"boxes": "boxes: ", "crop": "crop (px): ", "tta": "test-time augmentation: ", "decoder": "decoder: "}
+    how = {
+        "boxes": "boxes: ",
+        "crop": "crop (px): ",
+        "tile": "in tiles of ",
+        "overlap": "overlapping by ",
+        "tta": "test-time augmentation: ",
+        "decoder": "decoder: ",
+    }
     how = ", ".join(f"{text}{result[key]}" for key, text in how.items() if key in result)
     lines = [
         f"# {flag['task']}/{flag['arch']} on {result['dataset']}, split {result['split']}\n",
@@ -59,6 +78,8 @@ def write(folder, result: dict):
         f"{how}.\n",
         markdown_table(["score", "value"], [[name, value] for name, value in result["scores"].items()]),
     ]
+    if "gains" in result:
+        lines.append("## Test-time augmentation\n\n" + gain_table(result["gains"]))
     if "decoders" in result:
         lines.append("## Decoders\n\n" + decoder_table(result["decoders"]))
     for title, table in result["tables"].items():

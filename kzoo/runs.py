@@ -4,7 +4,7 @@ import pathlib
 
 import keras
 
-from kzoo import UserError, cli, files
+from kzoo import UserError, cli, files, statistics
 from kzoo.tasks import TASKS, Task
 from kzoo.training import build, network_options
 
@@ -21,11 +21,13 @@ def task_of(run: dict) -> Task:
     return cli.pick(TASKS, run["flags"]["task"], "task")
 
 
-def load_model(folder) -> keras.Model:
+def load_model(folder, shape: tuple[int, int] | None = None) -> keras.Model:
     """The best network of a run, rebuilt in float32 whatever precision it was trained in, not compiled.
 
+    Args:
+        shape: (height, width) of its input; None: as it was trained. Networks without convolutions alone are tied to their size.
     Raises:
-        UserError: no such run, or its model is missing or unreadable.
+        UserError: no such run, its model is missing or unreadable, or it cannot take pictures of `shape`.
     """
     folder, run = pathlib.Path(folder), describe(folder)
     keras.config.set_dtype_policy("float32")
@@ -34,9 +36,15 @@ def load_model(folder) -> keras.Model:
     if not path.exists():
         raise UserError(f"{folder} holds no model.keras: the run stopped before its first epoch ended")
     fresh = flags if flags["encoder"] is None else {**flags, "encoder_weights": "none"}
-    model = build(task_of(run), flags["arch"], flags["size"], len(run["names"]), **network_options(fresh))
+    colours = statistics.ColourStatistics(**run["colours"]) if run.get("colours") else None
+    model = build(task_of(run), flags["arch"], shape or cli.shape_of(flags["size"]), len(run["names"]), **network_options(fresh, colours))
     try:
-        model.set_weights(keras.saving.load_model(path, compile=False).get_weights())
+        weights = keras.saving.load_model(path, compile=False).get_weights()
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"cannot load {path}: {str(error).splitlines()[0]}") from error
+    try:
+        model.set_weights(weights)
+    except ValueError as error:
+        reason = f"{flags['arch']} is tied to the size it was trained at, {flags['size']}" if shape else str(error).splitlines()[0]
+        raise UserError(f"the weights of {path} do not fit: {reason}") from error
     return model

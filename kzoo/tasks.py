@@ -7,18 +7,29 @@ from collections.abc import Callable, Mapping
 from kzoo import augment, decoding, figures, losses, metrics, scores
 from kzoo.models.compositional import compositional
 from kzoo.models.cpm import cpm
+from kzoo.models.deeplabv3 import deeplabv3
+from kzoo.models.deeplabv3plus import deeplabv3plus
 from kzoo.models.deeppose import deeppose
 from kzoo.models.encdec import encdec
 from kzoo.models.fcn import fcn
+from kzoo.models.fcn8s import fcn8s
+from kzoo.models.fcn16s import fcn16s
+from kzoo.models.fcn32s import fcn32s
+from kzoo.models.fpn import fpn
+from kzoo.models.frrn_a import frrn_a
+from kzoo.models.frrn_b import frrn_b
 from kzoo.models.heatmap import heatmap
 from kzoo.models.hourglass import hourglass
 from kzoo.models.hourglass_attention import hourglass_attention
 from kzoo.models.part_heatmap import part_heatmap
 from kzoo.models.pyranet import pyranet
 from kzoo.models.regression import regression
+from kzoo.models.resnet34_unet import resnet34_unet
+from kzoo.models.segnet import segnet
 from kzoo.models.simple_baseline import simple_baseline
 from kzoo.models.softargmax import softargmax
 from kzoo.models.unet import unet
+from kzoo.models.unet2015 import unet2015
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +59,8 @@ class Task:
     report: Callable  # (labels, predictions, extras, names) -> {"scores", "tables", "notes", …}: exact, NumPy
     errors: Callable  # (labels, predictions) -> (N,), small is good: picks the best, median and worst pictures
     figures: Callable  # (images, labels, outputs, titles, names) -> {file name: figure}
+    dense: bool = False  # answers each pixel: may be shown at any size, in tiles, scaled and cropped
+    square: bool = False  # its labels are scored as fractions of a square
     extras: tuple[str, ...] = ()  # features that `report` needs where the data set has them
     geometric: augment.Geometric = augment.Geometric()
     photometric: augment.Photometric = augment.Photometric()
@@ -95,6 +108,7 @@ POSE = Task(
     main=("coords", "heatmaps", "disc_logits"),
     score=("mpjpe", "min"),
     names="joints",
+    square=True,
     extras=("image_id", "ann_id", "bbox", "area", "crop_to_image", "head_box"),
     recipes={
         ("people", ""): dict(
@@ -125,19 +139,37 @@ POSE = Task(
 )
 
 SEG = Task(
-    archs={"fcn": fcn, "encdec": encdec, "unet": unet},
+    archs={
+        "fcn": fcn,
+        "encdec": encdec,
+        "unet": unet,
+        "fcn32s": fcn32s,
+        "fcn16s": fcn16s,
+        "fcn8s": fcn8s,
+        "segnet": segnet,
+        "unet2015": unet2015,
+        "frrn_a": frrn_a,
+        "frrn_b": frrn_b,
+        "fpn": fpn,
+        "deeplabv3": deeplabv3,
+        "deeplabv3plus": deeplabv3plus,
+        "resnet34_unet": resnet34_unet,
+    },
     outputs={
         "logits": Output(
             label="mask",
             losses={
                 "cross_entropy": losses.PixelCrossEntropy,
                 "cross_entropy_dice": lambda **k: losses.PixelCrossEntropy(**{"dice": 1.0, **k}),
+                "dice": lambda **k: losses.PixelCrossEntropy(**{"cross_entropy": 0.0, "dice": 1.0, **k}),
+                "bootstrapped": lambda **k: losses.PixelCrossEntropy(**{"bootstrap": 0.25, **k}),
             },
             metrics=(lambda n: metrics.MeanIoU(classes=n), lambda n: metrics.PixelAccuracy()),
             activate=decoding.softmax,
         )
     },
     main=("logits",),
+    dense=True,
     score=("miou", "max"),
     names="classes",
     extras=("image_id",),
@@ -153,15 +185,30 @@ SEG = Task(
             warmup=0.3,
             augment=0.2,
             loss="cross_entropy_dice",
-            set=["widths=(96,64,48)"],
         ),
-        ("people", "fcn"): dict(set=[]),
+        ("people", "fcn"): dict(size=384),  # one answer for 32x32 pixels: at 128 px there would be 4x4
+        ("people", "encdec"): dict(set=["widths=(96,64,48)"], epochs=7),
+        ("people", "unet"): dict(set=["widths=(96,64,48)"]),
+        ("people", "fcn32s"): dict(size=384, norm="batch", set=["fc_width=256", "upsampling_trainable='all'"]),
+        ("people", "fcn16s"): dict(size=256, norm="batch", set=["fc_width=256", "upsampling_trainable='all'"]),
+        ("people", "fcn8s"): dict(norm="batch", set=["fc_width=256", "upsampling_trainable='all'"], epochs=6),
+        ("people", "segnet"): dict(set=["width=16"], epochs=4),
+        ("people", "unet2015"): dict(norm="batch", set=["width=16"], epochs=4),
+        ("people", "frrn_a"): dict(set=["width=12", "lanes=8"], epochs=3),
+        ("people", "frrn_b"): dict(set=["width=12", "lanes=8"], epochs=3),
+        ("people", "fpn"): dict(set=["width=64", "branch_width=48"], epochs=5),
+        ("people", "deeplabv3"): dict(set=["width=64", "output_stride=8", "rates=(1,2,3)"], epochs=5),
+        ("people", "deeplabv3plus"): dict(set=["width=64", "low_width=24", "rates=(1,2,3)"], epochs=5),
+        ("people", "resnet34_unet"): dict(encoder="resnet34", size=96, set=["widths=(96,64,48,32)"], epochs=3),
         **{
             (f"coco_subset/{config}", ""): dict(
                 COMMON, size=256, encoder="resnet50", encoder_weights="imagenet", epochs=30, batch_size=16, lr=5e-4, warmup=1, augment=1.0
             )
             for config in ("seg", "things")
         },
+        ("camvid", ""): dict(
+            COMMON, size="384x512", encoder="resnet50", encoder_weights="imagenet", epochs=100, batch_size=8, lr=5e-4, warmup=2, augment=1.0
+        ),
     },
     decode=decoding.decode_seg,
     report=scores.seg_report,

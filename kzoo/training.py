@@ -1,4 +1,4 @@
-"""What `train.py` hands to Keras: model, compile arguments, learning-rate schedule, and the callbacks that keep the run folder."""
+"""What `train.py` hands to Keras: model, compile arguments, and the callbacks that score and keep the run folder."""
 
 import csv
 import inspect
@@ -14,7 +14,8 @@ from importlib import metadata
 import keras
 from tqdm.auto import tqdm
 
-from kzoo import UserError, cli, figures, files
+from kzoo import UserError, cli, figures, files, statistics
+from kzoo.optimization import averaged
 from kzoo.tasks import Task
 
 ENCODER_FLAGS = ("encoder", "encoder_weights")
@@ -25,21 +26,27 @@ def hyperparameters_of(function) -> list[str]:
     return [name for name, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
 
 
-def network_options(flag: dict) -> dict:
-    """The keywords of the network among a run's flags."""
-    chosen = {name: flag[name] for name in (*ENCODER_FLAGS, "init") if flag[name] is not None}
+NETWORK_FLAGS = (*ENCODER_FLAGS, "init", "norm", "bias", "dropout")
+
+
+def network_options(flag: dict, colours: statistics.ColourStatistics | None = None) -> dict:
+    """The keywords of the network among a run's flags; `colours`: of the training split, for --normalise."""
+    chosen = {name: flag[name] for name in NETWORK_FLAGS if flag.get(name) is not None}
+    if flag.get("normalise"):
+        chosen["scaling"] = statistics.scaling(colours, flag["normalise"])
     return {**chosen, **cli.assignments(flag["set"], "set")}
 
 
-def build(task: Task, arch: str, size: int, num_outputs: int, **hyperparameters) -> keras.Model:
-    """The network of one architecture; a keyword it does not know is the user's mistake."""
+def build(task: Task, arch: str, size: int | tuple[int, int], num_outputs: int, **hyperparameters) -> keras.Model:
+    """The network of one architecture for pictures of `size`, (height, width) or the side of a square; a keyword it does not know is the
+    user's mistake."""
     function = cli.pick(task.archs, arch, "arch")
     allowed = hyperparameters_of(function)
     for name in hyperparameters:
         if name not in allowed:
             raise UserError(f"{arch} has no hyperparameter {name!r}; allowed in --set: {', '.join(allowed)}")
     try:
-        return function((size, size, 3), num_outputs, **hyperparameters)
+        return function((size, size, 3) if isinstance(size, int) else (*size, 3), num_outputs, **hyperparameters)
     except (ValueError, TypeError) as error:
         raise UserError(f"{arch} cannot be built with size={size}, {hyperparameters}: {str(error).splitlines()[0]}") from error
 
@@ -64,7 +71,7 @@ def compile_arguments(task: Task, model: keras.Model, num_outputs: int, *, loss:
             name: factory(**loss_options) if row.losses is task.outputs[main].losses else next(iter(row.losses.values()))()
             for name, row in rows.items()
         }
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"--loss_set: {error}") from error
     return {
         "loss": chosen,
@@ -73,73 +80,18 @@ def compile_arguments(task: Task, model: keras.Model, num_outputs: int, *, loss:
     }
 
 
-@keras.saving.register_keras_serializable("kzoo")
-class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up over the first `steps` steps of any schedule (Goyal et al. 2017, §2.2)."""
-
-    def __init__(self, schedule, steps: int):
-        self.schedule, self.steps = schedule, steps
-
-    def __call__(self, step):
-        ramp = keras.ops.minimum(1.0, (keras.ops.cast(step, "float32") + 1.0) / self.steps)
-        return ramp * self.schedule(step)
-
-    def get_config(self):
-        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "steps": self.steps}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["steps"])
-
-
-def _constant(lr, steps, total, milestones):
-    return keras.optimizers.schedules.PiecewiseConstantDecay([max(total, 1)], [lr, lr])
-
-
-def _step(lr, steps, total, milestones):
-    if not milestones:
-        raise UserError("--schedule=step needs --milestones=<epoch>,<epoch>: the epochs after which the rate falls to a tenth")
-    try:
-        milestones = sorted(int(m) for m in milestones)
-    except ValueError as error:
-        raise UserError(f"--milestones must be whole epochs, got {','.join(milestones)}") from error
-    return keras.optimizers.schedules.PiecewiseConstantDecay(
-        [m * steps for m in milestones], [lr / 10**k for k in range(len(milestones) + 1)]
-    )
-
-
-def _cosine(lr, steps, total, milestones):
-    return keras.optimizers.schedules.CosineDecay(lr, max(total, 1), alpha=0.001)
-
-
-SCHEDULES = {"constant": _constant, "step": _step, "cosine": _cosine}
-OPTIMIZERS = {
-    "adam": keras.optimizers.AdamW,  # with weight_decay=0 it is Adam
-    "sgd": lambda lr, **options: keras.optimizers.SGD(lr, momentum=0.9, nesterov=True, **options),
-    "rmsprop": lambda lr, **options: keras.optimizers.RMSprop(lr, rho=0.99, **options),
-}
-
-
-def optimizer(name: str, schedule: str, *, lr: float, steps: int, epochs: int, warmup: float, milestones, weight_decay: float):
-    """Optimizer with its schedule; `warmup` and `milestones` in epochs. Biases and BatchNorm are not decayed."""
-    rate = cli.pick(SCHEDULES, schedule, "schedule")(lr, steps, steps * epochs, milestones)
-    if warmup:
-        rate = WarmUp(rate, max(1, round(warmup * steps)))
-    result = cli.pick(OPTIMIZERS, name, "optimizer")(rate, weight_decay=weight_decay)
-    result.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return result
-
-
 class TrainScore(keras.callbacks.Callback):
-    """Scores a fixed part of the training set without augmentation, so that both curves of the figure mean the same thing."""
+    """Scores a fixed part of the training set without augmentation, so that both curves of the figure mean the same thing: with the moving
+    averages of the weights where there are any, as the validation does."""
 
     def __init__(self, data, prefix: str = "train_"):
         super().__init__()
         self.data, self.prefix = data, prefix
 
     def on_epoch_end(self, epoch, logs=None):
-        for name, value in self.model.evaluate(self.data, verbose=0, return_dict=True).items():
-            logs[self.prefix + name] = value
+        with averaged(self.model):
+            scores = self.model.evaluate(self.data, verbose=0, return_dict=True)
+        logs.update({self.prefix + name: value for name, value in scores.items()})
 
 
 class PlainNames(keras.callbacks.Callback):
@@ -189,6 +141,7 @@ class RunFolder(keras.callbacks.Callback):
     """Keeps `history.csv`, `curves.png`, the best model and the last state after every epoch, each written whole or not at all.
 
     The order matters for a run that is killed: the history's row comes before the state, and on resuming the history is cut to the state.
+    The best model holds the moving averages of the weights where there are any, the state the weights and their averages.
     """
 
     def __init__(self, folder, *, score: str, mode: str, steps: int):
@@ -204,12 +157,14 @@ class RunFolder(keras.callbacks.Callback):
         """Load the last state into a compiled model. Returns the number of finished epochs."""
         if not self.state.exists():
             return 0
-        model.optimizer.build(model.trainable_variables)
+        if not model.optimizer.built:  # that of float16 would make its variables twice, and then not find them
+            model.optimizer.build(model.trainable_variables)
         try:
             model.load_weights(self.state)
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"cannot resume from {self.state}: {str(error).splitlines()[0]}") from error
-        epochs = int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // self.steps
+        # rounded up: float16 leaves out steps whose gradient overflows
+        epochs = math.ceil(int(keras.ops.convert_to_numpy(model.optimizer.iterations)) / self.steps)
         self.rows = read_history(self.folder)[:epochs]
         return epochs
 
@@ -234,7 +189,7 @@ class RunFolder(keras.callbacks.Callback):
         self.rows.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
         write_history(self.folder, self.rows)
         if self.best() is self.rows[-1] or not (self.folder / "model.keras").exists():
-            with files.replacing(self.folder / "model.keras") as temporary:
+            with averaged(self.model), files.replacing(self.folder / "model.keras") as temporary:
                 self.model.save(temporary)
         with files.replacing(self.state) as temporary:
             self.model.save_weights(temporary)

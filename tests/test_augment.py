@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from kzoo import augment, geometry
+from kzoo import augment, geometry, statistics
 
 NOTHING = augment.Geometric(zoom=0.0, rotation_deg=0.0, translate=0.0, aspect=0.0, flip=0.0)
 FLIP = dataclasses.replace(NOTHING, flip=1.0)
@@ -38,7 +38,7 @@ def smooth(height, width, seed=0):
 
 
 def warp(image, matrix, size, interpolation="BILINEAR", fill=0):
-    return augment.warp(tf.constant(image), tf.constant(matrix, tf.float32), size, interpolation=interpolation, fill=fill).numpy()
+    return augment.warp(tf.constant(image), tf.constant(matrix, tf.float32), (size, size), interpolation=interpolation, fill=fill).numpy()
 
 
 def warp_keypoints(keypoints, matrix, source, drop_outside=False):
@@ -266,7 +266,45 @@ def test_colour_depends_on_its_seed_alone():
     assert (one != other).any()
 
 
-@pytest.mark.parametrize("ranges", [None, augment.Photometric()])
+def test_color_pca_is_one_shift_with_the_moments_of_the_paper():
+    """Covariance sigma^2 sum_k p_k p_k' lambda_k^2 for RGB in 0..1 (Krizhevsky et al. 2012, §4.1), so sigma^2 C C; and the mean is 0."""
+    covariance = np.array([[5000, 3500, 2000], [3500, 4500, 2500], [2000, 2500, 4000]]) / 255**2
+    ranges = dataclasses.replace(PLAIN, pca=0.1, colours=statistics.ColourStatistics((100, 110, 120), covariance * 255**2))
+
+    @tf.function
+    def draw():
+        seeds = tf.stack([tf.range(20_000, dtype=tf.int64), tf.fill([20_000], tf.constant(3, tf.int64))], -1)  # int64 as in the pipeline
+        return tf.map_fn(lambda seed: augment.colour_matrix(seed, ranges), seeds, fn_output_signature=(tf.float32, tf.float32))
+
+    matrices, offsets = (value.numpy() for value in draw())
+    np.testing.assert_allclose(matrices, np.tile(np.eye(3), (20_000, 1, 1)), atol=1e-5)
+    expected = 0.1**2 * covariance @ covariance * 255**2
+    spread = np.sqrt(np.diag(expected))
+    np.testing.assert_allclose(offsets.mean(0) / spread, 0, atol=0.03)  # four standard errors
+    np.testing.assert_allclose(np.cov(offsets.T) / np.outer(spread, spread), expected / np.outer(spread, spread), atol=0.04)
+
+
+def test_color_pca_changes_no_other_draw_and_scales():
+    plain, shifted = augment.Photometric(), augment.Photometric(pca=0.1)
+    for seed in range(5):
+        (matrix, offset), (same, moved) = (augment.colour_matrix((seed, 7), ranges) for ranges in (plain, shifted))
+        (_, half) = augment.colour_matrix((seed, 7), dataclasses.replace(plain, pca=shifted.scaled(0.5).pca))
+        np.testing.assert_array_equal(matrix, same)
+        assert np.abs(moved - offset).max() > 1e-3
+        np.testing.assert_allclose(2 * (half - offset), moved - offset, atol=1e-3)
+    own = statistics.ColourStatistics((1, 2, 3), np.diag([3, 2, 1]))
+    scaled = augment.Photometric(pca=0.2, colours=own).scaled(0.5)
+    assert (scaled.pca, scaled.colours, scaled.hue_deg) == (0.1, own, 6.0)
+
+
+def test_colours_of_earlier_runs():
+    """Without Color PCA the draws are those that runs before it had."""
+    signed = 2 * tf.random.stateless_uniform([4], (3, 4)).numpy() - 1
+    _, offset = augment.colour_matrix((3, 4), dataclasses.replace(PLAIN, brightness=0.2))
+    np.testing.assert_allclose(offset, np.full(3, 255 * 0.2 * signed[0]), atol=1e-3)
+
+
+@pytest.mark.parametrize("ranges", [None, augment.Photometric(), augment.Photometric(pca=0.5)])
 def test_one_pass_equals_warp_then_jitter(ranges):
     """The compiled pass differs by the rounding between the two steps alone."""
     coarse = np.random.default_rng(0).integers(0, 256, (12, 9, 3)).astype("float32")
@@ -275,13 +313,43 @@ def test_one_pass_equals_warp_then_jitter(ranges):
         matrix = (
             augment.fit_matrix(96, 72) @ augment.random_matrix([seed, 0], augment.Geometric(zoom=0.5, rotation_deg=90.0, aspect=0.3))[0]
         )
-        warped = augment.warp(image, matrix, 64, interpolation="BILINEAR", fill=0)
+        warped = augment.warp(image, matrix, (64, 64), interpolation="BILINEAR", fill=0)
         expected = augment.jitter_colour(warped, [seed, 1], ranges) if ranges else warped
-        found = augment.warp_and_jitter(image, matrix, 64, [seed, 1], ranges)
+        found = augment.warp_and_jitter(image, matrix, (64, 64), [seed, 1], ranges)
         difference = np.abs(found.numpy().astype(int) - expected.numpy())
         assert difference.max() <= 2 and difference.mean() < 0.5
 
 
 def test_identity_is_exact_in_one_pass():
     image = tf.constant(np.random.default_rng(0).integers(0, 256, (64, 64, 3)), tf.uint8)
-    np.testing.assert_array_equal(augment.warp_and_jitter(image, augment.fit_matrix(64, 64), 64, [0, 0], None), image)
+    np.testing.assert_array_equal(augment.warp_and_jitter(image, augment.fit_matrix(64, 64), (64, 64), [0, 0], None), image)
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (64, 48)])
+def test_oblong_outputs(shape):
+    """The picture keeps its aspect, a rotation keeps right angles, and the warped mask agrees with the warped points."""
+    fit = augment.fit_matrix(90, 120, shape).numpy()
+    corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1]]) @ fit.T
+    across, down = corners[1] - corners[0], corners[2] - corners[0]
+    assert across[0] / shape[1] == pytest.approx(down[1] / shape[0]), "the same scale along both axes"
+    assert across[0] >= 120 - 1e-3 and down[1] >= 90 - 1e-3, "all of the picture"
+    turned = fit @ augment.random_matrix([3, 0], augment.Geometric(rotation_deg=45.0, flip=0.0), shape[1] / shape[0])[0].numpy()
+    across, down = turned[:2, 0] / shape[1], turned[:2, 1] / shape[0]
+    assert abs(across @ down) < 1e-6 * np.linalg.norm(across) ** 2 and np.linalg.norm(across) == pytest.approx(
+        np.linalg.norm(down), rel=1e-5
+    )
+    assert abs(across[1]) > 0.01
+    image = smooth(90, 120)
+    warped = augment.warp_and_jitter(tf.constant(image), tf.constant(turned), shape, [0, 0], None).numpy()
+    slow = augment.warp(tf.constant(image), tf.constant(turned), shape, interpolation="BILINEAR", fill=0).numpy()
+    assert warped.shape == (*shape, 3) and np.abs(warped.astype(int) - slow).mean() < 1
+
+
+def test_crops_lie_inside_and_anywhere():
+    """A window of 60 % of each side: its corners cover the range of places and never leave the picture."""
+    ranges = augment.Geometric(zoom=0, rotation_deg=0, translate=0, flip=0, crop=0.4)
+    found = np.stack([augment.random_matrix([seed, 5], ranges)[0].numpy() for seed in range(200)])
+    np.testing.assert_allclose(found[:, [0, 1], [0, 1]], 0.6, rtol=1e-6)
+    corner = found[:, :2, 2]
+    assert corner.min() >= 0 and corner.max() <= 0.4 and (corner.min(axis=0) < 0.02).all() and (corner.max(axis=0) > 0.38).all()
+    assert abs(np.corrcoef(corner.T)[0, 1]) < 0.2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from programs import one_line, run
 
-from kzoo import UserError, data, decoding, evaluation, files, training
+from kzoo import UserError, data, decoding, files, prediction, training
 from kzoo.tasks import TASKS
 
 RNG = np.random.default_rng(0)
@@ -34,7 +34,7 @@ IMAGES = np.zeros((2, 8, 8, 3), "uint8")
 
 
 def predict(tta, names=None, outputs=OUTPUTS):
-    return evaluation.Predictor(TASKS["pose"], Fixed(outputs), METADATA, tta=tta)(IMAGES, names)
+    return prediction.Mirrored(TASKS["pose"], Fixed(outputs), METADATA, tta=tta)(IMAGES, names)
 
 
 def test_auxiliary_outputs_are_kept_for_pictures_and_dropped_from_averages():
@@ -126,7 +126,11 @@ MISTAKES = [
     ("regression", "--decoder=dark", "--decoder='dark' is not for a network that emits coords; allowed: coords"),
     ("regression", "--tta=flip_shift", "--tta=flip_shift shifts heat maps"),
     ("unet", "--decoder=dark", "--decoder=dark is for joints and heat maps, and this network emits logits"),
-    ("unet", "--tta=flip_shift", "--tta=flip_shift shifts heat maps"),
+    ("unet", "--tta=flip_shift", "unknown tta 'flip_shift'; allowed: none, flip"),
+    ("regression", "--tta=scales", "--tta='scales' is not for this task; allowed: none, flip, flip_shift"),
+    ("regression", "--tile=64", "--tile is for networks that answer each pixel"),
+    ("unet", "--tile=50", "multiples of 32"),
+    ("unet", "--size=big", "must be a number of pixels or <height>x<width>"),
 ]
 
 

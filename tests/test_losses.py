@@ -74,6 +74,15 @@ def cross_entropy(class_weights=None, label_smoothing=0.0, dice=0.0):
     return loss + dice * (1 - np.mean(scores))
 
 
+def bootstrapped(kept, class_weights=(1, 1, 1, 1)):
+    rows = []  # (cross-entropy, weight) of the kept pixels
+    for logits, truth in zip(LOGITS.astype("float64"), MASK, strict=True):
+        logits, truth = logits[truth != 255], truth[truth != 255]
+        losses = -log_softmax(logits, -1)[np.arange(len(truth)), truth]
+        rows += [(losses[i], class_weights[truth[i]]) for i in np.argsort(-losses)[:kept]]
+    return np.average([loss for loss, _ in rows], weights=[weight for _, weight in rows])
+
+
 ROWS = {
     "l1": (losses.CoordinateLoss(), KEYPOINTS, COORDS, distance(1, 1)),
     "l2": (losses.CoordinateLoss(norm="l2"), KEYPOINTS, COORDS, distance(2, 1)),
@@ -104,6 +113,17 @@ ROWS = {
         LOGITS,
         cross_entropy(class_weights=WEIGHTS, label_smoothing=0.2, dice=1.0),
     ),
+    "dice alone": (losses.PixelCrossEntropy(cross_entropy=0.0, dice=2.0), MASK, LOGITS, 2 * (cross_entropy(dice=1) - cross_entropy())),
+    "half the cross-entropy": (
+        losses.PixelCrossEntropy(cross_entropy=0.5, dice=1.0),
+        MASK,
+        LOGITS,
+        cross_entropy(dice=1.0) - cross_entropy() / 2,
+    ),
+    "the 7 hardest": (losses.PixelCrossEntropy(bootstrap=7), MASK, LOGITS, bootstrapped(7)),
+    "a share of the hardest": (losses.PixelCrossEntropy(bootstrap=0.25), MASK, LOGITS, bootstrapped(H * W // 4)),
+    "more than there are": (losses.PixelCrossEntropy(bootstrap=10**6), MASK, LOGITS, cross_entropy()),
+    "weighted hardest": (losses.PixelCrossEntropy(bootstrap=20, class_weights=WEIGHTS), MASK, LOGITS, bootstrapped(20, WEIGHTS)),
 }
 
 
@@ -153,7 +173,7 @@ def test_half_precision_is_computed_in_float32(name, dtype):
     for call in (loss, loss.call):
         value = call(ops.convert_to_tensor(truth), ops.cast(predicted, dtype))
         assert ops.dtype(value) == "float32"
-        np.testing.assert_allclose(value, expected, rtol=0.02)
+        np.testing.assert_allclose(np.mean(value), expected, rtol=0.02)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -188,6 +208,50 @@ def test_dice_of_a_perfect_and_of_a_wrong_mask():
     plain, dice = losses.PixelCrossEntropy(), losses.PixelCrossEntropy(dice=1.0)
     for logits, expected in ((40 * one_hot, 0.0), (40 * np.roll(one_hot, 1, -1), 1.0)):
         np.testing.assert_allclose(dice(MASK, logits) - plain(MASK, logits), expected, atol=1e-5)
+
+
+def test_dice_against_keras():
+    """Keras has neither an ignored id nor absent classes; here both definitions agree."""
+    mask = np.where(COUNTED, MASK, 0)
+    theirs = keras.losses.Dice(axis=(0, 1, 2))(np.eye(C, dtype="float32")[mask], ops.softmax(LOGITS))
+    np.testing.assert_allclose(losses.PixelCrossEntropy(cross_entropy=0.0, dice=1.0)(mask, LOGITS), theirs, rtol=1e-5)
+
+
+def test_border_weights_multiply_pixels():
+    """As in eq. 1 of U-Net: the sum of w * cross-entropy; divided by the number of counted pixels."""
+    loss, border = losses.PixelCrossEntropy(), np.random.default_rng(4).uniform(1, 11, MASK.shape).astype("float32")
+    truth, log_p = MASK[COUNTED], log_softmax(LOGITS[COUNTED].astype("float64"), -1)
+    expected = np.mean(-log_p[np.arange(len(truth)), truth] * border[COUNTED])
+    np.testing.assert_allclose(loss(MASK, LOGITS, sample_weight=border), expected, rtol=2e-5)
+    image = keras.Input((H, W, C))
+    model = keras.Model(image, {"logits": keras.layers.Identity(name="logits")(image)})
+    model.compile("sgd", loss={"logits": loss})
+    logs = model.test_on_batch(LOGITS, {"logits": MASK}, {"logits": border}, return_dict=True)
+    np.testing.assert_allclose(logs["loss"], expected, rtol=2e-5)
+
+
+def test_equal_pixels_share_the_last_places():
+    """3 pixels of 4 that tie: each with three quarters of a place, so that no order of pixels decides."""
+    logits = np.zeros((1, 2, 2, 2), "float32")
+    values = losses.PixelCrossEntropy(bootstrap=3).call(np.array([[[0, 1], [1, 0]]]), logits)
+    np.testing.assert_allclose(values, np.log(2), rtol=1e-6)
+    logits[0, 0, 0] = [-3, 3]
+    values = np.array(losses.PixelCrossEntropy(bootstrap=3).call(np.array([[[0, 1], [1, 0]]]), logits))[0] * 3 / 4
+    np.testing.assert_allclose(values, [[6 + np.log1p(np.exp(-6)), np.log(2) * 2 / 3], [np.log(2) * 2 / 3] * 2], rtol=1e-5)
+
+
+def test_compiled_by_xla():
+    loss = losses.PixelCrossEntropy(class_weights=WEIGHTS, dice=1.0, bootstrap=20)
+    compiled = tf.function(loss, jit_compile=True, reduce_retracing=True)
+    np.testing.assert_allclose(compiled(tf.constant(MASK), tf.constant(LOGITS)), loss(MASK, LOGITS), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"bootstrap": 0}, {"bootstrap": 1.5}, {"bootstrap": -0.5}, {"bootstrap": True}, {"cross_entropy": 0.0}], ids=str
+)
+def test_keywords_that_leave_no_loss(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        losses.PixelCrossEntropy(**options)
 
 
 def test_divergence_is_bounded():

@@ -48,7 +48,7 @@ def test_run_folder_is_complete(trained):
     rows = history(trained)
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert {"train_miou", "val_miou", "loss", "images_per_second"} <= set(rows[0])
-    assert len(list((trained / "pictures").iterdir())) == 2
+    assert {path.name for path in (trained / "pictures").iterdir()} == {"segmentation.png", "confusion.png", "iou_per_class.png"}
 
 
 def test_report_equals_the_history(trained):
@@ -66,6 +66,54 @@ def test_eval_scores_draws_and_exports(trained, people_dir, tmp_path, capsys, mo
     assert (
         "miou" in out and len(report["confusion"]) == 7 and {"segmentation.png", "confusion.png"} <= set(os.listdir(tmp_path / "pictures"))
     )
+
+
+CRAFT = ("--arch=unet2015", "--size=64x96", "--epochs=2", "--batch_size=16", "--set=width=4", "--set=depth=2", "--normalise=whiten", "--norm=group",
+         "--dropout=0.1", "--bias=0.05", "--color_pca=0.1", "--crop=0.2", "--class_weights=median_frequency", "--border=10,5", "--l2=1e-5",
+         "--ema=0.9", "--schedule=plateau", "--lr_base_batch=8", "--loss=bootstrapped")  # fmt: skip
+
+
+def test_every_craft_at_once_and_test_time_augmentation(people_dir, tmp_path, capsys, monkeypatch):
+    """An oblong network with all of the training craft trains, is rebuilt with its input statistics, and is scored at another size."""
+    folder = tmp_path / "craft"
+    code, out, err = run(capsys, monkeypatch, "train.py", f"--data_dir={people_dir}", f"--out={folder}", *CRAFT)
+    assert code == 0, err
+    stored = json.loads((folder / "run.json").read_text())
+    assert len(stored["colours"]["mean"]) == 3 and set(stored["class_weights"]) == set(stored["names"])
+    assert "--border=10,5" in (folder / "report.md").read_text()
+    report = json.loads((folder / "report.json").read_text())
+    assert abs(report["scores"]["miou"] - max(float(row["val_miou"]) for row in history(folder))) < 1e-4
+    code, out, err = run(capsys, monkeypatch, "eval.py", f"--run={folder}", "--size=100x140", "--tta=all", f"--out={tmp_path}")
+    assert code == 0, err
+    gains = json.loads((tmp_path / "report.json").read_text())["gains"]
+    assert {name: found["passes"] for name, found in gains.items()} == {
+        "none": 1,
+        "flip": 2,
+        "scales": 3,
+        "color_pca": 5,
+        "crops": 6,
+        "all": 13,
+    }
+    assert len({round(found["pixel_accuracy"], 9) for found in gains.values()}) > 3 and "gain per extra pass" in out
+
+
+def test_tiles_answer_as_the_whole_picture(trained, people_dir, tmp_path, capsys, monkeypatch):
+    """One tile as large as the picture is the whole picture; smaller ones come close."""
+    scores = []
+    for arguments in ((), ("--tile=128",), ("--tile=96", "--overlap=64")):
+        out = tmp_path / str(len(scores))
+        code, _, err = run(capsys, monkeypatch, "eval.py", f"--run={trained}", "--size=128", "--split=val[:8]", f"--out={out}", *arguments)
+        assert code == 0, err
+        scores.append(json.loads((out / "report.json").read_text())["scores"]["pixel_accuracy"])
+    assert scores[0] == pytest.approx(scores[1], abs=1e-6) and scores[0] == pytest.approx(scores[2], abs=0.05)
+
+
+def test_rates_are_tried(people_dir, tmp_path, capsys, monkeypatch):
+    """--find_lr draws its picture and trains nothing."""
+    code, out, err = run(capsys, monkeypatch, "train.py", f"--data_dir={people_dir}", f"--out={tmp_path}", *QUICK, "--find_lr")
+    assert code == 0 and "try --lr=" in out, err
+    found = json.loads((tmp_path / "lr_range.json").read_text())
+    assert 1e-6 < found["suggestion"] < 1 and (tmp_path / "lr_range.png").stat().st_size > 5000 and not (tmp_path / "model.keras").exists()
 
 
 def test_pose_trains_and_is_scored(people_dir, tmp_path, capsys, monkeypatch):
@@ -86,6 +134,13 @@ def test_reports_side_by_side(trained, tmp_path):
 
 
 MISTAKES = [
+    (("--size=64x",), "--size='64x' must be a number of pixels or <height>x<width>"),
+    (("--task=pose", "--arch=heatmap", "--size=64x96"), "--task=pose works on square crops, got --size=64x96"),
+    (("--border=10",), "--border=10 must be a weight and a sigma"),
+    (("--ema=1.0",), "--ema must lie in [0, 1)"),
+    (("--loss=dice", "--loss_set=bootstrap=-1"), "bootstrap"),
+    (("--set=upsampling=cubic",), "upsampling must be one of"),
+    (("--task=pose", "--arch=cpm", "--normalise=zscore"), "cpm has no hyperparameter 'scaling'"),
     (("--task=flow",), "unknown --task='flow'; allowed: pose, seg"),
     (("--arch=hrnet",), "unknown --arch='hrnet'; allowed: fcn, encdec, unet"),
     (("--lerning_rate=1",), "lerning_rate"),

@@ -187,7 +187,7 @@ def test_figures_without_heat_maps_and_with_unlabelled_examples(tmp_path):
 
 
 def test_class_colours_are_distinct():
-    colours = figures.class_colours(81)
+    colours = figures.class_colours(["background", *map(str, range(80))])
     assert len(np.unique(colours.round(2), axis=0)) == 81
 
 

@@ -1,4 +1,4 @@
-"""Schedules, optimizers, encoder weights, the run folder: what `train.py` is made of."""
+"""Compile arguments, encoder weights, the run folder: what `train.py` is made of."""
 
 import os
 import resource
@@ -9,63 +9,6 @@ import pytest
 
 from kzoo import UserError, encoders, files, training
 from kzoo.tasks import TASKS
-
-
-def rates(schedule, **options):
-    defaults = {"lr": 1.0, "steps": 10, "epochs": 10, "warmup": 0, "milestones": [], "weight_decay": 0.0}
-    optimizer = training.optimizer("adam", schedule, **{**defaults, **options})
-    return [float(keras.ops.convert_to_numpy(optimizer._learning_rate(step))) for step in range(100)]
-
-
-def test_constant():
-    assert set(rates("constant")) == {1.0}
-
-
-def test_step_divides_by_ten():
-    values = rates("step", milestones=["3", "6"])
-    np.testing.assert_allclose([values[0], values[30], values[31], values[60], values[61]], [1, 1, 0.1, 0.1, 0.01], rtol=1e-5)
-
-
-def test_cosine_ends_near_zero_and_warms_up():
-    plain, warm = rates("cosine"), rates("cosine", warmup=1)
-    np.testing.assert_allclose(plain[50], 0.5 * (1 + 0.001), atol=1e-3)
-    assert plain[-1] < 0.01 and all(a >= b for a, b in zip(plain, plain[1:], strict=False))
-    np.testing.assert_allclose([w / p for w, p in zip(warm[:10], plain[:10], strict=True)], np.arange(1, 11) / 10, rtol=1e-5)
-    np.testing.assert_allclose(warm[10:], plain[10:])
-
-
-@pytest.mark.parametrize(
-    "options", [{"schedule": "linear"}, {"schedule": "step"}, {"schedule": "step", "milestones": ["x"]}, {"name": "lion"}]
-)
-def test_bad_optimizer_choices(options):
-    defaults = {
-        "name": "adam",
-        "schedule": "cosine",
-        "lr": 1.0,
-        "steps": 1,
-        "epochs": 1,
-        "warmup": 0,
-        "milestones": [],
-        "weight_decay": 0.0,
-    }
-    with pytest.raises(UserError):
-        training.optimizer(**{**defaults, **options})
-
-
-def test_schedule_serialises():
-    schedule = training.WarmUp(keras.optimizers.schedules.CosineDecay(1.0, 10), 5)
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
-    assert float(copy(3)) == float(schedule(3))
-
-
-@pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop"])
-def test_biases_are_not_decayed(name):
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, kernel_initializer="ones", bias_initializer="ones")])
-    optimizer = training.optimizer(name, "constant", lr=0.1, steps=1, epochs=1, warmup=0, milestones=[], weight_decay=0.5)
-    optimizer.build(model.trainable_variables)
-    optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables])
-    kernel, bias = (v.numpy() for v in model.trainable_variables)
-    assert (bias == 1).all() and (kernel < 1).all()
 
 
 def test_compile_arguments_refuse_what_is_not_there():
@@ -138,6 +81,38 @@ def test_full_disk_keeps_the_previous_checkpoint(tmp_path, request):
     for name in ("model.keras", "last.weights.h5"):
         assert (tmp_path / name).read_bytes() == before[name]
     keras.saving.load_model(tmp_path / "model.keras", compile=False)
+
+
+def test_wrong_loss_keywords_are_one_line():
+    task = TASKS["seg"]
+    model = training.build(task, "unet", 32, 3, encoder="small", encoder_weights="none", widths=(4, 4, 4))
+    for options in ({"bootstrap": 1.5}, {"cross_entropy": 0.0}, {"bootstraps": 9}):
+        with pytest.raises(UserError, match=f"--loss_set.*{next(iter(options))}"):
+            training.compile_arguments(task, model, 3, loss="cross_entropy", loss_options=options, weights={})
+
+
+@pytest.mark.parametrize("skipped", [0, 2])
+def test_resuming_under_a_loss_scale(tmp_path, skipped):
+    """mixed_float16 wraps the optimizer; steps whose gradient overflows do not count as iterations."""
+
+    def compiled():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.AdamW(0.1)), loss="mse", jit_compile=False)
+        model.optimizer.build(model.trainable_variables)
+        return model, training.RunFolder(tmp_path, score="val_loss", mode="min", steps=5)
+
+    model, keeper = compiled()
+    keeper.set_model(model)
+    for epoch in range(2):
+        for _ in range(5):
+            model.train_on_batch(np.ones((4, 3)), np.ones((4, 1)))
+        keeper.on_epoch_end(epoch, {"loss": 1.0, "val_loss": 1.0})
+    model.optimizer.inner_optimizer.iterations.assign(10 - skipped)
+    model.save_weights(keeper.state)
+    again, keeper = compiled()
+    assert keeper.restore(again) == 2 and len(keeper.rows) == 2
+    for ours, theirs in zip(again.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
 def test_nan_loss_stops_with_one_line(tmp_path):

@@ -9,6 +9,7 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 """
 
 import keras
+from keras import layers
 
 from kzoo.encoders import encode
 from kzoo.layers import head, upsample_to
@@ -21,17 +22,23 @@ def fcn(
     encoder: str = "resnet50",
     encoder_weights: str = "none",
     init: str = "he_normal",
+    norm: str = "batch",
+    dropout: float = 0.0,
+    scaling: dict | None = None,
 ) -> keras.Model:
     """Build the network.
 
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: C classes.
-        encoder, encoder_weights, init: see `kzoo.encoders.encode`.
+        encoder, encoder_weights, init, norm, scaling: see `kzoo.encoders.encode`.
+        dropout: rate before the last convolution.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
-    x = encode(image, encoder, encoder_weights, init=init)[-1]
+    x = encode(image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling)[-1]
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
     logits = upsample_to(head(x, num_outputs, name="score"), input_shape[:2], name="logits")
     return keras.Model(image, {"logits": logits}, name="fcn")

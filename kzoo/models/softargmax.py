@@ -13,7 +13,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 
 from kzoo.encoders import encode
-from kzoo.layers import SoftArgmax, head, upward_path
+from kzoo.layers import SoftArgmax, head
+from kzoo.upsampling import upward_path
 
 
 def softargmax(

