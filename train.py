@@ -66,14 +66,18 @@ flags.DEFINE_enum("precision", "auto", ["auto", "float32", "mixed_bfloat16", "mi
 flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "XLA; auto: off on TensorFlow's CPU, where it is slower, on elsewhere")
 flags.DEFINE_integer("seed", 0, "of weights, shuffle and augmentation", lower_bound=0)
 flags.DEFINE_float("augment", None, "strength of the random affine and colour jitter: 1 as in kzoo/tasks.py, 0 none", lower_bound=0.0)
-flags.DEFINE_float(
-    "crop", None, "share of each side that a random window leaves out (default: the recipe's)", lower_bound=0.0, upper_bound=0.9
-)
+flags.DEFINE_float("zoom", None, "scale is drawn from 1 / (1 + zoom) to 1 + zoom (default of these five: kzoo/tasks.py)", lower_bound=0.0)
+flags.DEFINE_float("rotation", None, "degrees, to either side", lower_bound=0.0, upper_bound=180.0)
+flags.DEFINE_float("translate", None, "share of each side, to either side", lower_bound=0.0, upper_bound=1.0)
+flags.DEFINE_float("crop", None, "share of each side that a window at a random place leaves out", lower_bound=0.0, upper_bound=0.9)
+flags.DEFINE_float("flip", None, "probability of mirroring", lower_bound=0.0, upper_bound=1.0)
 flags.DEFINE_float("color_pca", None, "sigma of Color PCA (Krizhevsky 2012): 0.1 in the paper", lower_bound=0.0)
 flags.DEFINE_enum("color_pca_of", "train", ["train", "imagenet"], "whose principal colours")
 flags.DEFINE_boolean("cache", False, "keep the encoded records in memory")
 flags.DEFINE_string("out", None, "run folder (default: runs/<task>-<arch>-<dataset>-<time>)")
 flags.DEFINE_boolean("resume", False, "continue the run in --out with the flags stored there; --epochs may extend it")
+
+GEOMETRIC_FLAGS = {"zoom": "zoom", "rotation": "rotation_deg", "translate": "translate", "crop": "crop", "flip": "flip"}
 
 
 def resolve(task, given) -> dict:
@@ -209,9 +213,8 @@ def main():
         photometric = dataclasses.replace(task.photometric.scaled(strength), pca=flag["color_pca"] or 0.0)
         if colours:
             photometric = dataclasses.replace(photometric, colours=colours)
-        geometric = task.geometric.scaled(strength)
-        if flag["crop"] is not None:
-            geometric = dataclasses.replace(geometric, crop=flag["crop"])
+        own = {field: flag[name] for name, field in GEOMETRIC_FLAGS.items() if flag[name] is not None}
+        geometric = dataclasses.replace(task.geometric.scaled(strength), **own)
         augmented = dataclasses.replace(plain, geometric=geometric, photometric=photometric)
     augmented = dataclasses.replace(augmented, border=border_of(flag))
     sample = training.train_sample(

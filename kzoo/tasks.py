@@ -186,20 +186,20 @@ SEG = Task(
             augment=0.2,
             loss="cross_entropy_dice",
         ),
-        ("people", "fcn"): dict(size=384),  # one answer for 32x32 pixels: at 128 px there would be 4x4
+        ("people", "fcn"): dict(size=384, epochs=3),  # one answer for 32x32 pixels: at 128 px there would be 4x4
         ("people", "encdec"): dict(set=["widths=(96,64,48)"], epochs=7),
         ("people", "unet"): dict(set=["widths=(96,64,48)"]),
-        ("people", "fcn32s"): dict(size=384, norm="batch", set=["fc_width=256", "upsampling_trainable='all'"]),
-        ("people", "fcn16s"): dict(size=256, norm="batch", set=["fc_width=256", "upsampling_trainable='all'"]),
-        ("people", "fcn8s"): dict(norm="batch", set=["fc_width=256", "upsampling_trainable='all'"], epochs=6),
-        ("people", "segnet"): dict(set=["width=16"], epochs=4),
+        ("people", "fcn32s"): dict(size=384, epochs=2, norm="batch", set=["fc_width=256", "upsampling_trainable='all'"]),
+        ("people", "fcn16s"): dict(size=256, norm="batch", epochs=3, set=["fc_width=256", "upsampling_trainable='all'"]),
+        ("people", "fcn8s"): dict(norm="batch", set=["fc_width=256", "upsampling_trainable='all'"], epochs=5),
+        ("people", "segnet"): dict(set=["width=16"], epochs=3),
         ("people", "unet2015"): dict(norm="batch", set=["width=16"], epochs=4),
-        ("people", "frrn_a"): dict(set=["width=12", "lanes=8"], epochs=3),
-        ("people", "frrn_b"): dict(set=["width=12", "lanes=8"], epochs=3),
-        ("people", "fpn"): dict(set=["width=64", "branch_width=48"], epochs=5),
+        ("people", "frrn_a"): dict(size=96, set=["width=12", "lanes=8"], epochs=2),
+        ("people", "frrn_b"): dict(size=96, set=["width=12", "lanes=8"], epochs=2),
+        ("people", "fpn"): dict(set=["width=64", "branch_width=48"], epochs=4),
         ("people", "deeplabv3"): dict(set=["width=64", "output_stride=8", "rates=(1,2,3)"], epochs=5),
-        ("people", "deeplabv3plus"): dict(set=["width=64", "low_width=24", "rates=(1,2,3)"], epochs=5),
-        ("people", "resnet34_unet"): dict(encoder="resnet34", size=96, set=["widths=(96,64,48,32)"], epochs=3),
+        ("people", "deeplabv3plus"): dict(set=["width=64", "low_width=24", "rates=(1,2,3)"], epochs=4),
+        ("people", "resnet34_unet"): dict(encoder="resnet34", size=96, set=["widths=(96,64,48,32)"], epochs=2),
         **{
             (f"coco_subset/{config}", ""): dict(
                 COMMON, size=256, encoder="resnet50", encoder_weights="imagenet", epochs=30, batch_size=16, lr=5e-4, warmup=1, augment=1.0
@@ -207,7 +207,19 @@ SEG = Task(
             for config in ("seg", "things")
         },
         ("camvid", ""): dict(
-            COMMON, size="384x512", encoder="resnet50", encoder_weights="imagenet", epochs=100, batch_size=8, lr=5e-4, warmup=2, augment=1.0
+            COMMON,
+            size="384x512",
+            encoder="resnet50",
+            encoder_weights="imagenet",
+            epochs=100,
+            batch_size=8,
+            lr=5e-4,
+            warmup=2,
+            augment=1.0,
+            zoom=0.4,
+            rotation=8.0,
+            translate=0.0,
+            loss="cross_entropy_dice",
         ),
     },
     decode=decoding.decode_seg,

@@ -18,3 +18,14 @@ def people_dir(tmp_path_factory):
         patch.setattr(data.People, "SIZES", {"train": 64, "val": 32})
         data.prepare("people", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def eight(people_dir):
+    """Images (8, 64, 64, 3) and the labels of both tasks."""
+    from kzoo import data
+
+    builder = data.prepare("people", people_dir)
+    view = data.View(64, {"keypoints": "keypoints", "mask": "mask"})
+    images, labels = next(data.pipeline(builder, "train", view, batch_size=8).as_numpy_iterator())
+    return images, labels

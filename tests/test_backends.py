@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_zoo import SIZE, TINY, UNITS, VARIANTS, ZOO
+from zoo import SIZE, TINY, UNITS, VARIANTS
 
 from kzoo import training
 from kzoo.tasks import TASKS
@@ -36,7 +36,9 @@ for name, (task, arch, size, units, options) in json.load(open(folder + "/cases.
 def cases() -> dict:
     """{name: arguments of `training.build`}: the whole zoo in tiny, on two encoders where it has one."""
     result = {}
-    for task, arch, variant in [*((*row, {}) for row in ZOO), *VARIANTS]:
+    networks = [(task, arch, {}) for task, row in TASKS.items() for arch in row.archs]
+    networks += [(task, *variant) for task, variants in VARIANTS.items() for variant in variants]
+    for task, arch, variant in networks:
         encoders = ENCODERS if "encoder" in training.hyperparameters_of(TASKS[task].archs[arch]) else (None,)
         for encoder in encoders:
             options = {**TINY.get(arch, {}), **variant, **({"encoder": encoder} if encoder else {})}

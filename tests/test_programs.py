@@ -68,9 +68,9 @@ def test_eval_scores_draws_and_exports(trained, people_dir, tmp_path, capsys, mo
     )
 
 
-CRAFT = ("--arch=unet2015", "--size=64x96", "--epochs=2", "--batch_size=16", "--set=width=4", "--set=depth=2", "--normalise=whiten", "--norm=group",
-         "--dropout=0.1", "--bias=0.05", "--color_pca=0.1", "--crop=0.2", "--class_weights=median_frequency", "--border=10,5", "--l2=1e-5",
-         "--ema=0.9", "--schedule=plateau", "--lr_base_batch=8", "--loss=bootstrapped")  # fmt: skip
+CRAFT = ("--arch=unet2015", "--size=64x96", "--epochs=2", "--batch_size=16", "--set=width=4", "--set=depth=2", "--normalise=whiten",
+         "--norm=group", "--dropout=0.1", "--bias=0.05", "--color_pca=0.1", "--crop=0.2", "--class_weights=median_frequency",
+         "--border=10,5", "--l2=1e-5", "--ema=0.9", "--schedule=plateau", "--lr_base_batch=8", "--loss=bootstrapped")  # fmt: skip
 
 
 def test_every_craft_at_once_and_test_time_augmentation(people_dir, tmp_path, capsys, monkeypatch):

@@ -1,0 +1,123 @@
+"""Every architecture in tiny, and what each must do: build, learn, save, load, export, keep its heads in float32."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kzoo import export, training
+from kzoo.tasks import TASKS
+
+SIZE = 64
+TINY = {
+    "softargmax": {"widths": (32, 32, 32)},
+    "simple_baseline": {"widths": (32, 32, 32)},
+    "heatmap": {"width": 32},
+    "cpm": {"width": 8, "stages": 2, "norm": True},
+    "deeppose": {"stages": 2, "crop": 16, "refine_widths": (16, 24)},
+    "part_heatmap": {"encoder": "small", "width": 8, "fc_width": 32, "kernels": (5, 5, 5, 5)},
+    "hourglass": {"stacks": 2, "width": 32, "depth": 2},
+    "hourglass_attention": {"stacks": 2, "width": 24, "depth": 2, "kernel": 5},
+    "pyranet": {"stacks": 2, "width": 24, "depth": 2, "base_width": 3},
+    "compositional": {"width": 32, "depth": 1},
+    "encdec": {"widths": (32, 24, 16, 16)},
+    "unet": {"widths": (32, 24, 16, 16)},
+    "fcn32s": {"fc_width": 64, "dropout": 0.0},
+    "fcn16s": {"fc_width": 64, "dropout": 0.0},
+    "fcn8s": {"fc_width": 64, "dropout": 0.0},
+    "segnet": {"width": 8},
+    "unet2015": {"width": 8, "dropout": 0.0, "norm": "batch"},
+    "frrn_a": {"width": 4, "lanes": 4},
+    "frrn_b": {"width": 4, "lanes": 4},
+    "fpn": {"width": 32, "branch_width": 32},
+    "deeplabv3": {"width": 32, "rates": (1, 2, 3), "dropout": 0.0},
+    "deeplabv3plus": {"width": 32, "low_width": 12, "rates": (1, 2, 3), "dropout": 0.0},
+    "resnet34_unet": {"widths": (32, 24, 16, 16, 16)},
+}
+COARSE = ("fcn", "fcn32s", "fcn16s", "deeplabv3")  # whose scores have a stride of 16 or 32
+SLOW = ("fcn16s", "fcn32s", "frrn_b", "deeplabv3", "resnet34_unet")  # half a minute each, and each has a near relative beside it
+VARIANTS = {  # further forms of an arch that are another network
+    "pose": [("heatmap", {"target": "disc"}), ("part_heatmap", {"variant": "hourglass", "depth": 2})],
+    "seg": [
+        ("encdec", {"upsampling": "max_unpool"}),
+        ("unet", {"upsampling": "subpixel", "upsampling_init": "icnr", "norm": "group"}),
+        ("unet2015", {"padding": "valid", "depth": 3}),
+    ],
+}
+UNITS = {"pose": 17, "seg": 7}
+
+
+def tiny(task: str, arch: str, **options) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    encoder = {"encoder": "small"} if "encoder" in training.hyperparameters_of(TASKS[task].archs[arch]) else {}
+    return training.build(TASKS[task], arch, SIZE, UNITS[task], **{**encoder, **TINY.get(arch, {}), **options})
+
+
+def cases(task: str) -> list:
+    """(arch, options) of a task, its variants too; those in SLOW belong to the slow group."""
+    archs = [pytest.param(arch, {}, marks=[pytest.mark.slow] * (arch in SLOW)) for arch in TASKS[task].archs]
+    return [*archs, *VARIANTS[task]]
+
+
+def check_contract(task, arch):
+    """Two positionals, uint8 in, a dict of float32 heads out whatever the policy, and every weight on the way to a head."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = tiny(task, arch)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert model.inputs[0].dtype == "uint8"
+    assert set(model.output_names) <= set(TASKS[task].outputs)
+    assert all(output.dtype == "float32" for output in model.outputs)
+    assert model.compute_dtype == "bfloat16" or any(layer.compute_dtype == "bfloat16" for layer in model.layers)
+    assert model.name == arch
+
+
+def at_cell_centres(mask, stride: int = 32):
+    """All but the middle of each cell ignored: what a network without a decoder is able to answer."""
+    kept, middle = np.full_like(mask, 255), slice(stride // 2, None, stride)
+    kept[:, middle, middle] = mask[:, middle, middle]
+    return kept
+
+
+def check_learning(task, arch, options, eight, folder):
+    """Every weight gets a gradient; the loss falls below a tenth on eight examples, joints come within a tenth of the picture; the trained
+    network survives .keras and SavedModel unchanged."""
+    images, labels = eight
+    if arch in COARSE:
+        labels = {**labels, "mask": at_cell_centres(labels["mask"])}
+    row = TASKS[task]
+    model = tiny(task, arch, **options)
+    y = {name: labels[row.outputs[name].label] for name in model.output_names}
+    arguments = training.compile_arguments(row, model, UNITS[task], loss=None, loss_options={}, weights={})
+
+    with tf.GradientTape() as tape:
+        predicted = model(images, training=True)
+        loss = sum(function(y[name], predicted[name]) for name, function in arguments["loss"].items())
+    for weight, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True):
+        assert gradient is not None, weight.path
+        # A bias before BatchNorm has none; a ReLU may be dead at the start in single filters, not in whole kernels.
+        assert np.abs(gradient.numpy()).max() > 0, weight.path
+
+    model.compile(keras.optimizers.Adam(3e-3), jit_compile=False, **arguments)
+    model.optimizer.build(model.trainable_variables)
+    first = model.train_on_batch(images, y, return_dict=True)["loss"]
+    if task == "seg":
+        first = min(first, np.log(UNITS[task]))  # the loss of an answer that knows nothing: some start far above it
+    for _ in range(400):
+        model.reset_metrics()
+        last = model.train_on_batch(images, y, return_dict=True)
+        if last["loss"] < 0.1 * first and all(value < 25.6 for name, value in last.items() if name.endswith("mpjpe")):
+            break
+    else:
+        pytest.fail(f"{arch}: {first} -> {last}")
+
+    expected = model.predict_on_batch(images)
+    model.save(folder / "model.keras")
+    loaded = keras.saving.load_model(folder / "model.keras")
+    for name, value in loaded.predict_on_batch(images).items():
+        np.testing.assert_allclose(value, expected[name], atol=1e-5)
+    assert export.export_saved_model(model, folder / "saved_model", images) <= 1e-4
+    signature = tf.saved_model.load(folder / "saved_model").signatures["serving_default"]
+    assert [spec.dtype for spec in signature.structured_input_signature[1].values()] == [tf.uint8]
