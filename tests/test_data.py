@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kzoo import UserError, augment, data
+from kzoo import UserError, augment, borders, data
 from kzoo.datasets.coco_subset import sources
 from kzoo.datasets.people import render
 
@@ -331,3 +331,25 @@ def test_a_feature_that_is_not_there(people, view):
     with pytest.raises(UserError) as caught:
         data.pipeline(people, "train", view, batch_size=4)
     one_line(caught, "people", "keypoints", "mask")
+
+
+def test_border_weights_follow_the_augmented_mask(people_dir):
+    """With a border map batches end with one weight a pixel, made from the mask as the network sees it."""
+    builder = data.prepare("people", people_dir)
+    view = data.View((48, 64), {"logits": "mask"}, geometric=augment.Geometric(), border=(10.0, 4.0))
+    batches = data.pipeline(builder, "train", view, batch_size=4, epochs=range(1))
+    _, labels, weights = next(batches.as_numpy_iterator())
+    assert weights["logits"].shape == labels["logits"].shape == (4, 48, 64)
+    for mask, found in zip(labels["logits"], weights["logits"], strict=True):
+        np.testing.assert_allclose(found, borders.border_weights(mask, 10.0, 4.0), rtol=1e-6)
+    assert weights["logits"].max() > 2
+
+
+def test_pictures_are_the_stored_ones(people_dir):
+    builder = data.prepare("people", people_dir)
+    found = list(data.pictures(builder, "val", limit=5))
+    stored = list(builder.as_dataset(split="val").take(5).as_numpy_iterator())
+    assert len(found) == 5
+    for (image, mask), example in zip(found, stored, strict=True):
+        np.testing.assert_array_equal(image, example["image"])
+        np.testing.assert_array_equal(mask, example["mask"][..., 0])
