@@ -112,11 +112,26 @@ def fit_statistics(builder, flag, classes: int) -> tuple:
     if flag["normalise"] or (flag["color_pca"] and flag["color_pca_of"] == "train"):
         colours = statistics.fit_colours(image for image, _ in data.pictures(builder, flag["train_split"]))
     if flag["class_weights"] == "median_frequency":
-        if "mask" not in builder.info.features:
-            raise UserError(f"--class_weights counts pixels of masks, and {flag['dataset']} has none")
+        if flag["task"] != "seg":
+            raise UserError(f"--class_weights is for --task=seg, got --task={flag['task']}")
         masks = (mask for _, mask in data.pictures(builder, flag["train_split"]))
         weights = statistics.median_frequency(*statistics.fit_classes(masks, classes)).round(4).tolist()
     return colours, weights
+
+
+def augmented_view(plain, task, flag, colours):
+    """The `data.View` of training: the task's ranges times --augment, single ranges by their own flags, Color PCA."""
+    if not flag["augment"]:
+        return plain
+    own = {field: flag[name] for name, field in GEOMETRIC_FLAGS.items() if flag[name] is not None}
+    pca = {"pca": flag["color_pca"]} if flag["color_pca"] else {}
+    if pca and flag["color_pca_of"] == "train":
+        pca["colours"] = colours
+    return dataclasses.replace(
+        plain,
+        geometric=dataclasses.replace(task.geometric.scaled(flag["augment"]), **own),
+        photometric=dataclasses.replace(task.photometric.scaled(flag["augment"]), **pca),
+    )
 
 
 def border_of(flag) -> tuple[float, float] | None:
@@ -208,15 +223,8 @@ def main():
     model.optimizer.build(model.trainable_variables)  # inside the graph of the first step it takes as long as all of the rest
 
     labels = {name: task.outputs[name].label for name in model.output_names}
-    plain = augmented = data.View(shape, labels)
-    if strength := flag["augment"]:
-        photometric = dataclasses.replace(task.photometric.scaled(strength), pca=flag["color_pca"] or 0.0)
-        if colours:
-            photometric = dataclasses.replace(photometric, colours=colours)
-        own = {field: flag[name] for name, field in GEOMETRIC_FLAGS.items() if flag[name] is not None}
-        geometric = dataclasses.replace(task.geometric.scaled(strength), **own)
-        augmented = dataclasses.replace(plain, geometric=geometric, photometric=photometric)
-    augmented = dataclasses.replace(augmented, border=border_of(flag))
+    plain = data.View(shape, labels)
+    augmented = dataclasses.replace(augmented_view(plain, task, flag, colours), border=border_of(flag))
     sample = training.train_sample(
         flag["train_split"], data.size_of(builder, flag["train_split"]), data.size_of(builder, flag["val_split"])
     )

@@ -186,13 +186,13 @@ SEG = Task(
             augment=0.2,
             loss="cross_entropy_dice",
         ),
-        ("people", "fcn"): dict(size=384, epochs=3),  # one answer for 32x32 pixels: at 128 px there would be 4x4
+        ("people", "fcn"): dict(size=384, epochs=2),  # one answer for 32x32 pixels: at 128 px there would be 4x4
         ("people", "encdec"): dict(set=["widths=(96,64,48)"], epochs=7),
         ("people", "unet"): dict(set=["widths=(96,64,48)"]),
         ("people", "fcn32s"): dict(size=384, epochs=2, norm="batch", set=["fc_width=256", "upsampling_trainable='all'"]),
         ("people", "fcn16s"): dict(size=256, norm="batch", epochs=3, set=["fc_width=256", "upsampling_trainable='all'"]),
         ("people", "fcn8s"): dict(norm="batch", set=["fc_width=256", "upsampling_trainable='all'"], epochs=5),
-        ("people", "segnet"): dict(set=["width=16"], epochs=3),
+        ("people", "segnet"): dict(set=["width=16"], epochs=4),
         ("people", "unet2015"): dict(norm="batch", set=["width=16"], epochs=4),
         ("people", "frrn_a"): dict(size=96, set=["width=12", "lanes=8"], epochs=2),
         ("people", "frrn_b"): dict(size=96, set=["width=12", "lanes=8"], epochs=2),

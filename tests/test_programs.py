@@ -137,6 +137,7 @@ MISTAKES = [
     (("--size=64x",), "--size='64x' must be a number of pixels or <height>x<width>"),
     (("--task=pose", "--arch=heatmap", "--size=64x96"), "--task=pose works on square crops, got --size=64x96"),
     (("--border=10",), "--border=10 must be a weight and a sigma"),
+    (("--task=pose", "--arch=heatmap", "--class_weights=median_frequency"), "--class_weights is for --task=seg"),
     (("--ema=1.0",), "--ema must lie in [0, 1)"),
     (("--loss=dice", "--loss_set=bootstrap=-1"), "bootstrap"),
     (("--set=upsampling=cubic",), "upsampling must be one of"),
