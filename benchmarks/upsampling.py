@@ -125,7 +125,8 @@ def bars(runs: list[dict]):
     axes.set_xticks(range(len(modes)), modes)
     axes.set(ylabel="mIoU", xlabel="upsampling")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize="small", loc="lower right")
+    axes.legend(fontsize="small", loc="upper left", ncols=2)
+    axes.set_ylim(top=1.15 * axes.get_ylim()[1])
     return figure
 
 

@@ -227,13 +227,13 @@ def test_letterbox(spots):
 def test_large_jpegs_are_shrunk_while_decoding(size, shape):
     """By 8 at the most, and never below 1.25 times what is asked for."""
     encoded = tf.io.encode_jpeg(np.zeros((*shape, 3), "uint8"))
-    reduced = data._decode_reduced(encoded, (None, None, 3), True, size).shape
-    assert data._decode_reduced(encoded, (*shape, 3), True, size).shape == reduced
+    reduced = data._decode_reduced(encoded, (None, None, 3), True, (size, size)).shape
+    assert data._decode_reduced(encoded, (*shape, 3), True, (size, size)).shape == reduced
     ratio = shape[0] // reduced[0]
     assert ratio in (1, 2, 4, 8) and tuple(reduced) == (shape[0] // ratio, shape[1] // ratio, 3)
     assert ratio == 1 or max(reduced) >= 1.25 * size
     assert ratio == 8 or size > 40
-    assert data._decode_reduced(encoded, (*shape, 3), False, size).shape == (*shape, 3)
+    assert data._decode_reduced(encoded, (*shape, 3), False, (size, size)).shape == (*shape, 3)
 
 
 def test_only_jpegs_are_shrunk(spots, people, monkeypatch):

@@ -35,7 +35,8 @@ TINY = {
     "resnet34_unet": {"widths": (32, 24, 16, 16, 16)},
 }
 COARSE = ("fcn", "fcn32s", "fcn16s", "deeplabv3")  # whose scores have a stride of 16 or 32
-SLOW = ("fcn16s", "fcn32s", "frrn_b", "deeplabv3", "resnet34_unet")  # half a minute each, and each has a near relative beside it
+# The slow group: half a minute each; each has a near relative in the default group, or its parts have.
+SLOW = ("fcn16s", "fcn32s", "frrn_a", "frrn_b", "deeplabv3", "resnet34_unet")
 VARIANTS = {  # further forms of an arch that are another network
     "pose": [("heatmap", {"target": "disc"}), ("part_heatmap", {"variant": "hourglass", "depth": 2})],
     "seg": [
@@ -54,9 +55,9 @@ def tiny(task: str, arch: str, **options) -> keras.Model:
 
 
 def cases(task: str) -> list:
-    """(arch, options) of a task, its variants too; those in SLOW belong to the slow group."""
+    """(arch, options) of a task, its variants too; these and those in SLOW belong to the slow group."""
     archs = [pytest.param(arch, {}, marks=[pytest.mark.slow] * (arch in SLOW)) for arch in TASKS[task].archs]
-    return [*archs, *VARIANTS[task]]
+    return [*archs, *(pytest.param(*variant, marks=pytest.mark.slow) for variant in VARIANTS[task])]
 
 
 def check_contract(task, arch):
