@@ -118,7 +118,7 @@ POSE = Task(
         ("people", "softargmax"): dict(set=["widths=(64,64,64)", "skips=True"], loss_weights=["latent_heatmaps=0.5"]),
         ("people", "heatmap"): dict(set=["width=64"]),
         ("people", "simple_baseline"): dict(set=["widths=(64,64,64)"], loss_set=["sigma=1.5"]),
-        ("people", "cpm"): dict(set=["width=12", "stages=3", "norm=True"], epochs=5, loss_set=["sigma=1"]),
+        ("people", "cpm"): dict(norm="batch", set=["width=12", "stages=3"], epochs=5, loss_set=["sigma=1"]),
         ("people", "deeppose"): dict(set=["sigma=1.0", "crop=32", "refine_widths=(16,32,64)", "refine_features=128"]),
         ("people", "part_heatmap"): dict(set=["variant='hourglass'", "width=8", "fc_width=128"], epochs=9, loss_set=["sigma=1.5"]),
         ("people", "hourglass"): dict(set=["stacks=2", "width=64"], epochs=8, loss_set=["sigma=1.5"]),

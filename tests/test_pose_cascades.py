@@ -30,7 +30,7 @@ def pictures(count: int, size: int):
     ("arch", "options", "shapes"),
     [
         (cpm, {"width": 8, "stages": 3}, {"heatmaps": (8, 8, 17), "aux_heatmaps": (2, 8, 8, 17)}),
-        (cpm, {"width": 8, "stages": 1, "norm": True}, {"heatmaps": (8, 8, 17)}),
+        (cpm, {"width": 8, "stages": 1, "norm": "batch"}, {"heatmaps": (8, 8, 17)}),
         (deeppose, {**TINY_DEEPPOSE, "stages": 3}, {"coords": (17, 2), "aux_coords": (2, 17, 2)}),
         (deeppose, {**TINY_DEEPPOSE, "stages": 1}, {"coords": (17, 2)}),
         (part_heatmap, TINY_PARTS, {"heatmaps": (64, 64, 17), "disc_logits": (64, 64, 17)}),

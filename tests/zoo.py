@@ -13,7 +13,7 @@ TINY = {
     "softargmax": {"widths": (32, 32, 32)},
     "simple_baseline": {"widths": (32, 32, 32)},
     "heatmap": {"width": 32},
-    "cpm": {"width": 8, "stages": 2, "norm": True},
+    "cpm": {"width": 8, "stages": 2, "norm": "batch"},
     "deeppose": {"stages": 2, "crop": 16, "refine_widths": (16, 24)},
     "part_heatmap": {"encoder": "small", "width": 8, "fc_width": 32, "kernels": (5, 5, 5, 5)},
     "hourglass": {"stacks": 2, "width": 32, "depth": 2},

@@ -42,7 +42,7 @@ class CentreMap(layers.Layer):
 
 
 def cpm(
-    input_shape: tuple[int, int, int], num_outputs: int, *, init: str = "he_normal", width: int = 64, stages: int = 6, norm: bool = False
+    input_shape: tuple[int, int, int], num_outputs: int, *, init: str = "he_normal", width: int = 64, stages: int = 6, norm: str = "none"
 ) -> keras.Model:
     """Build the network.
 
@@ -52,7 +52,7 @@ def cpm(
         init: kernel initialiser.
         width: filters of the first convolutions, all other widths are multiples of it; the paper's is 64.
         stages: S stages; the paper's is 6.
-        norm: BatchNorm between convolution and ReLU; the paper has none.
+        norm: between convolution and ReLU, see `kzoo.layers.normalise`; the paper has none.
     Returns:
         model with outputs {"heatmaps": (B, H/8, W/8, J) float32, of the last stage; "aux_heatmaps": (B, S-1, H/8, W/8, J), earlier ones}.
     """
@@ -62,9 +62,7 @@ def cpm(
         raise ValueError(f"stages must be 1 or more, got {stages}")
 
     def conv(x, multiple, kernel, name):
-        if norm:
-            return conv_norm_relu(x, multiple * width, kernel, init=init, name=name)
-        return layers.Conv2D(multiple * width, kernel, padding="same", activation="relu", kernel_initializer=init, name=f"{name}_conv")(x)
+        return conv_norm_relu(x, multiple * width, kernel, init=init, norm=norm, name=name)
 
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = layers.Rescaling(1 / 256, offset=-0.5, name="scale")(image)
