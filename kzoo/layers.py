@@ -29,6 +29,13 @@ def normalise(x, norm: str, *, bias: float = 0.0, name: str):
     raise ValueError(f"norm must be batch, group or none, got {norm!r}")
 
 
+def per_frame(function, x):
+    """Apply a function of pictures to every frame of clips: (B, T, H, W, C) -> (B, T, h, w, K), or (B, T, K) where it gives vectors."""
+    frames = x.shape[1]
+    y = function(ops.reshape(x, (-1, *x.shape[2:])))  # (B * T, H, W, C)
+    return ops.reshape(y, (-1, frames, *y.shape[1:]))
+
+
 def conv_norm(
     x,
     filters: int,
