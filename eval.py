@@ -32,7 +32,7 @@ flags.DEFINE_string(
     "table of them (default: coords where the network emits them, else dark)",
 )
 flags.DEFINE_integer("pictures", 0, "examples to draw: best, median and worst", lower_bound=0)
-flags.DEFINE_string("export", None, "saved_model: write <run>/saved_model, checked against predict")
+flags.DEFINE_string("export", None, "saved_model, onnx or litert: written to the run folder, checked against predict")
 flags.DEFINE_integer("batch_size", 32, "examples a step", lower_bound=1)
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: the run's)")
 flags.DEFINE_string("out", None, "folder of report and pictures (default: the run folder)")
@@ -59,7 +59,7 @@ def main():
     )
     out = pathlib.Path(FLAGS.out or FLAGS.run)
     for name, difference in result.get("export", {}).items():
-        print(f"exported {pathlib.Path(FLAGS.run) / name}: largest difference to predict {difference:.1e}")
+        print(f"exported to {name} in {FLAGS.run}: largest difference to predict {difference:.1e}")
     print((out / "report.md").read_text())
 
 

@@ -16,9 +16,9 @@ from kzoo import UserError, cli, files
 
 FLAGS = flags.FLAGS
 # Defaults of None come from the task's recipe for the data set (kzoo/tasks.py).
-flags.DEFINE_string("task", "seg", "pose or seg")
+flags.DEFINE_string("task", "seg", "pose, seg or pose3d")
 flags.DEFINE_string("arch", "unet", "architecture of the task")
-flags.DEFINE_string("dataset", "people", "people, coco_subset/pose, coco_subset/seg, …; coco_subset alone means the task's configuration")
+flags.DEFINE_string("dataset", "people", "people, coco_subset, camvid, people/clips, human36m; coco_subset alone means the task's configuration")
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
 flags.DEFINE_string("data_source", None, "raw data: a COCO folder, the lab's coco_subset.zip, or official (downloads 20 GB)")
 flags.DEFINE_string("train_split", "train", "TFDS split to train on; slices like train[:100] are allowed")
@@ -55,7 +55,7 @@ flags.DEFINE_float("ema", None, "score and keep the moving average of the weight
 flags.DEFINE_string(
     "loss",
     None,
-    "of the scored output; coordinates: l1, l2, euclidean; heat maps: mse; seg: cross_entropy, cross_entropy_dice, dice, "
+    "of the scored output; coordinates: l1, l2, euclidean; heat maps: mse; pose3d: euclidean, mse, l1; seg: cross_entropy, cross_entropy_dice, dice, "
     "bootstrapped (the hardest quarter of the pixels; --loss_set=bootstrap=32768 for a number)",
 )
 flags.DEFINE_multi_string("loss_set", None, "keyword of the loss, --loss_set=label_smoothing=0.1; may be repeated")
@@ -102,6 +102,16 @@ def resolve(task, given) -> dict:
     if missing:
         raise UserError(f"{given['task']} has no recipe for dataset {dataset!r} (it has {', '.join(sorted(known))}): give --{missing[0]}")
     return resolved
+
+
+def fit_bounds(builder, flag, task) -> dict | None:
+    """Bounds of the training split's joints for networks that take them and were given none, see `kzoo.statistics.fit_bounds`."""
+    from kzoo import data, statistics, training
+
+    wanted = {"low", "high"}
+    if not wanted <= set(training.hyperparameters_of(task.archs[flag["arch"]])) or wanted <= set(cli.assignments(flag["set"], "set")):
+        return None
+    return statistics.fit_bounds(data.values(builder, flag["train_split"], "joints"))
 
 
 def fit_statistics(builder, flag, classes: int) -> tuple:
@@ -174,7 +184,7 @@ def main():
     given = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
     import keras  # slow: only once the flags are known to parse
 
-    from kzoo import data, evaluation, figures, lr_range, optimization, tasks, training
+    from kzoo import data, evaluation, figures, lr_range, optimization, runs, tasks, training
 
     if given["resume"]:
         kept = {name: given[name] for name in ("out", "data_dir", "epochs") if given[name] is not None}
@@ -189,14 +199,18 @@ def main():
     keras.utils.set_random_seed(flag["seed"])
 
     builder = data.prepare(flag["dataset"], flag["data_dir"], flag["data_source"])
-    names = builder.info.metadata[task.names]
+    names, frames = builder.info.metadata[task.names], data.frames_of(builder)
     shape, batch_size = cli.shape_of(flag["size"]), flag["batch_size"]
     if task.square and shape[0] != shape[1]:
         raise UserError(f"--task={flag['task']} works on square crops, got --size={flag['size']}")
     steps = data.steps_of(builder, flag["train_split"], batch_size)
 
     colours, class_weights = fit_statistics(builder, flag, len(names))
-    model = training.build(task, flag["arch"], shape, len(names), **training.network_options(flag, colours))
+    bounds = fit_bounds(builder, flag, task)
+    options = training.network_options(flag, colours, bounds)
+    if flag["resume"]:
+        options |= runs.part_of(flag["out"])
+    model = training.build(task, flag["arch"], (*frames, *shape), len(names), **options)
     lr = optimization.scaled_lr(flag["lr"], batch_size, flag["lr_base_batch"]) if flag["lr_base_batch"] else flag["lr"]
     optimizer = optimization.optimizer(
         flag["optimizer"],
@@ -223,7 +237,7 @@ def main():
     model.optimizer.build(model.trainable_variables)  # inside the graph of the first step it takes as long as all of the rest
 
     labels = {name: task.outputs[name].label for name in model.output_names}
-    plain = data.View(shape, labels)
+    plain = data.View(shape, labels, reads=model.inputs[0].name)
     augmented = dataclasses.replace(augmented_view(plain, task, flag, colours), border=border_of(flag))
     sample = training.train_sample(
         flag["train_split"], data.size_of(builder, flag["train_split"]), data.size_of(builder, flag["val_split"])
@@ -240,6 +254,7 @@ def main():
         figures.save(lr_range.plot(found), folder / "lr_range.png")
         print(f"try --lr={found['suggestion']:.2g}\nwrote {folder}/lr_range.png")
         return
+    runs.keep_part(folder, options)
     keeper = training.RunFolder(folder, score=score, mode=task.score[1], steps=steps)
     first = keeper.restore(model) if flag["resume"] else 0
     files.write_json(
@@ -251,6 +266,8 @@ def main():
             "precision": precision,
             "names": names,
             **({"colours": colours.to_dict()} if colours else {}),
+            **({"bounds": bounds} if bounds else {}),
+            **({"frames": frames} if frames else {}),
             **({"class_weights": dict(zip(names, class_weights, strict=True))} if class_weights else {}),
             **training.provenance(model),
             "dataset": data.describe(builder),

@@ -127,7 +127,10 @@ def warp(image, matrix, shape: tuple[int, int], *, interpolation: str, fill: int
 
 
 def _warp_and_jitter(image, matrix, colour, offset, shape):
-    """OpenCV's warp and colour map of a (H, W, 3) uint8 picture; the other arguments as in `warp` and from `colour_matrix`, NumPy."""
+    """OpenCV's warp and colour map of a (H, W, 3) uint8 picture or (T, H, W, 3) of a clip; the other arguments as in `warp` and from
+    `colour_matrix`, NumPy."""
+    if image.ndim == 4:
+        return np.stack([_warp_and_jitter(frame, matrix, colour, offset, shape) for frame in image])
     transform = matrix[:2] @ index_to_fraction(shape) - [[0, 0, 0.5], [0, 0, 0.5]]  # OpenCV counts pixel centres
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = cv2.warpAffine(image, transform, (int(shape[1]), int(shape[0])), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
@@ -140,14 +143,45 @@ def warp_and_jitter(image, matrix, shape: tuple[int, int], seed, ranges: Photome
     OpenCV places a sample to 1/32 pixel. It releases Python's lock while it works, so calls run beside one another.
 
     Args:
-        image: (H, W, 3) uint8; matrix: (3, 3) float32, output fractions -> input pixels; shape: (height, width) of the output in
-        pixels; seed: (2,) int; ranges: of the colour jitter, or None.
+        image: (H, W, 3) uint8, or (T, H, W, 3), whose frames are all treated alike; matrix: (3, 3) float32, output fractions -> input
+        pixels; shape: (height, width) of the output in pixels; seed: (2,) int; ranges: of the colour jitter, or None.
     Returns:
-        (height, width, 3) uint8.
+        ([T,] height, width, 3) uint8.
     """
     colour, offset = colour_matrix(seed, ranges) if ranges else (tf.eye(3), tf.zeros(3))
     warped = tf.numpy_function(_warp_and_jitter, [image, matrix, colour, offset, shape], tf.uint8, stateful=False)
-    return tf.ensure_shape(warped, (*shape, 3))
+    return tf.ensure_shape(warped, (*image.shape[:-3], *shape, 3))
+
+
+def warp_points(positions, matrix, source_size):
+    """Carry positions along with `warp`.
+
+    Args:
+        positions: (..., 2) float32, fractions of the source; matrix: (3, 3) float32, output fractions -> source pixels;
+        source_size: (width, height) of the source in pixels.
+    Returns:
+        (..., 2) float32, fractions of the output.
+    """
+    pixels = positions * tf.cast(tf.stack(source_size), tf.float32)
+    homogeneous = tf.concat([pixels, tf.ones_like(pixels[..., :1])], axis=-1)
+    return tf.einsum("...k,ik->...i", homogeneous, tf.linalg.inv(matrix)[:2])
+
+
+def turn_joints(joints, random, shape: tuple[int, int]):
+    """Joints in camera coordinates as the camera sees them whose picture was warped by `random`: turned about the optical axis, mirrored.
+
+    Zoom and translation change what the camera's lens does and leave the joints where they are (the principal point is near the middle).
+
+    Args:
+        joints: (..., 3) float32, x right, y down, z away from the camera; random: (3, 3) float32, output fractions -> fractions of the
+        picture before; the same scale on both axes; shape: (height, width) of the picture.
+    Returns:
+        (..., 3) float32.
+    """
+    to_pixels = tf.constant([shape[1], shape[0]], tf.float32)
+    linear = tf.linalg.inv(random[:2, :2] * to_pixels[:, None] / to_pixels[None, :])  # picture before -> output, in pixels
+    turn = linear / tf.sqrt(tf.abs(tf.linalg.det(linear)))
+    return tf.concat([tf.einsum("...k,ik->...i", joints[..., :2], turn), joints[..., 2:]], axis=-1)
 
 
 def warp_keypoints(keypoints, matrix, source_size, *, drop_outside: bool):
@@ -161,9 +195,7 @@ def warp_keypoints(keypoints, matrix, source_size, *, drop_outside: bool):
     Returns:
         (J, 3) float32; unlabelled rows are zero.
     """
-    pixels = keypoints[:, :2] * tf.cast(tf.stack(source_size), tf.float32)
-    homogeneous = tf.concat([pixels, tf.ones_like(pixels[:, :1])], axis=1)
-    moved = tf.matmul(homogeneous, tf.linalg.inv(matrix), transpose_b=True)[:, :2]
+    moved = warp_points(keypoints[:, :2], matrix, source_size)
     inside = tf.reduce_all((moved >= 0.0) & (moved <= 1.0), axis=1)
     labelled = (keypoints[:, 2] > 0) & (inside | (not drop_outside))
     return tf.where(labelled[:, None], tf.concat([moved, keypoints[:, 2:]], axis=1), tf.zeros_like(keypoints))

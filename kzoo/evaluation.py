@@ -6,9 +6,11 @@ import time
 import numpy as np
 from tqdm.auto import tqdm
 
-from kzoo import UserError, cli, data, decoding, figures, prediction, report, runs, statistics
+from kzoo import UserError, cli, data, decoding, figures, figures3d, prediction, report, runs, statistics, views
 from kzoo.tasks import Task
+from kzoo.training import hyperparameters_of
 
+SAVERS = {".png": figures.save, ".gif": figures3d.save_animation}
 COLOUR_VARIANTS = 4  # colours that --tta=color_pca shows
 
 
@@ -49,7 +51,8 @@ def evaluate(
         raise UserError(f"--tile is for networks that answer each pixel, not for {run['flags']['task']}")
     if tile and overlap is None:
         overlap = min(cli.shape_of(tile)) // 2
-    model = runs.load_model(folder, prediction.rounded(shape) if size else None)
+    at = prediction.rounded(shape) if size else None
+    model = runs.load_model(folder, at)
     decoders = prediction.decoders_of(model, decoder)
     builder = data.prepare(run["flags"]["dataset"], data_dir or run["flags"]["data_dir"])
     check_same_data(run, data.describe(builder))
@@ -57,8 +60,9 @@ def evaluate(
         predictor = dense_predictor(folder, run, task, builder, shape, model, tta=tta, tile=tile, overlap=overlap)
     else:
         predictor = prediction.Mirrored(task, model, builder.info.metadata, tta=tta, decoders=decoders)
-    pipeline = batches(task, builder, split, shape, 1 if tile else batch_size)
+    pipeline = batches(task, builder, split, shape, 1 if tile else batch_size, model.inputs[0].name)
     labels, answers, extras = predict_all(predictor, pipeline, data.size_of(builder, split))
+    extras = data.named(builder, extras)
     predictions = next(iter(answers.values()))
     result = {
         **task.report(labels, predictions, extras, run["names"]),
@@ -80,24 +84,33 @@ def evaluate(
         scores = {name: task.report(labels, found, extras, run["names"])["scores"] for name, found in answers.items()}
         result["gains"] = {name: {"passes": passes, **scores[name]} for name, passes in predictor.passes.items()}
     if export:
-        if tuple(model.input_shape[1:3]) != shape:
+        if at not in (None, shape):
             raise UserError(f"--export={export} needs a --size of multiples of {prediction.STRIDE}, got {size}")
-        result["export"] = {export: _export(export, model, folder, next(pipeline.as_numpy_iterator())[0][:4])}
+        result["export"] = {export: _export(export, model, folder, at, next(pipeline.as_numpy_iterator())[0][:4])}
     result["seconds"] = round(time.time() - started, 1)
     report.write(out, result)
     if pictures:
-        draw(task, predictor, pipeline, labels, predictions, run["names"], pictures, out / "pictures", result.get("failures", {}))
-    if "confusion" in result:
-        figures.save(figures.confusion(result["confusion"], run["names"]), out / "pictures" / "confusion.png")
-        bars = figures.iou_bars(result["tables"]["IoU per class"], result["scores"]["miou"])
-        figures.save(bars, out / "pictures" / "iou_per_class.png")
+        shown = pipeline
+        if model.inputs[0].name not in views.PICTURES:
+            shown = batches(task, builder, split, shape, batch_size, views.source_of(builder.info.features))
+        draw(task, predictor, pipeline, shown, labels, predictions, run["names"], pictures, out / "pictures", result.get("failures", {}))
+    _save(task.charts(result, run["names"]), out / "pictures")
     return result
 
 
-def _export(name: str, model, folder, example) -> float:
+def _export(name: str, model, folder, shape, example) -> float:
     from kzoo.export import EXPORTS  # loads TensorFlow, which other backends do without
 
-    return cli.pick(EXPORTS, name, "export")(model, folder / name, example)
+    export = cli.pick(EXPORTS, name, "export")
+    flags = runs.describe(folder)["flags"]
+    if export.portable and "portable" in hyperparameters_of(runs.task_of({"flags": flags}).archs[flags["arch"]]):
+        model = runs.load_model(folder, shape, portable=True)
+    return export.write(model, folder / export.file, example)
+
+
+def _save(drawn: dict, folder):
+    for name, figure in drawn.items():
+        SAVERS[pathlib.Path(name).suffix](figure, folder / name)
 
 
 def check_same_data(run: dict, found: dict):
@@ -108,10 +121,10 @@ def check_same_data(run: dict, found: dict):
         )
 
 
-def batches(task: Task, builder, split: str, shape: tuple[int, int], batch_size: int):
-    """The split in order: (images, {main output: labels}, extras)."""
+def batches(task: Task, builder, split: str, shape: tuple[int, int], batch_size: int, reads: str):
+    """The split in order: (what a network reads, {main output: labels}, extras)."""
     extras = tuple(name for name in task.extras if name in builder.info.features)
-    view = data.View(shape, {"label": task.outputs[task.main[0]].label}, extras=extras or ("image_id",))
+    view = data.View(shape, {"label": task.outputs[task.main[0]].label}, extras=extras or ("image_id",), reads=reads)
     return data.pipeline(builder, split, view, batch_size=batch_size)
 
 
@@ -166,26 +179,31 @@ def chosen(errors: np.ndarray, count: int) -> list[tuple[int, str]]:
     return [(int(index), kind) for kind, indices in picks for index in indices]
 
 
-def draw(task: Task, predictor, pipeline, labels, predictions, names, count: int, folder, failures):
-    """Pictures of the best, median and worst examples, and of `failures`, see `scores.pose_report`; only these are kept in memory."""
-    errors, folder = task.errors(labels, predictions), pathlib.Path(folder)
+def draw(task: Task, predictor, pipeline, shown, labels, predictions, names, count: int, folder, failures):
+    """Pictures of the best, median and worst examples, and of `failures`, see `scores.pose_report`; only these are kept in memory.
+
+    Args:
+        pipeline: of what the network reads; shown: of the pictures, the same one for networks that read pictures.
+    """
+    errors = task.errors(labels, predictions)
     picks = chosen(errors, count)
     indices = [index for index, _ in picks]
-    images = images_at(pipeline, {*indices, *(example for joints in failures.values() for example, _ in joints)})
-    stack = np.stack([images[index] for index in indices])
+    images = inputs = inputs_at(shown, {*indices, *(example for joints in failures.values() for example, _ in joints)})
+    if shown is not pipeline:
+        inputs = inputs_at(pipeline, set(indices))
+    stack, inputs = (np.stack([some[index] for index in indices]) for some in (images, inputs))
     titles = [f"{kind}: #{index}, error {errors[index]:.3g}" for index, kind in picks]
     answers = {name: value[indices] for name, value in predictions.items()}  # decoded, so that networks without `coords` have some here
-    drawn = task.figures(stack, labels[indices], {**predictor(stack), **answers}, titles, names)
+    drawn = task.figures(stack, labels[indices], {**predictor(inputs), **answers}, titles, names)
     if any(failures.values()):
         drawn["failures.png"] = figures.failure_gallery(images, labels, predictions["coords"], failures, names)
-    for name, figure in drawn.items():
-        figures.save(figure, folder / name)
+    _save(drawn, pathlib.Path(folder))
 
 
-def images_at(pipeline, wanted: set[int]) -> dict[int, np.ndarray]:
-    """{index: (H, W, 3) uint8} of these examples."""
-    images, start = {}, 0
+def inputs_at(pipeline, wanted: set[int]) -> dict[int, np.ndarray]:
+    """{index: (H, W, 3) uint8, or what else the pipeline gives} of these examples."""
+    found, start = {}, 0
     for batch, _, _ in pipeline.as_numpy_iterator():
-        images.update({index: batch[index - start] for index in wanted if start <= index < start + len(batch)})
+        found.update({index: batch[index - start] for index in wanted if start <= index < start + len(batch)})
         start += len(batch)
-    return images
+    return found

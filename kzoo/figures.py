@@ -12,6 +12,7 @@ LIMBS = {
     "tab:cyan": [(6, 8), (8, 10), (12, 14), (14, 16), (2, 4), (0, 2)],
     "tab:pink": [(5, 6), (11, 12), (5, 11), (6, 12), (1, 2)],
 }
+AXES = {"mpjpe": "MPJPE (px of a 256-px crop)", "mpjpe_mm": "MPJPE (mm)", "miou": "mIoU"}  # what metrics are called on an axis
 IGNORE_GREY = (0.5, 0.5, 0.5)
 
 
@@ -42,7 +43,7 @@ def curves(histories: dict[str, list[dict]], metric: str) -> Figure:
                         marker=".",
                         label=label if len(histories) == 1 else f"{run}, {label}",
                     )
-        axes.set(xlabel="epoch", ylabel="MPJPE (px of a 256-px crop)" if name.endswith("mpjpe") else name)
+        axes.set(xlabel="epoch", ylabel=AXES.get(name, name))
         if len(histories) == 1 and rows and all(prefix + name in rows[0] for prefix in ("train_", "val_")):
             axes.fill_between(epochs, *([row[prefix + name] for row in rows] for prefix in ("train_", "val_")), color=colour, alpha=0.12)
             axes.set_title(f"gap at the end: {rows[-1]['val_' + name] - rows[-1]['train_' + name]:+.3g}", fontsize="small")
@@ -241,3 +242,9 @@ def iou_bars(iou: dict[str, float], mean: float) -> Figure:
     axis.set(xlim=(0, 1.08), xlabel="IoU")
     axis.legend(loc="lower right", fontsize="small")
     return figure
+
+
+def seg_charts(result: dict, names) -> dict[str, Figure]:
+    """Charts of a segmentation's report, see `scores.seg_report`."""
+    bars = iou_bars(result["tables"]["IoU per class"], result["scores"]["miou"])
+    return {"confusion.png": confusion(result["confusion"], names), "iou_per_class.png": bars}

@@ -217,3 +217,38 @@ class ColourTransform(layers.Layer):
 def scaled(image, scaling: dict | None = None):
     """What a network without encoder does to its picture first: `ColourTransform(**scaling)`, by default RGB / 255."""
     return ColourTransform(**scaling, name="scale")(image) if scaling else layers.Rescaling(1 / 255, dtype="float32", name="scale")(image)
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class LearnedWeights(layers.Layer):
+    """The weights of a loss, learned with the network: they join its answer as channels of their own, so that the loss can read them there.
+
+    Training finds, saves and loads them as any other weight; an export of the other outputs leaves them out. float32 whatever the policy.
+
+    Args:
+        initial: K numbers to start from.
+
+    Call: (…, N) -> (…, N + K) float32: the input, then the K weights, the same ones everywhere.
+
+    Raises:
+        ValueError: initial holds no numbers.
+
+    Reference: Kendall, Gal and Cipolla, Multi-Task Learning Using Uncertainty to Weigh Losses, CVPR 2018, §3.2.
+    """
+
+    def __init__(self, initial, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.initial = [float(number) for number in initial]
+        if not self.initial:
+            raise ValueError("initial must hold at least one number, got none")
+
+    def build(self, input_shape):
+        start = keras.initializers.Constant(np.asarray(self.initial, "float32"))
+        self.learned = self.add_weight(shape=(len(self.initial),), initializer=start, name="weights")  # `weights` is Keras's own attribute
+
+    def call(self, x):
+        x = ops.cast(x, "float32")
+        return ops.concatenate([x, ops.ones_like(x[..., :1]) * self.learned], axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "initial": self.initial}

@@ -19,6 +19,11 @@ def shift_right(maps) -> np.ndarray:
     return np.concatenate([maps[:, :, :1], maps[:, :, :-1]], axis=2)
 
 
+MIRRORS = {  # feature that a network reads -> function (inputs, permutation of the joints) -> the mirrored picture's
+    "image": lambda images, _: images[:, :, ::-1],
+    "frames": lambda frames, _: frames[:, :, :, ::-1],
+    "keypoints_2d": decoding.unflip_coords,
+}
 MIRRORED_TTA = ("none", "flip", "flip_shift")  # nothing; average with the answer for the mirrored picture; and shift its maps first
 
 
@@ -38,26 +43,27 @@ class Mirrored:
         self.scored = decoding.sources(model.output_names) or (task.main_of(model.output_names),)
         self.permutation = flip_permutation(len(metadata[task.names]), metadata[f"flip_{task.names}"])
 
-    def _outputs(self, images, names) -> dict:
-        outputs = self.model.predict_on_batch(images)
+    def _outputs(self, inputs, names) -> dict:
+        outputs = self.model.predict_on_batch(inputs)
         return {name: self.rows[name].activate(np.asarray(outputs[name])) for name in names}
 
     def _unflipped(self, name, value):
         value = self.rows[name].unflip(value, self.permutation)
         return shift_right(value) if self.tta == "flip_shift" and name in decoding.MAPS else value
 
-    def __call__(self, images: np.ndarray, names=None) -> dict:
-        """(B, H, W, 3) uint8 -> {output name: array} of the outputs `names`, by default of all."""
+    def __call__(self, inputs: np.ndarray, names=None) -> dict:
+        """What the network reads, (B, H, W, 3) uint8 for instance, -> {output name: array} of the outputs `names`, by default of all."""
         names = names or tuple(self.rows)
         if self.tta == "none":
-            return self._outputs(images, names)
+            return self._outputs(inputs, names)
         names = [name for name in names if self.rows[name].unflip]
-        outputs, mirrored = self._outputs(images, names), self._outputs(images[:, :, ::-1], names)
+        mirror = MIRRORS[self.model.inputs[0].name]
+        outputs, mirrored = self._outputs(inputs, names), self._outputs(mirror(inputs, self.permutation), names)
         return {name: 0.5 * (outputs[name] + self._unflipped(name, mirrored[name])) for name in names}
 
-    def answers(self, images: np.ndarray) -> dict[str | None, dict]:
-        """{decoder: decoded answers} of (B, H, W, 3) uint8."""
-        outputs = self(images, self.scored)
+    def answers(self, inputs: np.ndarray) -> dict[str | None, dict]:
+        """{decoder: decoded answers}."""
+        outputs = self(inputs, self.scored)
         return {name: self.task.decode(outputs, **({"decoder": name} if name else {})) for name in self.decoders}
 
 

@@ -1,6 +1,8 @@
 """Reading run folders."""
 
+import contextlib
 import pathlib
+import shutil
 
 import keras
 
@@ -21,27 +23,60 @@ def task_of(run: dict) -> Task:
     return cli.pick(TASKS, run["flags"]["task"], "task")
 
 
-def load_model(folder, shape: tuple[int, int] | None = None) -> keras.Model:
+PART = "pose_run"  # hyperparameter that names another run, which a network contains; and where its copy lies in the run folder
+
+
+def keep_part(folder, hyperparameters: dict):
+    """Copy the run that a network contains into the network's own run folder: it can then be rebuilt whatever becomes of the other."""
+    source, kept = hyperparameters.get(PART), pathlib.Path(folder) / PART
+    if not source or kept.exists():
+        return
+    with files.replacing(kept) as temporary:
+        temporary.mkdir()
+        for name in ("run.json", "model.keras"):
+            shutil.copy(pathlib.Path(source) / name, temporary / name)
+
+
+def part_of(folder) -> dict:
+    """Hyperparameters that point to the copy which `keep_part` made."""
+    kept = pathlib.Path(folder) / PART
+    return {PART: str(kept)} if kept.exists() else {}
+
+
+@contextlib.contextmanager
+def _float32():
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def load_model(folder, shape: tuple[int, int] | None = None, **hyperparameters) -> keras.Model:
     """The best network of a run, rebuilt in float32 whatever precision it was trained in, not compiled.
 
     Args:
         shape: (height, width) of its input; None: as it was trained. Networks without convolutions alone are tied to their size.
+        hyperparameters: in place of the run's, such that leave the weights what they are.
     Raises:
         UserError: no such run, its model is missing or unreadable, or it cannot take pictures of `shape`.
     """
     folder, run = pathlib.Path(folder), describe(folder)
-    keras.config.set_dtype_policy("float32")
     flags = run["flags"]
     path = folder / "model.keras"
     if not path.exists():
         raise UserError(f"{folder} holds no model.keras: the run stopped before its first epoch ended")
     fresh = flags if flags["encoder"] is None else {**flags, "encoder_weights": "none"}
     colours = statistics.ColourStatistics(**run["colours"]) if run.get("colours") else None
-    model = build(task_of(run), flags["arch"], shape or cli.shape_of(flags["size"]), len(run["names"]), **network_options(fresh, colours))
-    try:
-        weights = keras.saving.load_model(path, compile=False).get_weights()
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"cannot load {path}: {str(error).splitlines()[0]}") from error
+    options = {**network_options(fresh, colours, run.get("bounds")), **part_of(folder), **hyperparameters}
+    size = (*run.get("frames", ()), *(shape or cli.shape_of(flags["size"])))
+    with _float32():
+        model = build(task_of(run), flags["arch"], size, len(run["names"]), **options)
+        try:
+            weights = keras.saving.load_model(path, compile=False).get_weights()
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"cannot load {path}: {str(error).splitlines()[0]}") from error
     try:
         model.set_weights(weights)
     except ValueError as error:

@@ -1,4 +1,5 @@
-"""Statistics of a training set: its colours (input normalisation, Color PCA) and its classes (weights of the loss). NumPy.
+"""Statistics of a training set: its colours (input normalisation, Color PCA), its classes (weights of the loss), the bounds of
+its joints. NumPy.
 
 Units: the mean and the covariance are those of RGB in 0..255, so eigenvalues are variances in grey levels squared.
 
@@ -187,3 +188,20 @@ def median_frequency(counts, totals) -> np.ndarray:
     weights = np.zeros(counts.shape)
     weights[present] = np.median(frequency) / frequency
     return weights
+
+
+def fit_bounds(joints: Iterable) -> dict[str, list]:
+    """Where the joints of a training set lie, for networks whose answers are bounded.
+
+    Args:
+        joints: arrays (T, J, 3) metres.
+    Returns:
+        {"low": (J, 3), "high": (J, 3)} lists, the least and the greatest value of each coordinate.
+    """
+    low = high = None
+    for clip in joints:
+        least, most = clip.min(axis=0), clip.max(axis=0)
+        low, high = (least, most) if low is None else (np.minimum(low, least), np.maximum(high, most))
+    if low is None:
+        raise UserError("the training split holds no joints")
+    return {"low": low.tolist(), "high": high.tolist()}

@@ -4,13 +4,15 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 
-from kzoo import augment, decoding, figures, losses, metrics, scores
+from kzoo import augment, decoding, figures, figures3d, losses, metrics, metrics3d, scores, scores3d
 from kzoo.models.compositional import compositional
+from kzoo.models.conv_lstm import conv_lstm
 from kzoo.models.cpm import cpm
 from kzoo.models.deeplabv3 import deeplabv3
 from kzoo.models.deeplabv3plus import deeplabv3plus
 from kzoo.models.deeppose import deeppose
 from kzoo.models.encdec import encdec
+from kzoo.models.encoder_gru import encoder_gru
 from kzoo.models.fcn import fcn
 from kzoo.models.fcn8s import fcn8s
 from kzoo.models.fcn16s import fcn16s
@@ -21,6 +23,7 @@ from kzoo.models.frrn_b import frrn_b
 from kzoo.models.heatmap import heatmap
 from kzoo.models.hourglass import hourglass
 from kzoo.models.hourglass_attention import hourglass_attention
+from kzoo.models.lift import lift
 from kzoo.models.part_heatmap import part_heatmap
 from kzoo.models.pyranet import pyranet
 from kzoo.models.regression import regression
@@ -28,6 +31,7 @@ from kzoo.models.resnet34_unet import resnet34_unet
 from kzoo.models.segnet import segnet
 from kzoo.models.simple_baseline import simple_baseline
 from kzoo.models.softargmax import softargmax
+from kzoo.models.temporal import temporal
 from kzoo.models.unet import unet
 from kzoo.models.unet2015 import unet2015
 
@@ -58,9 +62,10 @@ class Task:
     decode: Callable  # batch of outputs -> {name: small array}, the predictions below
     report: Callable  # (labels, predictions, extras, names) -> {"scores", "tables", "notes", …}: exact, NumPy
     errors: Callable  # (labels, predictions) -> (N,), small is good: picks the best, median and worst pictures
-    figures: Callable  # (images, labels, outputs, titles, names) -> {file name: figure}
+    figures: Callable  # (pictures, labels, outputs, titles, names) -> {file name: figure or animation}
     dense: bool = False  # answers each pixel: may be shown at any size, in tiles, scaled and cropped
     square: bool = False  # its labels are scored as fractions of a square
+    charts: Callable = lambda result, names: {}  # (content of report.json, names) -> {file name: figure}
     extras: tuple[str, ...] = ()  # features that `report` needs where the data set has them
     geometric: augment.Geometric = augment.Geometric()
     photometric: augment.Photometric = augment.Photometric()
@@ -226,7 +231,41 @@ SEG = Task(
     report=scores.seg_report,
     errors=scores.seg_errors,
     figures=figures.seg_figures,
+    charts=figures.seg_charts,
     geometric=augment.Geometric(zoom=0.4, rotation_deg=15.0, translate=0.1, flip=0.5),
 )
 
-TASKS: dict[str, Task] = {"pose": POSE, "seg": SEG}
+POSE3D = Task(
+    archs={"conv_lstm": conv_lstm, "encoder_gru": encoder_gru, "lift": lift, "temporal": temporal},
+    outputs={
+        "joints": Output(
+            label="joints",
+            losses={name: functools.partial(losses.JointLoss, norm=name) for name in ("euclidean", "mse", "l1")},
+            metrics=(lambda n: metrics3d.MPJPE3D(joints=n), lambda n: metrics3d.PCK3D()),
+            unflip=scores3d.unflip_joints,
+        )
+    },
+    main=("joints",),
+    score=("mpjpe_mm", "min"),
+    names="joints",
+    extras=("subject", "action", "camera"),
+    recipes={
+        ("people/clips", ""): dict(
+            COMMON, size=96, encoder="small", encoder_weights="none", epochs=10, batch_size=16, lr=1e-3, warmup=0.5, augment=0.0
+        ),
+        ("people/clips", "conv_lstm"): dict(loss="mse"),
+        ("human36m", ""): dict(
+            COMMON, size=224, encoder="resnet50", encoder_weights="imagenet", epochs=30, batch_size=16, lr=1e-3, warmup=0.5, augment=1.0
+        ),
+        # the report's: 5 clips a step, Adam, 1e-4
+        ("human36m", "conv_lstm"): dict(loss="mse", batch_size=5, lr=1e-4, weight_decay=0.0, schedule="constant", augment=0.0),
+    },
+    decode=scores3d.decode_pose3d,
+    report=scores3d.pose3d_report,
+    errors=scores3d.pose3d_errors,
+    figures=figures3d.pose3d_figures,
+    charts=figures3d.pose3d_charts,
+    geometric=augment.Geometric(zoom=0.1, rotation_deg=10.0, translate=0.05, flip=0.5),
+)
+
+TASKS: dict[str, Task] = {"pose": POSE, "seg": SEG, "pose3d": POSE3D}

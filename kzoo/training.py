@@ -29,17 +29,18 @@ def hyperparameters_of(function) -> list[str]:
 NETWORK_FLAGS = (*ENCODER_FLAGS, "init", "norm", "bias", "dropout")
 
 
-def network_options(flag: dict, colours: statistics.ColourStatistics | None = None) -> dict:
-    """The keywords of the network among a run's flags; `colours`: of the training split, for --normalise."""
+def network_options(flag: dict, colours: statistics.ColourStatistics | None = None, bounds: dict | None = None) -> dict:
+    """The keywords of the network among a run's flags, and what was fitted on its training split: `colours` for --normalise, `bounds` of
+    the joints (`kzoo.statistics.fit_bounds`) for networks that take them."""
     chosen = {name: flag[name] for name in NETWORK_FLAGS if flag.get(name) is not None}
     if flag.get("normalise"):
         chosen["scaling"] = statistics.scaling(colours, flag["normalise"])
-    return {**chosen, **cli.assignments(flag["set"], "set")}
+    return {**chosen, **(bounds or {}), **cli.assignments(flag["set"], "set")}
 
 
-def build(task: Task, arch: str, size: int | tuple[int, int], num_outputs: int, **hyperparameters) -> keras.Model:
-    """The network of one architecture for pictures of `size`, (height, width) or the side of a square; a keyword it does not know is the
-    user's mistake."""
+def build(task: Task, arch: str, size: int | tuple[int, ...], num_outputs: int, **hyperparameters) -> keras.Model:
+    """The network of one architecture for pictures of `size`: (height, width) or the side of a square, of clips (frames, height, width); a
+    keyword it does not know is the user's mistake."""
     function = cli.pick(task.archs, arch, "arch")
     allowed = hyperparameters_of(function)
     for name in hyperparameters:

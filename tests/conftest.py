@@ -21,6 +21,18 @@ def people_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def clips_dir(tmp_path_factory):
+    """A data_dir in which `people/clips` is prepared with 32 training and 16 validation clips; one per worker."""
+    from kzoo import data
+
+    folder = str(tmp_path_factory.mktemp("clips"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data.People, "CLIPS", {"train": 32, "val": 16})
+        data.prepare("people/clips", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def eight(people_dir):
     """Images (8, 64, 64, 3) and the labels of both tasks."""
     from kzoo import data

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kzoo import UserError, augment, borders, data
+from kzoo import UserError, augment, borders, data, views
 from kzoo.datasets.coco_subset import sources
 from kzoo.datasets.people import render
 
@@ -227,18 +227,18 @@ def test_letterbox(spots):
 def test_large_jpegs_are_shrunk_while_decoding(size, shape):
     """By 8 at the most, and never below 1.25 times what is asked for."""
     encoded = tf.io.encode_jpeg(np.zeros((*shape, 3), "uint8"))
-    reduced = data._decode_reduced(encoded, (None, None, 3), True, (size, size)).shape
-    assert data._decode_reduced(encoded, (*shape, 3), True, (size, size)).shape == reduced
+    reduced = views.decode_reduced(encoded, (None, None, 3), True, (size, size)).shape
+    assert views.decode_reduced(encoded, (*shape, 3), True, (size, size)).shape == reduced
     ratio = shape[0] // reduced[0]
     assert ratio in (1, 2, 4, 8) and tuple(reduced) == (shape[0] // ratio, shape[1] // ratio, 3)
     assert ratio == 1 or max(reduced) >= 1.25 * size
     assert ratio == 8 or size > 40
-    assert data._decode_reduced(encoded, (*shape, 3), False, (size, size)).shape == (*shape, 3)
+    assert views.decode_reduced(encoded, (*shape, 3), False, (size, size)).shape == (*shape, 3)
 
 
 def test_only_jpegs_are_shrunk(spots, people, monkeypatch):
-    seen, plain = [], data._decode_reduced
-    monkeypatch.setattr(data, "_decode_reduced", lambda encoded, shape, jpeg, size: seen.append(jpeg) or plain(encoded, shape, jpeg, size))
+    seen, plain = [], views.decode_reduced
+    monkeypatch.setattr(views, "decode_reduced", lambda encoded, shape, jpeg, size: seen.append(jpeg) or plain(encoded, shape, jpeg, size))
     for builder in (spots, people):
         data.pipeline(builder, "train", data.View(32, {}), batch_size=2)
     assert seen == [True, False]

@@ -301,3 +301,57 @@ def test_parts_drawn_from_bones():
         value, gradient = value_and_gradient(loss, keypoints, predicted)
         assert np.isfinite(value) and (np.abs(gradient).max((1, 2, 3)) > 0).astype(int).tolist() == valid.astype(int).tolist()
         assert float(loss(np.zeros_like(keypoints), predicted)) == 0
+
+
+# 3-D pose
+
+JOINTS_3D = RNG.normal(scale=0.4, size=(B, 8, 17, 3)).astype("float32")  # metres
+FOUND_3D = (JOINTS_3D + RNG.normal(scale=0.1, size=JOINTS_3D.shape)).astype("float32")
+DIFFERENCE_3D = FOUND_3D.astype("float64") - JOINTS_3D
+ROWS_3D = {
+    "mse": (losses.JointLoss(norm="mse"), np.mean(DIFFERENCE_3D**2)),
+    "euclidean": (losses.JointLoss(), np.linalg.norm(DIFFERENCE_3D, axis=-1).mean()),
+    "l1": (losses.JointLoss(norm="l1"), np.abs(DIFFERENCE_3D).sum(-1).mean()),
+    "mse in mm": (losses.JointLoss(norm="mse", scale=1000.0), 1e6 * np.mean(DIFFERENCE_3D**2)),
+    "euclidean in mm": (losses.JointLoss(scale=1000.0), 1000 * np.linalg.norm(DIFFERENCE_3D, axis=-1).mean()),
+}
+
+
+@pytest.mark.parametrize("name", ROWS_3D)
+def test_joint_loss(name):
+    """Against NumPy, out of its config, in half precision; finite value and gradient where the answer is right, and far from it."""
+    loss, expected = ROWS_3D[name]
+    np.testing.assert_allclose(loss(JOINTS_3D, FOUND_3D), expected, rtol=2e-5)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert again.get_config() == loss.get_config() and float(again(JOINTS_3D, FOUND_3D)) == float(loss(JOINTS_3D, FOUND_3D))
+    for dtype in ("float16", "bfloat16"):
+        value = loss.call(ops.convert_to_tensor(JOINTS_3D), ops.cast(FOUND_3D, dtype))
+        assert ops.dtype(value) == "float32" and value.shape == ()
+        np.testing.assert_allclose(value, expected, rtol=0.02)
+    value, gradient = value_and_gradient(loss, JOINTS_3D, JOINTS_3D)
+    assert abs(value) <= 1e-5 and not gradient.any()
+    for factor in (0.0, 1e4):
+        value, gradient = value_and_gradient(loss, JOINTS_3D, factor * FOUND_3D)
+        assert np.isfinite(value) and np.isfinite(gradient).all() and gradient.any()
+
+
+def test_mean_of_the_squared_error_nested_as_it_was_published():
+    """Average loss = 1/M sum_i (1/8 sum_j (1/17 sum_k (1/3 sum (y_true - y_pred)^2))), literally."""
+    average = 0.0
+    for i in range(B):
+        clip = 0.0
+        for j in range(8):
+            frame = 0.0
+            for k in range(17):
+                joint = 0.0
+                for axis in range(3):
+                    joint += (float(JOINTS_3D[i, j, k, axis]) - float(FOUND_3D[i, j, k, axis])) ** 2
+                frame += joint / 3
+            clip += frame / 17
+        average += clip / 8
+    np.testing.assert_allclose(losses.JointLoss("mse")(JOINTS_3D, FOUND_3D), average / B, rtol=2e-5)
+
+
+def test_joint_loss_knows_its_norms():
+    with pytest.raises(ValueError, match="norm must be one of mse, euclidean, l1, got 'l2'"):
+        losses.JointLoss(norm="l2")

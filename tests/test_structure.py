@@ -10,10 +10,10 @@ import sys
 import keras
 import pytest
 
-from kzoo import losses, metrics, tasks
+from kzoo import losses, metrics, metrics3d, pose_losses, pose_metrics, tasks
 
 ROOT = pathlib.Path(__file__).parents[1]
-MAY_IMPORT_TENSORFLOW = {"kzoo/data.py", "kzoo/augment.py", "kzoo/export.py"}
+MAY_IMPORT_TENSORFLOW = {"kzoo/data.py", "kzoo/views.py", "kzoo/augment.py", "kzoo/export.py"}
 FILES = sorted(path.relative_to(ROOT).as_posix() for folder in (ROOT, ROOT / "kzoo", ROOT / "kzoo/models") for path in folder.glob("*.py"))
 MODELS = sorted(path.stem for path in (ROOT / "kzoo/models").glob("*.py") if path.stem != "__init__")
 ALL_FILES = [path for folder in ("kzoo", "datasets", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
@@ -63,6 +63,7 @@ def serialisable():
 CLASSES = serialisable()
 ARGUMENTS = {  # of classes that cannot be made without
     "kzoo>ColourTransform": {"matrix": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "offset": [0, 0, 0]},
+    "kzoo>LearnedWeights": {"initial": [0, -3]},
     "kzoo>MeanIoU": {"classes": 3},
     "kzoo>WarmUp": {"schedule": keras.optimizers.schedules.CosineDecay(0.1, 9), "steps": 5},
 }
@@ -80,7 +81,11 @@ def test_registered_classes_come_back_from_their_config(name):
     assert not cls.__subclasses__(), "final"
 
 
-@pytest.mark.parametrize(("module", "base"), [(losses, keras.losses.Loss), (metrics, keras.metrics.Metric)])
+@pytest.mark.parametrize(
+    ("module", "base"),
+    [(module, keras.losses.Loss) for module in (losses, pose_losses)]
+    + [(module, keras.metrics.Metric) for module in (metrics, metrics3d, pose_metrics)],
+)
 def test_every_loss_and_metric_is_registered(module, base):
     defined = {value for value in vars(module).values() if inspect.isclass(value) and issubclass(value, base)}
     assert defined and defined <= set(CLASSES.values())

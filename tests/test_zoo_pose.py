@@ -15,7 +15,7 @@ def test_contract(arch):
 
 @pytest.mark.parametrize(("arch", "options"), cases("pose"))
 def test_overfits_saves_and_exports(arch, options, eight, tmp_path):
-    check_learning("pose", arch, options, eight, tmp_path)
+    check_learning("pose", arch, options, {"image": eight}, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def test_contract(arch):
 
 @pytest.mark.parametrize(("arch", "options"), cases("seg"))
 def test_overfits_saves_and_exports(arch, options, eight, tmp_path):
-    check_learning("seg", arch, options, eight, tmp_path)
+    check_learning("seg", arch, options, {"image": eight}, tmp_path)
 
 
 def test_unet_and_encdec_differ_by_the_skips_alone():

@@ -9,6 +9,7 @@ from kzoo import export, training
 from kzoo.tasks import TASKS
 
 SIZE = 64
+SIZES = {"pose": SIZE, "seg": SIZE, "pose3d": (8, SIZE, SIZE)}
 TINY = {
     "softargmax": {"widths": (32, 32, 32)},
     "simple_baseline": {"widths": (32, 32, 32)},
@@ -33,6 +34,10 @@ TINY = {
     "deeplabv3": {"width": 32, "rates": (1, 2, 3), "dropout": 0.0},
     "deeplabv3plus": {"width": 32, "low_width": 12, "rates": (1, 2, 3), "dropout": 0.0},
     "resnet34_unet": {"widths": (32, 24, 16, 16, 16)},
+    "conv_lstm": {"filters": 8},
+    "encoder_gru": {"units": 64},
+    "lift": {"width": 64, "dropout": 0.0},
+    "temporal": {"channels": 64, "dropout": 0.0},
 }
 COARSE = ("fcn", "fcn32s", "fcn16s", "deeplabv3")  # whose scores have a stride of 16 or 32
 # The slow group: half a minute each; each has a near relative in the default group, or its parts have.
@@ -44,14 +49,15 @@ VARIANTS = {  # further forms of an arch that are another network
         ("unet", {"upsampling": "subpixel", "upsampling_init": "icnr", "norm": "group"}),
         ("unet2015", {"padding": "valid", "depth": 3}),
     ],
+    "pose3d": [("conv_lstm", {"filters": 8, "portable": True}), ("encoder_gru", {"pool": "flatten", "bidirectional": True})],
 }
-UNITS = {"pose": 17, "seg": 7}
+UNITS = {"pose": 17, "seg": 7, "pose3d": 17}
 
 
 def tiny(task: str, arch: str, **options) -> keras.Model:
     keras.utils.set_random_seed(0)
     encoder = {"encoder": "small"} if "encoder" in training.hyperparameters_of(TASKS[task].archs[arch]) else {}
-    return training.build(TASKS[task], arch, SIZE, UNITS[task], **{**encoder, **TINY.get(arch, {}), **options})
+    return training.build(TASKS[task], arch, SIZES[task], UNITS[task], **{**encoder, **TINY.get(arch, {}), **options})
 
 
 def cases(task: str) -> list:
@@ -61,14 +67,15 @@ def cases(task: str) -> list:
 
 
 def check_contract(task, arch):
-    """Two positionals, uint8 in, a dict of float32 heads out whatever the policy, and every weight on the way to a head."""
+    """Two positionals, pictures as uint8 or keypoints as float32 in, a dict of float32 heads out whatever the policy."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = tiny(task, arch)
     finally:
         keras.config.set_dtype_policy(policy)
-    assert model.inputs[0].dtype == "uint8"
+    assert len(model.inputs) == 1
+    assert model.inputs[0].dtype == {"image": "uint8", "frames": "uint8", "keypoints_2d": "float32"}[model.inputs[0].name]
     assert set(model.output_names) <= set(TASKS[task].outputs)
     assert all(output.dtype == "float32" for output in model.outputs)
     assert model.compute_dtype == "bfloat16" or any(layer.compute_dtype == "bfloat16" for layer in model.layers)
@@ -82,14 +89,14 @@ def at_cell_centres(mask, stride: int = 32):
     return kept
 
 
-def check_learning(task, arch, options, eight, folder):
+def check_learning(task, arch, options, examples, folder):
     """Every weight gets a gradient; the loss falls below a tenth on eight examples, joints come within a tenth of the picture; the trained
-    network survives .keras and SavedModel unchanged."""
-    images, labels = eight
+    network survives .keras and SavedModel unchanged. examples: {feature that networks read: (inputs, labels)}."""
+    model = tiny(task, arch, **options)
+    images, labels = examples[model.inputs[0].name]
     if arch in COARSE:
         labels = {**labels, "mask": at_cell_centres(labels["mask"])}
     row = TASKS[task]
-    model = tiny(task, arch, **options)
     y = {name: labels[row.outputs[name].label] for name in model.output_names}
     arguments = training.compile_arguments(row, model, UNITS[task], loss=None, loss_options={}, weights={})
 
@@ -121,4 +128,4 @@ def check_learning(task, arch, options, eight, folder):
         np.testing.assert_allclose(value, expected[name], atol=1e-5)
     assert export.export_saved_model(model, folder / "saved_model", images) <= 1e-4
     signature = tf.saved_model.load(folder / "saved_model").signatures["serving_default"]
-    assert [spec.dtype for spec in signature.structured_input_signature[1].values()] == [tf.uint8]
+    assert [spec.dtype for spec in signature.structured_input_signature[1].values()] == [tf.as_dtype(model.inputs[0].dtype)]
