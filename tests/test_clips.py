@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 from kzoo import data
 from kzoo.datasets.people import Builder, clips, motion, people_dataset_builder, posture, skeleton, studio
 from kzoo.datasets.people.body import dress
+from kzoo.datasets.people.style import sample_style, upper_body
 from kzoo.datasets.people.vectors import arc_tangent, transposed
 from kzoo.skeletons import H36M_BONES, H36M_JOINTS, h36m_from
 
@@ -52,7 +53,7 @@ def takes():
     """{(action, number): (style, body, its bones in eight frames, (8, 17, 3) joints)} in the stage's axes, of random styles."""
     made = {}
     for number, action in itertools.product(range(STYLES), motion.ACTIONS):
-        style, body = motion.sample_style(rng_of(1, number, len(action))), studio.body_of(1 + number % 7)
+        style, body = sample_style(rng_of(1, number, len(action))), studio.body_of(1 + number % 7)
         moments = [motion.bones_at(action, frame / clips.FPS, style, body) for frame in range(clips.LENGTH)]
         made[action, number] = style, body, moments, np.array([clips.joint_positions(body, frames) for frames in moments])
     return made
@@ -135,7 +136,7 @@ def test_joints_are_those_of_h36m_from_coco(takes):
 @pytest.mark.parametrize("action", motion.ACTIONS)
 def test_angles_are_human_and_feet_on_the_floor(action):
     for number in range(20):
-        style, body = motion.sample_style(rng_of(2, number)), studio.body_of(1 + number % 7)
+        style, body = sample_style(rng_of(2, number)), studio.body_of(1 + number % 7)
         for time in (0.0, 0.13, 0.28):
             angles, rotation, position = motion.moment(action, time, style, body)
             for name, angle in angles.items():
@@ -180,7 +181,7 @@ def in_pelvis(moments, bone):
 
 def cycle(action, number, frames=24, seconds=1.2):
     """The bones of one person at even moments of a long time."""
-    style = motion.sample_style(rng_of(3, number))
+    style = sample_style(rng_of(3, number))
     return style, [motion.bones_at(action, k * seconds / frames, style, studio.body_of(1 + number)) for k in range(frames)]
 
 
@@ -257,7 +258,7 @@ FEET = [posture.Foot(0.15, 0.2, pitch=20), posture.Foot(0.16, 0.2, 0.1, 10, -10)
 def test_inverse_kinematics_reach_the_foot(foot):
     """The ankle arrives where it is wanted relative to the other foot, which stands flat."""
     body, other = studio.body_of(2), posture.Foot(-0.15, 0.0)
-    wanted = posture.Posture((0.0, motion.leg_length(body), 0.0), (0.0, 3.0, 2.0), {"left": foot, "right": other}, motion.upper_body())
+    wanted = posture.Posture((0.0, motion.leg_length(body), 0.0), (0.0, 3.0, 2.0), {"left": foot, "right": other}, upper_body())
     angles, rotation, position = posture.solve(body, wanted)
     frames = skeleton.pose_frames(body, angles, rotation, position)
     for side, place in (("left", foot), ("right", other)):

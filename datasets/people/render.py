@@ -110,12 +110,12 @@ def keypoints(joints, canvas, scale):
     return np.array(rows, np.float32)
 
 
-def main(split, start, stop, step):
-    """Pickles the examples range(start, stop, step) of a split to standard output."""
+def pickle_range(draw, split, start, stop, step):
+    """Pickles the examples range(start, stop, step) of a split, each `draw(split, index)`, to standard output."""
     for index in range(int(start), int(stop), int(step)):
-        pickle.dump(render(split, index), sys.stdout.buffer)
+        pickle.dump(draw(split, index), sys.stdout.buffer)
         sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    pickle_range(render, *sys.argv[1:])

@@ -24,6 +24,20 @@ def sin_cos(angle_deg):
     return sine, cosine
 
 
+def arc_tangent(y, x):
+    """The angle in degrees (-180 to 180) of the point (x, y): halved until its power series is short (error below 1e-11)."""
+    if x < 0:
+        return (180.0 if y >= 0 else -180.0) - arc_tangent(y, -x)
+    for _ in range(3):  # (x + r, y) lies at half the angle of (x, y)
+        x += math.sqrt(x * x + y * y)
+    tangent = y / x if x else 0.0
+    total, power = 0.0, tangent
+    for n in range(1, 21, 2):
+        total += power / n
+        power *= -tangent * tangent
+    return 8 * total * (180 / math.pi)
+
+
 def rot_x(angle_deg):
     """Rotation about x: y turns towards z."""
     s, c = sin_cos(angle_deg)
@@ -76,6 +90,11 @@ def lerp(a, b, fraction):
 def apply(rotation, v):
     """rotation times column v."""
     return dot(rotation[0], v), dot(rotation[1], v), dot(rotation[2], v)
+
+
+def transposed(rotation):
+    """The inverse of a rotation."""
+    return tuple(zip(*rotation, strict=True))
 
 
 def compose(*rotations):
