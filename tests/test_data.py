@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kzoo import UserError, augment, borders, data, views
+from kzoo import UserError, augment, borders, data, geometry, views
 from kzoo.datasets.coco_subset import sources
 from kzoo.datasets.people import render
 
@@ -257,7 +257,7 @@ def test_fingerprint(people, people_dir, spots):
     assert data.fingerprint(again) == data.fingerprint(people) != data.fingerprint(spots)
     assert data.describe(again) == data.describe(people)
     described = data.describe(people)
-    assert described["splits"] == {"train": 64, "val": 32} and described["name"] == "people/1.1.0"
+    assert described["splits"] == {"train": 64, "val": 32} and described["name"] == "people/pictures/1.1.0"
     assert len(described["fingerprint"]) == 12 and described["metadata"]["joints"][0] == "nose"
 
 
@@ -353,3 +353,51 @@ def test_pictures_are_the_stored_ones(people_dir):
     for (image, mask), example in zip(found, stored, strict=True):
         np.testing.assert_array_equal(image, example["image"])
         np.testing.assert_array_equal(mask, example["mask"][..., 0])
+
+
+# clips
+
+
+@pytest.fixture(scope="module")
+def clips(clips_dir):
+    return data.prepare("people/clips", clips_dir)
+
+
+def test_clips_are_served_as_frames_or_as_joints(clips):
+    assert data.frames_of(clips) == (8,)
+    view = data.View(32, {"joints": "joints"}, extras=("action", "subject"), reads="frames")
+    frames, labels, extras = next(data.pipeline(clips, "val", view, batch_size=4).as_numpy_iterator())
+    assert frames.shape == (4, 8, 32, 32, 3) and frames.dtype == "uint8" and labels["joints"].shape == (4, 8, 17, 3)
+    assert np.ptp(frames.astype(int), axis=1).max() > 20, "something moves"
+    names = data.named(clips, extras)
+    assert set(names["action"]) <= set(clips.info.features["action"].names) and names["subject"] is extras["subject"]
+    keypoints, _ = next(
+        data.pipeline(clips, "val", data.View(32, {"joints": "joints"}, reads="keypoints_2d"), batch_size=4).as_numpy_iterator()
+    )
+    assert keypoints.shape == (4, 8, 17, 2)
+    stored = next(data.values(clips, "val", "keypoints_2d"))
+    np.testing.assert_allclose(keypoints[0], stored, atol=1e-6)
+
+
+def test_a_mirrored_clip_swaps_left_and_right(clips):
+    mirror = augment.Geometric(zoom=0.0, rotation_deg=0.0, translate=0.0, flip=1.0)
+    plain = data.View(32, {"joints": "joints"}, reads="keypoints_2d")
+    first, second = (
+        next(data.pipeline(clips, "val", view, batch_size=4).as_numpy_iterator())
+        for view in (plain, data.View(32, {"joints": "joints"}, reads="keypoints_2d", geometric=mirror))
+    )
+    swap = geometry.flip_permutation(17, clips.info.metadata["flip_joints"])
+    np.testing.assert_allclose(second[1]["joints"], (first[1]["joints"] * (-1, 1, 1))[:, :, swap], atol=1e-6)
+    np.testing.assert_allclose(second[0], (first[0] * (-1, 1) + (1, 0))[:, :, swap], atol=1e-6)
+
+
+def test_the_shuffle_of_large_records_is_bounded(clips, monkeypatch):
+    split = clips.info.splits["train"]
+    monkeypatch.setattr(data, "SHUFFLE_BYTES", 5.5 * split.num_bytes / split.num_examples)
+    assert data._waiting(clips, "train[:20]", {"frames"}) == 5
+    assert data._waiting(clips, "train", {"joints"}) == split.num_examples
+
+
+def test_the_first_frames_stand_for_clips_in_statistics(clips):
+    images = [image for image, mask in data.pictures(clips, "val", limit=3)]
+    assert len(images) == 3 and images[0].shape == (96, 96, 3) and not np.array_equal(*images[:2])

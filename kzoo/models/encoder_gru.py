@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from kzoo.encoders import encode
-from kzoo.estimation import root_relative
+from kzoo.estimation import near_hip, root_relative
 from kzoo.layers import per_frame
 
 POOLS = {"average": layers.GlobalAveragePooling2D, "flatten": layers.Flatten}
@@ -52,5 +52,5 @@ def encoder_gru(
     # float32: what is carried from frame to frame adds up its rounding.
     gru = layers.GRU(units, return_sequences=True, dropout=dropout, dtype="float32", name="gru")
     x = layers.Bidirectional(gru, dtype="float32", name="both_ways")(x) if bidirectional else gru(x)
-    x = layers.Dense(3 * num_outputs, dtype="float32", name="dense")(x)
+    x = layers.Dense(3 * num_outputs, kernel_initializer=near_hip(), dtype="float32", name="dense")(x)
     return keras.Model(frames, root_relative(x, num_outputs), name="encoder_gru")

@@ -12,7 +12,7 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers, ops
 
-from kzoo.estimation import observed_keypoints, root_relative
+from kzoo.estimation import near_hip, observed_keypoints, root_relative
 from kzoo.layers import BATCH_NORM_MOMENTUM
 
 
@@ -50,7 +50,7 @@ def lift(
         y = _linear(y, width, name=f"block{block}_b", **options)
         x = layers.Add(name=f"block{block}")([x, y])
     x = layers.Dense(
-        3 * num_outputs, kernel_initializer="he_normal", kernel_constraint=_constraint(max_norm), dtype="float32", name="dense"
+        3 * num_outputs, kernel_initializer=near_hip(), kernel_constraint=_constraint(max_norm), dtype="float32", name="dense"
     )(x)
     return keras.Model(inputs, root_relative(x, num_outputs), name="lift")
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kzoo.estimation import observed_keypoints, root_relative
+from kzoo.estimation import near_hip, observed_keypoints, root_relative
 from kzoo.layers import BATCH_NORM_MOMENTUM
 
 
@@ -60,7 +60,7 @@ def temporal(
         lost = (width - 1) * dilation
         first = lost if causal else lost // 2
         x = layers.Add(name=f"block{block}")([x[:, first : first + y.shape[1]], y])
-    x = layers.Conv1D(3 * num_outputs, 1, kernel_initializer="he_normal", dtype="float32", name="shrink")(x)
+    x = layers.Conv1D(3 * num_outputs, 1, kernel_initializer=near_hip(), dtype="float32", name="shrink")(x)
     return keras.Model(inputs, root_relative(x, num_outputs), name="temporal")
 
 
