@@ -3,6 +3,7 @@
 python -m kzoo.datasets.people.clips SPLIT START STOP STEP     pickles the clips of that range to standard output
 """
 
+import math
 import sys
 
 import numpy as np
@@ -39,7 +40,7 @@ def render(split, index):
     subject, action, take, camera = take_of(split, index)
     key = [SEED, subject, list(motion.ACTIONS).index(action), take]
     body, moments = moments_of(key, subject, action)
-    middle = tuple(sum(frames["pelvis"].origin[axis] for frames in moments) / LENGTH for axis in range(3))
+    middle = tuple(math.fsum(frames["pelvis"].origin[axis] for frames in moments) / LENGTH for axis in range(3))
     view = studio.CAMERAS[camera].view(middle)
     noise = np.random.Generator(np.random.PCG64([*key, 2, list(studio.CAMERAS).index(camera)]))
     pictures, joints = [], []
