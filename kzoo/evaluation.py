@@ -3,12 +3,13 @@
 import pathlib
 import time
 
+import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from kzoo import UserError, cli, data, decoding, figures, figures3d, prediction, report, runs, statistics, views
+from kzoo import UserError, attention, cli, data, decoding, figures, figures3d, prediction, report, retrieval, runs, statistics, views
 from kzoo.tasks import Task
-from kzoo.training import hyperparameters_of
+from kzoo.training import hyperparameters_of, reads
 
 SAVERS = {".png": figures.save, ".gif": figures3d.save_animation}
 COLOUR_VARIANTS = 4  # colours that --tta=color_pca shows
@@ -60,7 +61,7 @@ def evaluate(
         predictor = dense_predictor(folder, run, task, builder, shape, model, tta=tta, tile=tile, overlap=overlap)
     else:
         predictor = prediction.Mirrored(task, model, builder.info.metadata, tta=tta, decoders=decoders)
-    pipeline = batches(task, builder, split, shape, 1 if tile else batch_size, model.inputs[0].name)
+    pipeline = batches(task, builder, split, shape, 1 if tile else batch_size, reads(model))
     labels, answers, extras = predict_all(predictor, pipeline, data.size_of(builder, split))
     extras = data.named(builder, extras)
     predictions = next(iter(answers.values()))
@@ -78,6 +79,8 @@ def evaluate(
         "dataset": run["dataset"]["name"],
         "fingerprint": run["dataset"]["fingerprint"],
     }
+    if task.baselines:
+        result |= without_training(task, builder, run["flags"], split, shape, batch_size)
     if decoder == "all":
         result["decoders"] = {name: task.report(labels, found, extras, run["names"])["scores"] for name, found in answers.items()}
     if task.dense and tta == "all":
@@ -86,25 +89,35 @@ def evaluate(
     if export:
         if at not in (None, shape):
             raise UserError(f"--export={export} needs a --size of multiples of {prediction.STRIDE}, got {size}")
-        result["export"] = {export: _export(export, model, folder, at, next(pipeline.as_numpy_iterator())[0][:4])}
+        result["export"] = {export: _export(export, model, folder, at, _first(pipeline))}
     result["seconds"] = round(time.time() - started, 1)
     report.write(out, result)
     if pictures:
-        shown = pipeline
-        if model.inputs[0].name not in views.PICTURES:
-            shown = batches(task, builder, split, shape, batch_size, views.source_of(builder.info.features))
-        draw(task, predictor, pipeline, shown, labels, predictions, run["names"], pictures, out / "pictures", result.get("failures", {}))
-    _save(task.charts(result, run["names"]), out / "pictures")
+        shown, source = pipeline, views.source_of(builder.info.features)
+        if reads(model) != (source,):
+            shown = batches(task, builder, split, shape, batch_size, (source,))
+        known = {name: extras[name] for name in ("mask", "class_names") if name in extras}
+        failures, folder = result.get("failures", {}), out / "pictures"
+        draw(task, predictor, pipeline, shown, labels, predictions, known, run["names"], pictures, folder, failures)
+    _save(task.charts(result, run["names"], labels, predictions), out / "pictures")
     return result
+
+
+def _first(pipeline, count: int = 4):
+    """Inputs of the first examples."""
+    return keras.tree.map_structure(lambda values: values[:count], next(pipeline.as_numpy_iterator())[0])
 
 
 def _export(name: str, model, folder, shape, example) -> float:
     from kzoo.export import EXPORTS  # loads TensorFlow, which other backends do without
 
-    export = cli.pick(EXPORTS, name, "export")
-    flags = runs.describe(folder)["flags"]
-    if export.portable and "portable" in hyperparameters_of(runs.task_of({"flags": flags}).archs[flags["arch"]]):
+    export, run = cli.pick(EXPORTS, name, "export"), runs.describe(folder)
+    task = runs.task_of(run)
+    if export.portable and "portable" in hyperparameters_of(task.archs[run["flags"]["arch"]]):
         model = runs.load_model(folder, shape, portable=True)
+    served = {name: output for name, output in model.output.items() if task.outputs[name].served}
+    if len(served) < len(model.output):
+        model = keras.Model(model.input, served, name=model.name)
     return export.write(model, folder / export.file, example)
 
 
@@ -121,11 +134,22 @@ def check_same_data(run: dict, found: dict):
         )
 
 
-def batches(task: Task, builder, split: str, shape: tuple[int, int], batch_size: int, reads: str):
+def batches(task: Task, builder, split: str, shape: tuple[int, int], batch_size: int, features: tuple[str, ...]):
     """The split in order: (what a network reads, {main output: labels}, extras)."""
     extras = tuple(name for name in task.extras if name in builder.info.features)
-    view = data.View(shape, {"label": task.outputs[task.main[0]].label}, extras=extras or ("image_id",), reads=reads)
+    view = data.View(shape, {"label": task.outputs[task.main[0]].label}, extras=extras or ("image_id",), reads=features)
     return data.pipeline(builder, split, view, batch_size=batch_size)
+
+
+def without_training(task: Task, builder, flags: dict, split: str, shape: tuple[int, int], batch_size: int) -> dict:
+    """{"baselines": scores of what needs no training, by name, "retrieval": how pictures were compared}."""
+    source = views.source_of(builder.info.features)
+    how, function = retrieval.method(flags, shape)
+    (known, train_labels), (asked, labels) = (
+        retrieval.features(function, batches(task, builder, name, shape, batch_size, (source,)), data.size_of(builder, name))
+        for name in (flags["train_split"], split)
+    )
+    return {"baselines": task.baselines(train_labels, labels, known, asked), "retrieval": how}
 
 
 def dense_predictor(folder, run: dict, task: Task, builder, shape, model, *, tta: str, tile: str | None, overlap: int | None):
@@ -155,12 +179,12 @@ def predict_all(predictor, pipeline, examples: int) -> tuple[np.ndarray, dict, d
     """Labels (N, …), predictions {decoder or augmentation: {name: (N, …)}}, and extras {name: (N, …)}, by one pass."""
     labels, predictions, extras = [], {}, []
     with tqdm(total=examples, unit="img", desc="predict", dynamic_ncols=True) as bar:
-        for images, truth, extra in pipeline.as_numpy_iterator():
+        for inputs, truth, extra in pipeline.as_numpy_iterator():
             labels.append(truth["label"])
-            for name, found in predictor.answers(images).items():
+            for name, found in predictor.answers(inputs).items():
                 predictions.setdefault(name, []).append(found)
             extras.append(extra)
-            bar.update(len(images))
+            bar.update(len(truth["label"]))
     return np.concatenate(labels), {name: _concatenate(found) for name, found in predictions.items()}, _concatenate(extras)
 
 
@@ -179,11 +203,12 @@ def chosen(errors: np.ndarray, count: int) -> list[tuple[int, str]]:
     return [(int(index), kind) for kind, indices in picks for index in indices]
 
 
-def draw(task: Task, predictor, pipeline, shown, labels, predictions, names, count: int, folder, failures):
+def draw(task: Task, predictor, pipeline, shown, labels, predictions, known, names, count: int, folder, failures):
     """Pictures of the best, median and worst examples, and of `failures`, see `scores.pose_report`; only these are kept in memory.
 
     Args:
-        pipeline: of what the network reads; shown: of the pictures, the same one for networks that read pictures.
+        pipeline: of what the network reads; shown: of the pictures, the same one for networks that read pictures; known: further truth,
+        {"mask": (N, H, W), "class_names": C strings} or {}.
     """
     errors = task.errors(labels, predictions)
     picks = chosen(errors, count)
@@ -191,10 +216,14 @@ def draw(task: Task, predictor, pipeline, shown, labels, predictions, names, cou
     images = inputs = inputs_at(shown, {*indices, *(example for joints in failures.values() for example, _ in joints)})
     if shown is not pipeline:
         inputs = inputs_at(pipeline, set(indices))
-    stack, inputs = (np.stack([some[index] for index in indices]) for some in (images, inputs))
+    stack, inputs = (keras.tree.map_structure(lambda *some: np.stack(some), *(found[i] for i in indices)) for found in (images, inputs))
     titles = [f"{kind}: #{index}, error {errors[index]:.3g}" for index, kind in picks]
     answers = {name: value[indices] for name, value in predictions.items()}  # decoded, so that networks without `coords` have some here
-    drawn = task.figures(stack, labels[indices], {**predictor(inputs), **answers}, titles, names)
+    known = {name: value[indices] if isinstance(value, np.ndarray) else value for name, value in known.items()}
+    drawn = task.figures(stack, labels[indices], {**predictor(inputs), **answers, **known}, titles, names)
+    if task.looks_for:
+        maps = attention.attention_maps(predictor.model, inputs, task.looks_for(labels[indices]), attention.feature_maps(predictor.model))
+        drawn["attention.png"] = attention.attention_figure(stack, maps, titles)
     if any(failures.values()):
         drawn["failures.png"] = figures.failure_gallery(images, labels, predictions["coords"], failures, names)
     _save(drawn, pathlib.Path(folder))
@@ -203,7 +232,8 @@ def draw(task: Task, predictor, pipeline, shown, labels, predictions, names, cou
 def inputs_at(pipeline, wanted: set[int]) -> dict[int, np.ndarray]:
     """{index: (H, W, 3) uint8, or what else the pipeline gives} of these examples."""
     found, start = {}, 0
-    for batch, _, _ in pipeline.as_numpy_iterator():
-        found.update({index: batch[index - start] for index in wanted if start <= index < start + len(batch)})
-        start += len(batch)
+    for batch, truth, _ in pipeline.as_numpy_iterator():
+        for index in wanted & set(range(start, start + len(truth["label"]))):
+            found[index] = keras.tree.map_structure(lambda values, at=index - start: values[at], batch)
+        start += len(truth["label"])
     return found

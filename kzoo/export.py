@@ -12,7 +12,7 @@ from kzoo import UserError, files
 TOLERANCE = 1e-4  # largest difference to `predict` that an export may have, relative to the output's range where that is above 1
 
 
-def _checked(write: Callable, run: Callable, model: keras.Model, path, example: np.ndarray) -> float:
+def _checked(write: Callable, run: Callable, model: keras.Model, path, example) -> float:
     """Write an export to a temporary name, compare its answers with the network's, and keep it if they agree.
 
     Args:
@@ -30,13 +30,13 @@ def _checked(write: Callable, run: Callable, model: keras.Model, path, example: 
     return worst
 
 
-def export_saved_model(model: keras.Model, path, example: np.ndarray) -> float:
+def export_saved_model(model: keras.Model, path, example) -> float:
     """Write a SavedModel, whose `serve` signature takes what the network takes, and check it.
 
     Args:
         model: float32 network.
         path: folder to write; replaced when it exists.
-        example: inputs to check the export on, (B, H, W, 3) uint8 for instance.
+        example: inputs to check the export on, (B, H, W, 3) uint8 for instance, or {input name: array} of several.
     Returns:
         largest difference between the loaded SavedModel's outputs and `model.predict`'s.
     Raises:
@@ -45,7 +45,7 @@ def export_saved_model(model: keras.Model, path, example: np.ndarray) -> float:
 
     def run(folder, inputs):
         loaded = tf.saved_model.load(folder)  # kept: its functions do not outlive it
-        return {name: value.numpy() for name, value in loaded.serve(tf.constant(inputs)).items()}
+        return {name: value.numpy() for name, value in loaded.serve(keras.tree.map_structure(tf.constant, inputs)).items()}
 
     return _checked(lambda folder: model.export(folder, format="tf_saved_model", verbose=False), run, model, path, example)
 
@@ -62,26 +62,28 @@ def _in_order(model: keras.Model, outputs) -> dict:
     return dict(zip(sorted(model.output_names), outputs, strict=True))
 
 
-def export_onnx(model: keras.Model, path, example: np.ndarray) -> float:
+def export_onnx(model: keras.Model, path, example) -> float:
     """Write an ONNX file and check it with ONNX Runtime on a CPU. Arguments, result and errors as of `export_saved_model`."""
     _needed("tf2onnx")
     runtime = _needed("onnxruntime")
 
     def run(file, inputs):
         session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-        return _in_order(model, session.run(None, {session.get_inputs()[0].name: inputs}))
+        named = inputs if isinstance(inputs, dict) else {session.get_inputs()[0].name: inputs}
+        return _in_order(model, session.run(None, named))
 
     return _checked(lambda file: model.export(file, format="onnx", verbose=False), run, model, path, example)
 
 
-def export_litert(model: keras.Model, path, example: np.ndarray) -> float:
+def export_litert(model: keras.Model, path, example) -> float:
     """Write a LiteRT (.tflite) file of built-in operations and check it, an example at a time. As `export_saved_model`."""
     interpreter = _needed("ai_edge_litert.interpreter")
 
     def run(file, inputs):
         runner = interpreter.Interpreter(model_path=str(file)).get_signature_runner()
-        (argument,) = runner.get_input_details()
-        answers = [runner(**{argument: one[None]}) for one in inputs]
+        named = inputs if isinstance(inputs, dict) else dict.fromkeys(runner.get_input_details(), inputs)
+        count = len(next(iter(named.values())))
+        answers = [runner(**{name: values[i : i + 1] for name, values in named.items()}) for i in range(count)]
         return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
     return _checked(lambda file: model.export(file, format="litert", verbose=False), run, model, path, example)

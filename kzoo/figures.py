@@ -244,7 +244,7 @@ def iou_bars(iou: dict[str, float], mean: float) -> Figure:
     return figure
 
 
-def seg_charts(result: dict, names) -> dict[str, Figure]:
+def seg_charts(result: dict, names, labels=None, predictions=None) -> dict[str, Figure]:
     """Charts of a segmentation's report, see `scores.seg_report`."""
     bars = iou_bars(result["tables"]["IoU per class"], result["scores"]["miou"])
     return {"confusion.png": confusion(result["confusion"], names), "iou_per_class.png": bars}

@@ -271,7 +271,7 @@ def actions_bars(per_action: dict[str, float]) -> Figure:
     return figure
 
 
-def pose3d_charts(result: dict, names) -> dict[str, Figure]:
+def pose3d_charts(result: dict, names, labels=None, predictions=None) -> dict[str, Figure]:
     """Charts of a report, see `scores3d.pose3d_report`."""
     tables = result["tables"]
     charts = {"per_joint.png": joint_table({"MPJPE": tables["MPJPE per joint (mm)"]})}

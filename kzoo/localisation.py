@@ -86,15 +86,15 @@ def _segmentation(mask, found, classes) -> dict:
     return scores.seg_report(mask, {"classes": found}, {}, names)
 
 
-def loc_report(labels, predictions, extras, names, classes=()) -> dict:
+def loc_report(labels, predictions, extras, names) -> dict:
     """Scores of camera localisation.
 
     Args:
         labels: (N, 7) or (N, T, 7) poses; predictions: {"position": (N, 3) metres, "rotation": (N, 4)}, and "classes": (N, H, W) uint8 of
             networks that segment too.
         extras: of the same pictures, each may be missing: sequence (N,), mask (N, H, W) or (N, H, W, 1) ids at the size of "classes", 255 =
-            not labelled.
-        names: of the 7 numbers of a pose; classes: C class names, by default their numbers.
+            not labelled, and "class_names": C strings, by default their numbers.
+        names: of the 7 numbers of a pose.
     Returns:
         {"scores": {name: number}, "tables": {title: {row: number}}, "notes": [text]}, and "confusion" as `scores.seg_report` where pixels
         are scored.
@@ -118,12 +118,13 @@ def loc_report(labels, predictions, extras, names, classes=()) -> dict:
     ]
     result = {"scores": loc_scores(labels, predictions), "tables": tables, "notes": notes}
     if "mask" in extras and "classes" in predictions:
-        pixels = _segmentation(extras["mask"], predictions["classes"], classes)
+        pixels = _segmentation(extras["mask"], predictions["classes"], extras.get("class_names", ()))
         if pixels:
             result["scores"].update(pixels["scores"])
             tables.update(pixels["tables"])
             notes.extend(pixels["notes"])
             result["confusion"] = pixels["confusion"]
+            result["class_names"] = list(pixels["tables"]["IoU per class"])
         else:
             notes.append("No picture of this split has a mask: the classes are not scored.")
     return result

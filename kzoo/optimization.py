@@ -91,7 +91,7 @@ def optimizer(
         raise UserError(f"--ema must lie in [0, 1), for instance 0.999; got {ema:g}")
     average = {"use_ema": True, "ema_momentum": ema} if ema else {}
     result = cli.pick(OPTIMIZERS, name, "optimizer")(rate, weight_decay=weight_decay, **average)
-    result.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    result.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "weights"])
     return result
 
 

@@ -40,8 +40,12 @@ class Mirrored:
             raise UserError(f"--tta=flip_shift shifts heat maps, and this network emits {', '.join(model.output_names)}; use --tta=flip")
         self.rows, self.model, self.tta = {name: task.outputs[name] for name in model.output_names}, model, tta
         self.task, self.decoders = task, decoders
-        self.scored = decoding.sources(model.output_names) or (task.main_of(model.output_names),)
-        self.permutation = flip_permutation(len(metadata[task.names]), metadata[f"flip_{task.names}"])
+        main = task.main_of(model.output_names)
+        if tta != "none" and not self.rows[main].unflip:
+            raise UserError(f"--tta={tta}: the mirrored picture is one of another scene here, its {main} says nothing about this one's")
+        beside = tuple(name for name in task.beside if name in model.output_names)
+        self.scored = decoding.sources(model.output_names) or (main, *beside)
+        self.permutation = flip_permutation(len(metadata[task.names]), metadata.get(f"flip_{task.names}", ()))
 
     def _outputs(self, inputs, names) -> dict:
         outputs = self.model.predict_on_batch(inputs)
@@ -57,7 +61,7 @@ class Mirrored:
         if self.tta == "none":
             return self._outputs(inputs, names)
         names = [name for name in names if self.rows[name].unflip]
-        mirror = MIRRORS[self.model.inputs[0].name]
+        (mirror,) = (MIRRORS[tensor.name] for tensor in self.model.inputs)
         outputs, mirrored = self._outputs(inputs, names), self._outputs(mirror(inputs, self.permutation), names)
         return {name: 0.5 * (outputs[name] + self._unflipped(name, mirrored[name])) for name in names}
 

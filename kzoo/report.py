@@ -58,6 +58,16 @@ def gain_table(gains: dict[str, dict]) -> str:
     return markdown_table(["average with", "forward passes", "mIoU", "gain (points)", "gain per extra pass"], rows)
 
 
+def baseline_table(scores: dict[str, float], baselines: dict[str, dict], how: str) -> str:
+    """Errors of a network beside those of what needs no training, and their ratio to retrieval's."""
+    rows = [["this network", scores], *baselines.items()]
+    errors = [name for name in baselines["retrieval"] if name.endswith(("_m", "_deg"))]
+    shares = [name for name in baselines["retrieval"] if name.startswith("within")]
+    main = errors[0]
+    table = [[name, *(row[e] for e in (*errors, *shares)), row[main] / baselines["retrieval"][main]] for name, row in rows]
+    return markdown_table(["", *errors, *shares, f"{main} ÷ retrieval's"], table) + f"\nRetrieval: {how}.\n"
+
+
 def write(folder, result: dict):
     """`report.json` and `report.md` of one evaluation."""
     folder = pathlib.Path(folder)
@@ -78,6 +88,8 @@ def write(folder, result: dict):
         f"{how}.\n",
         markdown_table(["score", "value"], [[name, value] for name, value in result["scores"].items()]),
     ]
+    if "baselines" in result:
+        lines.append("## Without training\n\n" + baseline_table(result["scores"], result["baselines"], result["retrieval"]))
     if "gains" in result:
         lines.append("## Test-time augmentation\n\n" + gain_table(result["gains"]))
     if "decoders" in result:
@@ -92,7 +104,7 @@ def write(folder, result: dict):
 
 def row(folder) -> dict:
     """One run as a flat row: what it was, its best epoch, and the scores of `report.json` where there is one."""
-    from kzoo.training import read_history
+    from kzoo.callbacks import read_history
 
     folder = pathlib.Path(folder)
     run = files.read_json(folder / "run.json")
@@ -128,7 +140,7 @@ def compare(folders) -> tuple[str, list[dict]]:
 
 def main(arguments: list[str]):
     from kzoo import figures
-    from kzoo.training import read_history
+    from kzoo.callbacks import read_history
 
     folders = [pathlib.Path(argument) for argument in arguments]
     if not folders:

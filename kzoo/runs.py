@@ -69,7 +69,7 @@ def load_model(folder, shape: tuple[int, int] | None = None, **hyperparameters) 
         raise UserError(f"{folder} holds no model.keras: the run stopped before its first epoch ended")
     fresh = flags if flags["encoder"] is None else {**flags, "encoder_weights": "none"}
     colours = statistics.ColourStatistics(**run["colours"]) if run.get("colours") else None
-    options = {**network_options(fresh, colours, run.get("bounds")), **part_of(folder), **hyperparameters}
+    options = {**network_options(fresh, colours, run.get("fitted")), **part_of(folder), **hyperparameters}
     size = (*run.get("frames", ()), *(shape or cli.shape_of(flags["size"])))
     with _float32():
         model = build(task_of(run), flags["arch"], size, len(run["names"]), **options)

@@ -1,5 +1,5 @@
 """Statistics of a training set: its colours (input normalisation, Color PCA), its classes (weights of the loss), the bounds of
-its joints. NumPy.
+its joints, the places of its camera. NumPy.
 
 Units: the mean and the covariance are those of RGB in 0..255, so eigenvalues are variances in grey levels squared.
 
@@ -205,3 +205,16 @@ def fit_bounds(joints: Iterable) -> dict[str, list]:
     if low is None:
         raise UserError("the training split holds no joints")
     return {"low": low.tolist(), "high": high.tolist()}
+
+
+def fit_places(positions: Iterable) -> dict:
+    """Where the camera of a training set was.
+
+    Args:
+        positions: arrays (3,) or (T, 3) metres.
+    Returns:
+        {"centre": mean position, 3 numbers; "spread": deviation from it along an axis, mean over the axes}, metres.
+    """
+    places = np.concatenate([np.reshape(position, (-1, 3)) for position in positions]).astype("float64")
+    spread = float(np.sqrt(places.var(axis=0).mean()))
+    return {"centre": places.mean(axis=0).tolist(), "spread": spread or 1.0}

@@ -4,13 +4,30 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 
-from kzoo import augment, decoding, figures, figures3d, losses, metrics, metrics3d, scores, scores3d
+from kzoo import (
+    attention,
+    augment,
+    decoding,
+    figures,
+    figures3d,
+    figures_loc,
+    localisation,
+    losses,
+    metrics,
+    metrics3d,
+    pose_losses,
+    pose_metrics,
+    recipes,
+    scores,
+    scores3d,
+)
 from kzoo.models.compositional import compositional
 from kzoo.models.conv_lstm import conv_lstm
 from kzoo.models.cpm import cpm
 from kzoo.models.deeplabv3 import deeplabv3
 from kzoo.models.deeplabv3plus import deeplabv3plus
 from kzoo.models.deeppose import deeppose
+from kzoo.models.dual_input import dual_input
 from kzoo.models.encdec import encdec
 from kzoo.models.encoder_gru import encoder_gru
 from kzoo.models.fcn import fcn
@@ -24,7 +41,10 @@ from kzoo.models.heatmap import heatmap
 from kzoo.models.hourglass import hourglass
 from kzoo.models.hourglass_attention import hourglass_attention
 from kzoo.models.lift import lift
+from kzoo.models.mapnet import mapnet
+from kzoo.models.multitask import multitask
 from kzoo.models.part_heatmap import part_heatmap
+from kzoo.models.posenet import posenet
 from kzoo.models.pyranet import pyranet
 from kzoo.models.regression import regression
 from kzoo.models.resnet34_unet import resnet34_unet
@@ -47,6 +67,8 @@ class Output:
     # (answer for the mirrored picture, permutation) -> answer for the picture; None: not averaged, and dropped where answers are
     unflip: Callable | None = decoding.unflip_maps
     activate: Callable = lambda outputs: outputs  # applied before answers are averaged
+    trained_by: str = ""  # the output whose loss trains this one too; where a network emits it, this one has no loss of its own
+    served: bool = True  # part of an export
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +87,11 @@ class Task:
     figures: Callable  # (pictures, labels, outputs, titles, names) -> {file name: figure or animation}
     dense: bool = False  # answers each pixel: may be shown at any size, in tiles, scaled and cropped
     square: bool = False  # its labels are scored as fractions of a square
-    charts: Callable = lambda result, names: {}  # (content of report.json, names) -> {file name: figure}
+    charts: Callable = lambda result, names, labels, predictions: {}  # (content of report.json, …, of all examples) -> {file name: figure}
+    baselines: Callable | None = None  # (labels and features of the training set, of the scored one) -> {name: scores} without training
+    beside: tuple[str, ...] = ()  # outputs that `decode` reads with the main one, where a network emits them
+    looks_for: Callable | None = None  # labels -> (outputs -> (B,) score), whose Grad-CAM++ is drawn
+    terms: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)  # layer of learned loss weights -> names of its numbers
     extras: tuple[str, ...] = ()  # features that `report` needs where the data set has them
     geometric: augment.Geometric = augment.Geometric()
     photometric: augment.Photometric = augment.Photometric()
@@ -74,8 +100,6 @@ class Task:
         """The scored one of a network's outputs."""
         return next(name for name in self.main if name in outputs)
 
-
-COMMON = {"schedule": "cosine", "optimizer": "adam", "weight_decay": 1e-4}  # of every recipe
 
 COORDINATE_LOSSES = {name: functools.partial(losses.CoordinateLoss, norm=name) for name in losses.NORMS}
 HEATMAP_LOSSES = {"mse": losses.HeatmapMSE}
@@ -115,27 +139,7 @@ POSE = Task(
     names="joints",
     square=True,
     extras=("image_id", "ann_id", "bbox", "area", "crop_to_image", "head_box"),
-    recipes={
-        ("people", ""): dict(
-            COMMON, size=128, encoder="small", encoder_weights="none", epochs=10, batch_size=16, lr=2e-3, warmup=0.5, augment=0.4
-        ),
-        ("people", "regression"): dict(epochs=24),
-        ("people", "softargmax"): dict(set=["widths=(64,64,64)", "skips=True"], loss_weights=["latent_heatmaps=0.5"]),
-        ("people", "heatmap"): dict(set=["width=64"]),
-        ("people", "simple_baseline"): dict(set=["widths=(64,64,64)"], loss_set=["sigma=1.5"]),
-        ("people", "cpm"): dict(norm="batch", set=["width=12", "stages=3"], epochs=5, loss_set=["sigma=1"]),
-        ("people", "deeppose"): dict(set=["sigma=1.0", "crop=32", "refine_widths=(16,32,64)", "refine_features=128"]),
-        ("people", "part_heatmap"): dict(set=["variant='hourglass'", "width=8", "fc_width=128"], epochs=9, loss_set=["sigma=1.5"]),
-        ("people", "hourglass"): dict(set=["stacks=2", "width=64"], epochs=8, loss_set=["sigma=1.5"]),
-        ("people", "hourglass_attention"): dict(set=["stacks=2", "width=32", "depth=3"], epochs=6, loss_set=["sigma=1.5"]),
-        ("people", "pyranet"): dict(set=["stacks=2", "width=48", "depth=3"], epochs=7, loss_set=["sigma=1.5"]),
-        ("people", "compositional"): dict(set=["width=48", "depth=3"], epochs=8, loss_set=["sigma=1.5"]),
-        ("coco_subset/pose", ""): dict(
-            COMMON, size=256, encoder="resnet50", encoder_weights="imagenet", epochs=40, batch_size=32, lr=5e-4, warmup=1, augment=1.0
-        ),
-        ("coco_subset/pose", "softargmax"): dict(set=["skips=True"], loss_weights=["latent_heatmaps=0.5"]),
-        ("coco_subset/pose", "part_heatmap"): dict(encoder="vgg16", loss_set=["sigma=5"]),  # the maps have the picture's size
-    },
+    recipes=recipes.POSE,
     decode=decoding.decode_pose,
     report=scores.pose_report,
     errors=scores.pose_errors,
@@ -178,55 +182,7 @@ SEG = Task(
     score=("miou", "max"),
     names="classes",
     extras=("image_id",),
-    recipes={
-        ("people", ""): dict(
-            COMMON,
-            size=128,
-            encoder="small",
-            encoder_weights="none",
-            epochs=4,
-            batch_size=8,
-            lr=2e-3,
-            warmup=0.3,
-            augment=0.2,
-            loss="cross_entropy_dice",
-        ),
-        ("people", "fcn"): dict(size=256, epochs=3),  # one answer for 32x32 pixels: at 128 px there would be 4x4
-        ("people", "encdec"): dict(set=["widths=(96,64,48)"], epochs=7),
-        ("people", "unet"): dict(set=["widths=(96,64,48)"]),
-        ("people", "fcn32s"): dict(size=256, epochs=2, norm="batch", set=["fc_width=256", "upsampling_trainable='all'"]),
-        ("people", "fcn16s"): dict(size=256, norm="batch", epochs=3, set=["fc_width=256", "upsampling_trainable='all'"]),
-        ("people", "fcn8s"): dict(norm="batch", set=["fc_width=256", "upsampling_trainable='all'"], epochs=5),
-        ("people", "segnet"): dict(set=["width=16"], epochs=4),
-        ("people", "unet2015"): dict(norm="batch", set=["width=16"], epochs=4),
-        ("people", "frrn_a"): dict(size=96, set=["width=12", "lanes=8"], epochs=2),
-        ("people", "frrn_b"): dict(size=96, set=["width=12", "lanes=8"], epochs=3),
-        ("people", "fpn"): dict(set=["width=64", "branch_width=48"], epochs=4),
-        ("people", "deeplabv3"): dict(set=["width=64", "output_stride=8", "rates=(1,2,3)"], epochs=5),
-        ("people", "deeplabv3plus"): dict(set=["width=64", "low_width=24", "rates=(1,2,3)"], epochs=4),
-        ("people", "resnet34_unet"): dict(encoder="resnet34", size=96, set=["widths=(96,64,48,32)"], epochs=2),
-        **{
-            (f"coco_subset/{config}", ""): dict(
-                COMMON, size=256, encoder="resnet50", encoder_weights="imagenet", epochs=30, batch_size=16, lr=5e-4, warmup=1, augment=1.0
-            )
-            for config in ("seg", "things")
-        },
-        ("camvid", ""): dict(
-            COMMON,
-            size="384x512",
-            encoder="resnet50",
-            encoder_weights="imagenet",
-            epochs=100,
-            batch_size=8,
-            lr=5e-4,
-            warmup=2,
-            augment=1.0,
-            zoom=0.4,
-            rotation=8.0,
-            translate=0.0,
-            loss="cross_entropy_dice",
-        ),
-    },
+    recipes=recipes.SEG,
     decode=decoding.decode_seg,
     report=scores.seg_report,
     errors=scores.seg_errors,
@@ -249,17 +205,7 @@ POSE3D = Task(
     score=("mpjpe_mm", "min"),
     names="joints",
     extras=("subject", "action", "camera"),
-    recipes={
-        ("people/clips", ""): dict(
-            COMMON, size=96, encoder="small", encoder_weights="none", epochs=10, batch_size=16, lr=1e-3, warmup=0.5, augment=0.0
-        ),
-        ("people/clips", "conv_lstm"): dict(loss="mse"),
-        ("human36m", ""): dict(
-            COMMON, size=224, encoder="resnet50", encoder_weights="imagenet", epochs=30, batch_size=16, lr=1e-3, warmup=0.5, augment=1.0
-        ),
-        # the report's: 5 clips a step, Adam, 1e-4
-        ("human36m", "conv_lstm"): dict(loss="mse", batch_size=5, lr=1e-4, weight_decay=0.0, schedule="constant", augment=0.0),
-    },
+    recipes=recipes.POSE3D,
     decode=scores3d.decode_pose3d,
     report=scores3d.pose3d_report,
     errors=scores3d.pose3d_errors,
@@ -268,4 +214,58 @@ POSE3D = Task(
     geometric=augment.Geometric(zoom=0.1, rotation_deg=10.0, translate=0.05, flip=0.5),
 )
 
-TASKS: dict[str, Task] = {"pose": POSE, "seg": SEG, "pose3d": POSE3D}
+POSE_LOSSES = {name: functools.partial(pose_losses.PoseLoss, weighting=name) for name in ("geometric", "uncertainty", "none")}
+LOC = Task(
+    archs={"posenet": posenet, "mapnet": mapnet, "dual_input": dual_input, "multitask": multitask},
+    outputs={
+        "position": Output(
+            label="pose",
+            losses={"euclidean": pose_losses.PositionLoss},
+            metrics=(lambda n: pose_metrics.PositionError(),),
+            unflip=None,
+            trained_by="pose_terms",
+        ),
+        "rotation": Output(
+            label="pose",
+            losses={"euclidean": functools.partial(pose_losses.RotationLoss, nearest=True)},
+            metrics=(lambda n: pose_metrics.RotationError(),),
+            weight=500.0,  # beta
+            unflip=None,
+            trained_by="pose_terms",
+        ),
+        "aux_pose": Output(
+            label="pose",
+            losses={"euclidean": functools.partial(pose_losses.AuxPoseLoss, nearest=True)},
+            weight=0.3,
+            unflip=None,
+            served=False,
+        ),
+        "pose_terms": Output(label="pose", losses=POSE_LOSSES, unflip=None, served=False),
+        "logits": Output(
+            label="mask",
+            losses={"cross_entropy": losses.PixelCrossEntropy},
+            metrics=(lambda n: metrics.PixelAccuracy(),),
+            unflip=None,
+            activate=decoding.softmax,
+            trained_by="logits_terms",
+        ),
+        "logits_terms": Output(label="mask", losses={"uncertainty": pose_losses.SemanticsLoss}, unflip=None, served=False),
+    },
+    main=("position",),
+    beside=("rotation", "logits"),
+    score=("position_error", "min"),
+    names="pose",
+    terms={"pose_weights": pose_losses.TERMS, "semantics_weight": ("semantics",)},
+    extras=("sequence", "frame", "mask"),
+    recipes=recipes.LOC,
+    decode=localisation.decode_loc,
+    report=localisation.loc_report,
+    errors=localisation.loc_errors,
+    figures=figures_loc.loc_figures,
+    charts=figures_loc.loc_charts,
+    baselines=localisation.baselines,
+    looks_for=attention.nearness,
+    geometric=augment.Geometric(zoom=0.0, rotation_deg=0.0, translate=0.0, flip=0.0),  # another place of the picture is another pose
+)
+
+TASKS: dict[str, Task] = {"pose": POSE, "seg": SEG, "pose3d": POSE3D, "loc": LOC}

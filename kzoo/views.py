@@ -18,13 +18,13 @@ class View:
     """What the network sees of an example.
 
     size: side of the square input in pixels, or (height, width); labels: output name -> feature; extras: features for reports;
-    reads: the feature that the network's input is made of, one of PICTURES or keypoints_2d.
+    reads: the features that the network's inputs are made of: one of PICTURES, keypoints_2d, a picture and its mask.
     """
 
     size: int | tuple[int, int]
     labels: dict[str, str]
     extras: tuple[str, ...] = ()
-    reads: str = "image"
+    reads: tuple[str, ...] = ("image",)
     geometric: augment.Geometric | None = None
     photometric: augment.Photometric | None = None
     border: tuple[float, float] | None = None  # weight and sigma of `kzoo.borders.border_weights`: batches then end with these weights
@@ -97,7 +97,13 @@ def _joints(joints, placed: Placement, swapped):
     return tf.where(placed.mirrored, tf.gather(turned, swapped, axis=-2), turned)
 
 
+DERIVED = {"pose": ("position", "rotation")}  # features that are made of others, joined along their last axis
 MOVED = {"mask": _mask, "keypoints": _keypoints, "keypoints_2d": _keypoints_2d, "joints": _joints}  # other features are as they are
+
+
+def stored(names) -> set[str]:
+    """The features that must be read for these."""
+    return {part for name in names for part in DERIVED.get(name, (name,))}
 
 
 def source_of(features) -> str:
@@ -112,8 +118,9 @@ def example_map(builder, view: View, seed: int):
         builder: prepared, see `kzoo.data.prepare`; seed: of the augmentation, with epoch and position.
     """
     metadata, features = builder.info.metadata, builder.info.features
-    stored = features[source_of(features)]
-    shape, jpeg = stored.shape[-3:], getattr(stored, "feature", stored).encoding_format == "jpeg"
+    source = source_of(features)
+    kept = features[source]
+    shape, jpeg = kept.shape[-3:], getattr(kept, "feature", kept).encoding_format == "jpeg"
     swapped = {"mask": tf.constant(flip_permutation(256, metadata.get("flip_classes", ())).astype("uint8"))}  # ids up to 255 = ignore
     if "joints" in metadata:
         joints = tf.constant(flip_permutation(len(metadata["joints"]), metadata["flip_joints"]))
@@ -121,14 +128,14 @@ def example_map(builder, view: View, seed: int):
 
     def pictures(record):
         """(H, W, 3) or (T, H, W, 3) uint8."""
-        if view.reads == "image":
+        if source == "image":
             return decode_reduced(record["image"], shape, jpeg, view.shape)
-        frames = tf.unstack(tf.ensure_shape(record["frames"], stored.shape[:1]))
+        frames = tf.unstack(tf.ensure_shape(record["frames"], kept.shape[:1]))
         return tf.stack([decode_reduced(frame, shape, jpeg, view.shape) for frame in frames])
 
     def example(epoch, position, record):
         seeds = tf.random.experimental.stateless_split(tf.stack([tf.cast(seed, tf.int64) * 1_000_003 + epoch, position]), 2)
-        seen = pictures(record) if view.reads in PICTURES else None
+        seen = pictures(record) if source in view.reads else None
         height, width = shape[:2] if seen is None else tf.unstack(tf.shape(seen)[-3:-1])
         random, mirrored = tf.eye(3), tf.constant(False)
         if view.geometric:
@@ -136,15 +143,17 @@ def example_map(builder, view: View, seed: int):
         placed = Placement(view, augment.fit_matrix(height, width, view.shape) @ random, random, mirrored, (width, height))
 
         def carried(feature):
+            if feature in PICTURES:
+                return augment.warp_and_jitter(seen, placed.matrix, view.shape, seeds[1], view.photometric)
+            if feature in DERIVED:
+                return tf.concat([record[part] for part in DERIVED[feature]], axis=-1)
             return MOVED[feature](record[feature], placed, swapped[feature]) if feature in MOVED else record[feature]
 
-        if seen is None:
-            inputs = carried(view.reads)
-        else:
-            inputs = augment.warp_and_jitter(seen, placed.matrix, view.shape, seeds[1], view.photometric)
+        inputs = {feature: carried(feature) for feature in view.reads}
+        inputs = inputs if len(inputs) > 1 else inputs[view.reads[0]]
         labels = {output: carried(feature) for output, feature in view.labels.items()}
         if view.border:  # only for masks
             return inputs, labels, {output: _border_weights(mask, *view.border) for output, mask in labels.items()}
-        return (inputs, labels, {name: record[name] for name in view.extras}) if view.extras else (inputs, labels)
+        return (inputs, labels, {name: carried(name) for name in view.extras}) if view.extras else (inputs, labels)
 
     return example

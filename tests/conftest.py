@@ -33,6 +33,19 @@ def clips_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def room_dir(tmp_path_factory):
+    """A data_dir in which `room` is prepared, single frames and windows, with 24 training and 12 validation frames; one per worker."""
+    from kzoo import data
+
+    folder = str(tmp_path_factory.mktemp("room"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data.Room, "SIZES", {"train": 24, "val": 12})
+        for config in ("frames", "windows"):
+            data.prepare(f"room/{config}", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def eight(people_dir):
     """Images (8, 64, 64, 3) and the labels of both tasks."""
     from kzoo import data

@@ -365,14 +365,14 @@ def clips(clips_dir):
 
 def test_clips_are_served_as_frames_or_as_joints(clips):
     assert data.frames_of(clips) == (8,)
-    view = data.View(32, {"joints": "joints"}, extras=("action", "subject"), reads="frames")
+    view = data.View(32, {"joints": "joints"}, extras=("action", "subject"), reads=("frames",))
     frames, labels, extras = next(data.pipeline(clips, "val", view, batch_size=4).as_numpy_iterator())
     assert frames.shape == (4, 8, 32, 32, 3) and frames.dtype == "uint8" and labels["joints"].shape == (4, 8, 17, 3)
     assert np.ptp(frames.astype(int), axis=1).max() > 20, "something moves"
     names = data.named(clips, extras)
     assert set(names["action"]) <= set(clips.info.features["action"].names) and names["subject"] is extras["subject"]
     keypoints, _ = next(
-        data.pipeline(clips, "val", data.View(32, {"joints": "joints"}, reads="keypoints_2d"), batch_size=4).as_numpy_iterator()
+        data.pipeline(clips, "val", data.View(32, {"joints": "joints"}, reads=("keypoints_2d",)), batch_size=4).as_numpy_iterator()
     )
     assert keypoints.shape == (4, 8, 17, 2)
     stored = next(data.values(clips, "val", "keypoints_2d"))
@@ -381,10 +381,10 @@ def test_clips_are_served_as_frames_or_as_joints(clips):
 
 def test_a_mirrored_clip_swaps_left_and_right(clips):
     mirror = augment.Geometric(zoom=0.0, rotation_deg=0.0, translate=0.0, flip=1.0)
-    plain = data.View(32, {"joints": "joints"}, reads="keypoints_2d")
+    plain = data.View(32, {"joints": "joints"}, reads=("keypoints_2d",))
     first, second = (
         next(data.pipeline(clips, "val", view, batch_size=4).as_numpy_iterator())
-        for view in (plain, data.View(32, {"joints": "joints"}, reads="keypoints_2d", geometric=mirror))
+        for view in (plain, data.View(32, {"joints": "joints"}, reads=("keypoints_2d",), geometric=mirror))
     )
     swap = geometry.flip_permutation(17, clips.info.metadata["flip_joints"])
     np.testing.assert_allclose(second[1]["joints"], (first[1]["joints"] * (-1, 1, 1))[:, :, swap], atol=1e-6)

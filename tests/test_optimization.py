@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kzoo import UserError, optimization, training
+from kzoo import UserError, callbacks, optimization
 
 DEFAULTS = {"lr": 1.0, "steps": 10, "epochs": 10, "warmup": 0, "milestones": [], "weight_decay": 0.0}
 STEPS = 4  # an epoch of what is trained below
@@ -182,13 +182,13 @@ def trained(folder, epochs, schedule="plateau", ema=None):
         "adam", schedule, lr=0.1, steps=STEPS, epochs=4, warmup=1.5, milestones=[], weight_decay=1e-3, ema=ema
     )
     model.compile(optimizer, loss="mse", jit_compile=False)
-    keeper = training.RunFolder(folder, score="val_loss", mode="min", steps=STEPS)
+    keeper = callbacks.RunFolder(folder, score="val_loss", mode="min", steps=STEPS)
     first, recorder = keeper.restore(model), Recorder()
     data = tf.data.Dataset.from_tensor_slices(TRAIN).batch(8)
-    callbacks = [optimization.WeightAverage(), recorder, training.TrainScore(data), keeper]
+    called = [optimization.WeightAverage(), recorder, callbacks.TrainScore(data), keeper]
     if schedule == "plateau":
-        callbacks.append(optimization.Plateau(keeper, 0.1, patience=1, warmup=1.5))
-    model.fit(data, epochs=epochs, initial_epoch=first, validation_data=VAL, shuffle=False, verbose=0, callbacks=callbacks)
+        called.append(optimization.Plateau(keeper, 0.1, patience=1, warmup=1.5))
+    model.fit(data, epochs=epochs, initial_epoch=first, validation_data=VAL, shuffle=False, verbose=0, callbacks=called)
     return keeper, recorder
 
 
@@ -216,7 +216,7 @@ def test_plateau_warms_up_and_falls(averaged_run):
 
 def test_plateau_needs_some_patience(tmp_path):
     with pytest.raises(UserError, match="patience"):
-        optimization.Plateau(training.RunFolder(tmp_path, score="s", mode="min", steps=1), 0.1, patience=0)
+        optimization.Plateau(callbacks.RunFolder(tmp_path, score="s", mode="min", steps=1), 0.1, patience=0)
 
 
 @pytest.mark.parametrize("schedule", ["plateau", "cosine"])
@@ -226,7 +226,7 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(averaged_run, tmp_path, 
         trained(whole, 4, schedule, ema=0.8)
     trained(tmp_path / "parts", 2, schedule, ema=0.8)
     trained(tmp_path / "parts", 4, schedule, ema=0.8)
-    assert training.read_history(whole) == training.read_history(tmp_path / "parts")
+    assert callbacks.read_history(whole) == callbacks.read_history(tmp_path / "parts")
     ours, theirs = stored(tmp_path / "parts/last.weights.h5"), stored(whole / "last.weights.h5")
     assert ours.keys() == theirs.keys()
     for key in ours:
@@ -253,7 +253,7 @@ def test_the_state_holds_weights_and_averages(averaged_run):
     model = network()
     optimizer = optimization.optimizer("adam", "plateau", **DEFAULTS, ema=0.8)
     model.compile(optimizer, loss="mse", jit_compile=False)
-    assert training.RunFolder(folder, score="val_loss", mode="min", steps=STEPS).restore(model) == 4
+    assert callbacks.RunFolder(folder, score="val_loss", mode="min", steps=STEPS).restore(model) == 4
     raw = [v.numpy() for v in model.trainable_variables]
     for value, last in zip(raw, recorder.weights[-1], strict=True):
         np.testing.assert_array_equal(value, last)

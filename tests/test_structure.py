@@ -13,7 +13,7 @@ import pytest
 from kzoo import losses, metrics, metrics3d, pose_losses, pose_metrics, tasks
 
 ROOT = pathlib.Path(__file__).parents[1]
-MAY_IMPORT_TENSORFLOW = {"kzoo/data.py", "kzoo/views.py", "kzoo/augment.py", "kzoo/export.py"}
+MAY_IMPORT_TENSORFLOW = {"kzoo/data.py", "kzoo/views.py", "kzoo/attention.py", "kzoo/augment.py", "kzoo/export.py"}
 FILES = sorted(path.relative_to(ROOT).as_posix() for folder in (ROOT, ROOT / "kzoo", ROOT / "kzoo/models") for path in folder.glob("*.py"))
 MODELS = sorted(path.stem for path in (ROOT / "kzoo/models").glob("*.py") if path.stem != "__init__")
 ALL_FILES = [path for folder in ("kzoo", "datasets", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]

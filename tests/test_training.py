@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo import UserError, encoders, files, training
+from kzoo import UserError, callbacks, encoders, files, training
 from kzoo.tasks import TASKS
 
 
@@ -70,7 +70,7 @@ def small_disk():
 def test_full_disk_keeps_the_previous_checkpoint(tmp_path, request):
     model = training.build(TASKS["pose"], "regression", 32, 17, encoder="small", encoder_weights="none")
     model.compile("adam", loss={"coords": "mse"}, jit_compile=False)
-    keeper = training.RunFolder(tmp_path, score="val_mpjpe", mode="min", steps=1)
+    keeper = callbacks.RunFolder(tmp_path, score="val_mpjpe", mode="min", steps=1)
     keeper.set_model(model)
     keeper.on_epoch_end(0, {"loss": 1.0, "val_mpjpe": 10.0})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -99,7 +99,7 @@ def test_resuming_under_a_loss_scale(tmp_path, skipped):
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
         model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.AdamW(0.1)), loss="mse", jit_compile=False)
         model.optimizer.build(model.trainable_variables)
-        return model, training.RunFolder(tmp_path, score="val_loss", mode="min", steps=5)
+        return model, callbacks.RunFolder(tmp_path, score="val_loss", mode="min", steps=5)
 
     model, keeper = compiled()
     keeper.set_model(model)
@@ -116,7 +116,7 @@ def test_resuming_under_a_loss_scale(tmp_path, skipped):
 
 
 def test_nan_loss_stops_with_one_line(tmp_path):
-    keeper = training.RunFolder(tmp_path, score="val_mpjpe", mode="min", steps=1)
+    keeper = callbacks.RunFolder(tmp_path, score="val_mpjpe", mode="min", steps=1)
     with pytest.raises(UserError, match="loss became nan.*--lr"):
         keeper.on_epoch_end(0, {"loss": float("nan"), "val_mpjpe": 1.0})
     assert not os.listdir(tmp_path)
@@ -132,6 +132,6 @@ def test_replacing_leaves_nothing_when_the_writer_fails(tmp_path):
 
 
 def test_best_epoch_ignores_nan():
-    keeper = training.RunFolder("unused", score="s", mode="max", steps=1)
+    keeper = callbacks.RunFolder("unused", score="s", mode="max", steps=1)
     keeper.rows = [{"s": 0.1}, {"s": float("nan")}, {"s": 0.3}, {"s": 0.2}]
     assert keeper.best() == {"s": 0.3}

@@ -11,7 +11,7 @@ from kzoo.tasks import TASKS
 def examples(clips_dir):
     """{feature: (inputs, labels)} of eight clips."""
     builder = data.prepare("people/clips", clips_dir)
-    views = {name: data.View(SIZE, {"joints": "joints"}, reads=name) for name in ("frames", "keypoints_2d")}
+    views = {name: data.View(SIZE, {"joints": "joints"}, reads=(name,)) for name in ("frames", "keypoints_2d")}
     return {name: next(data.pipeline(builder, "train", view, batch_size=8).as_numpy_iterator()) for name, view in views.items()}
 
 
