@@ -60,8 +60,8 @@ flags.DEFINE_float("ema", None, "score and keep the moving average of the weight
 flags.DEFINE_string(
     "loss",
     None,
-    "of the scored output; coordinates: l1, l2, euclidean; heat maps: mse; pose3d: euclidean, mse, l1; seg: cross_entropy, cross_entropy_dice, dice, "
-    "bootstrapped (the hardest quarter of the pixels; --loss_set=bootstrap=32768 for a number)",
+    "of the scored output; coordinates: l1, l2, euclidean; heat maps: mse; pose3d: euclidean, mse, l1; loc: geometric, uncertainty, none; "
+    "seg: cross_entropy, cross_entropy_dice, dice, bootstrapped (the hardest quarter of the pixels, or --loss_set=bootstrap=<number>)",
 )
 flags.DEFINE_multi_string("loss_set", None, "keyword of the loss, --loss_set=label_smoothing=0.1; may be repeated")
 flags.DEFINE_enum("class_weights", None, ["none", "median_frequency"], "of seg losses, by the classes' frequency in the training split")
@@ -295,7 +295,7 @@ def main():
         )
         called = [
             callbacks.TrainScore(unaugmented),
-            callbacks.PlainNames((task.main_of(model.output_names), *(name for name in losses["metrics"]))),
+            callbacks.PlainNames(task.main_of(model.output_names), losses["metrics"]),
             callbacks.LossWeights(task.terms),
             callbacks.Progress(steps, batch_size, flag["epochs"], first, ("loss", score)),
             keeper,

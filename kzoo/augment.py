@@ -178,10 +178,33 @@ def turn_joints(joints, random, shape: tuple[int, int]):
     Returns:
         (..., 3) float32.
     """
+    return tf.concat([tf.einsum("...k,ik->...i", joints[..., :2], _turn(random, shape)), joints[..., 2:]], axis=-1)
+
+
+def turn_pose(pose, random, shape: tuple[int, int]):
+    """A camera's pose when it was turned about its optical axis as `random` turns the picture; exact where that only rotates about the
+    principal point.
+
+    Args:
+        pose: (..., 7) float32, position and unit quaternion w, x, y, z, camera to world; random, shape: see `turn_joints`.
+    Returns:
+        (..., 7) float32, w >= 0.
+    """
+    turn = _turn(
+        random, shape
+    )  # points in the camera before -> in the camera after, so that the new camera's axes are the old ones turned back
+    half = -0.5 * tf.atan2(turn[1, 0], turn[0, 0])
+    w, x, y, z = tf.unstack(pose[..., 3:], axis=-1)
+    cos, sin = tf.cos(half), tf.sin(half)  # the quaternion (cos, 0, 0, sin), on the right
+    turned = tf.stack([w * cos - z * sin, x * cos + y * sin, y * cos - x * sin, z * cos + w * sin], axis=-1)
+    return tf.concat([pose[..., :3], tf.where(turned[..., :1] < 0, -turned, turned)], axis=-1)
+
+
+def _turn(random, shape: tuple[int, int]):
+    """The rotation, with a reflection if it mirrors, of pixels before -> pixels after: (2, 2) float32."""
     to_pixels = tf.constant([shape[1], shape[0]], tf.float32)
-    linear = tf.linalg.inv(random[:2, :2] * to_pixels[:, None] / to_pixels[None, :])  # picture before -> output, in pixels
-    turn = linear / tf.sqrt(tf.abs(tf.linalg.det(linear)))
-    return tf.concat([tf.einsum("...k,ik->...i", joints[..., :2], turn), joints[..., 2:]], axis=-1)
+    linear = tf.linalg.inv(random[:2, :2] * to_pixels[:, None] / to_pixels[None, :])
+    return linear / tf.sqrt(tf.abs(tf.linalg.det(linear)))
 
 
 def warp_keypoints(keypoints, matrix, source_size, *, drop_outside: bool):

@@ -32,20 +32,19 @@ class PlainNames(keras.callbacks.Callback):
     """Takes the outputs' names, which Keras adds where there are several, from their metrics: one set of columns for all runs.
 
     Args:
-        outputs: the main one first; where two have the same metric, the first one's is taken.
+        main: the output that is scored; where another one has the same metric, it keeps its name.
+        metrics: of `compile`, by output.
     """
 
-    def __init__(self, outputs: tuple[str, ...]):
+    def __init__(self, main: str, metrics: dict):
         super().__init__()
-        self.outputs = outputs
+        self.names = [(output, metric.name) for output in sorted(metrics, key=lambda output: output != main) for metric in metrics[output]]
 
     def on_epoch_end(self, epoch, logs=None):
         for prefix in ("", "train_", "val_"):
-            for output in self.outputs:
-                own = f"{prefix}{output}_"
-                for name in [name for name in logs if name.startswith(own) and not name.endswith("_loss")]:
-                    if prefix + name.removeprefix(own) not in logs:
-                        logs[prefix + name.removeprefix(own)] = logs.pop(name)
+            for output, metric in self.names:
+                if f"{prefix}{output}_{metric}" in logs and prefix + metric not in logs:
+                    logs[prefix + metric] = logs.pop(f"{prefix}{output}_{metric}")
 
 
 class LossWeights(keras.callbacks.Callback):

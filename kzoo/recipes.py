@@ -81,8 +81,8 @@ POSE3D = {
     ("people/clips", ""): dict(
         COMMON, size=96, encoder="small", encoder_weights="none", epochs=10, batch_size=16, lr=1e-3, warmup=0.5, augment=0.0
     ),
-    ("people/clips", "conv_lstm"): dict(size=64, loss="mse"),
-    ("people/clips", "encoder_gru"): dict(size=64, set=["pool=flatten", "units=256"], lr=2e-3, epochs=8, augment=0.3, flip=0.0),
+    ("people/clips", "conv_lstm"): dict(size=64, loss="mse", epochs=8),
+    ("people/clips", "encoder_gru"): dict(size=64, set=["pool=flatten", "units=256"], lr=2e-3, epochs=14, augment=0.3, flip=0.0),
     ("people/clips", "lift"): dict(set=["width=512", "dropout=0.1"], epochs=30, batch_size=32),
     ("people/clips", "temporal"): dict(set=["channels=256", "dropout=0.1"], epochs=30, batch_size=32),
     ("human36m", ""): dict(
@@ -92,14 +92,22 @@ POSE3D = {
     ("human36m", "conv_lstm"): dict(loss="mse", batch_size=5, lr=1e-4, weight_decay=0.0, schedule="constant", augment=0.0),
 }
 
+ROOM = dict(
+    COMMON,
+    size="96x128",
+    encoder="small",
+    encoder_weights="none",
+    batch_size=8,
+    lr=1e-3,
+    warmup=0.5,
+    set=["features=256", "pool=flatten", "dropout=0.2"],
+)
 LOC = {
-    ("room", ""): dict(
-        COMMON, size="96x128", encoder="small", encoder_weights="none", epochs=10, batch_size=16, lr=1e-3, warmup=0.5, augment=1.0
-    ),
+    ("room", ""): dict(ROOM, epochs=10, augment=0.6),
+    ("room", "posenet"): dict(loss_weights=["rotation=3"]),
+    ("room", "multitask"): dict(set=[*ROOM["set"], "widths=(64,48,32)", "initial_weights=(-1.5,-3,0,0)"]),
     ("room/windows", "mapnet"): {},
-    ("room/windows", ""): dict(
-        COMMON, size="96x128", encoder="small", encoder_weights="none", epochs=10, batch_size=8, lr=1e-3, warmup=0.5, augment=1.0
-    ),
+    ("room/windows", ""): dict(ROOM, epochs=5, augment=0.6),
     **{
         (name, ""): dict(
             COMMON, size=size, encoder="resnet34", encoder_weights="none", epochs=300, batch_size=20, lr=1e-4, warmup=1, augment=1.0

@@ -265,7 +265,8 @@ LOC = Task(
     charts=figures_loc.loc_charts,
     baselines=localisation.baselines,
     looks_for=attention.nearness,
-    geometric=augment.Geometric(zoom=0.0, rotation_deg=0.0, translate=0.0, flip=0.0),  # another place of the picture is another pose
+    # a rolled camera has a known pose; what else moves the picture would need another place of the camera, or another lens
+    geometric=augment.Geometric(zoom=0.0, rotation_deg=10.0, translate=0.0, flip=0.0),
 )
 
 TASKS: dict[str, Task] = {"pose": POSE, "seg": SEG, "pose3d": POSE3D, "loc": LOC}

@@ -145,8 +145,9 @@ def example_map(builder, view: View, seed: int):
         def carried(feature):
             if feature in PICTURES:
                 return augment.warp_and_jitter(seen, placed.matrix, view.shape, seeds[1], view.photometric)
-            if feature in DERIVED:
-                return tf.concat([record[part] for part in DERIVED[feature]], axis=-1)
+            if feature == "pose":
+                pose = tf.concat([record[part] for part in DERIVED[feature]], axis=-1)
+                return augment.turn_pose(pose, placed.random, view.shape)
             return MOVED[feature](record[feature], placed, swapped[feature]) if feature in MOVED else record[feature]
 
         inputs = {feature: carried(feature) for feature in view.reads}

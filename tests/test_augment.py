@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from kzoo import augment, geometry, statistics
 
@@ -399,3 +400,22 @@ def test_all_frames_of_a_clip_are_treated_alike():
     assert together.shape == (3, 32, 32, 3)
     for frame, found in zip(frames, together, strict=True):
         np.testing.assert_array_equal(augment.warp_and_jitter(tf.constant(frame), *arguments), found)
+
+
+def test_a_rolled_camera_has_the_turned_pose():
+    """World points seen by the turned pose project to where the warp moves them."""
+    shape, rng = (48, 80), np.random.default_rng(1)
+    ranges = dataclasses.replace(NOTHING, rotation_deg=35.0)
+    lens = np.array([60 / shape[1], 60 / shape[0]])
+    for i, rotation in enumerate(Rotation.random(6, rng=rng)):
+        centre = rng.normal(size=3)
+        seen = rng.normal(size=(5, 3)) * (0.5, 0.5, 0.3) + (0, 0, 4)  # in camera coordinates
+        world = rotation.apply(seen) + centre
+        x, y, z, w = rotation.as_quat(canonical=True)
+        random, _ = augment.random_matrix((i, 1), ranges, shape[1] / shape[0])
+        pose = augment.turn_pose(tf.constant([[*centre, w, x, y, z]], tf.float32), random, shape).numpy()[0]
+        assert pose[3] >= 0
+        again = Rotation.from_quat(pose[[4, 5, 6, 3]]).inv().apply(world - pose[:3])
+        before, after = (p[:, :2] / p[:, 2:] * lens + 0.5 for p in (seen, again))
+        moved = augment.warp_points(tf.constant(before, tf.float32), augment.fit_matrix(*shape, shape) @ random, shape[::-1])
+        np.testing.assert_allclose(after, moved, atol=1e-5)

@@ -104,7 +104,7 @@ def test_pixels_lie_in_their_planes(frames, name, axis, places):
     assert seen > 500
 
 
-@pytest.mark.parametrize(("start", "apart"), [(0, 6), (255, 12), (505, -12), (830, 5)])
+@pytest.mark.parametrize(("start", "apart"), [(0, 6), (255, 12), (545, -12), (830, 5)])
 def test_one_frame_projects_into_another(start, apart):
     """What one frame sees lies at the other's depth and has its class, but for what is hidden there and for borders."""
     first, second = render.render("train", start), render.render("train", start + apart)
@@ -214,10 +214,10 @@ def test_scores_to_beat(poses):
         return [np.median(metres), np.median(degrees_between(predicted[:, 3:], val[:, 3:]))]
 
     mean = train.mean(0, keepdims=True)
-    assert errors(mean / np.append(np.ones(3), np.full(4, np.linalg.norm(mean[:, 3:])))) == pytest.approx([0.87, 69.5], abs=0.05)
+    assert errors(mean / np.append(np.ones(3), np.full(4, np.linalg.norm(mean[:, 3:])))) == pytest.approx([0.92, 65.3], abs=0.05)
     metres = np.linalg.norm(val[:, None, :3] - train[None, :, :3], axis=-1)
     oracle = train[(metres + degrees_between(val[:, None, 3:], train[None, :, 3:]) / 50).argmin(1)]
-    assert errors(oracle) == pytest.approx([0.32, 6.4], abs=0.05)
+    assert errors(oracle) == pytest.approx([0.25, 6.2], abs=0.05)
 
 
 def test_every_class_occurs(frames):

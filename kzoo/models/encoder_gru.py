@@ -14,6 +14,7 @@ from kzoo.encoders import encode
 from kzoo.estimation import near_hip, root_relative
 from kzoo.layers import per_frame
 
+STRIDES = (2, 4, 8, 16, 32)  # of the maps that `encode` gives
 POOLS = {"average": layers.GlobalAveragePooling2D, "flatten": layers.Flatten}
 
 
@@ -27,6 +28,7 @@ def encoder_gru(
     units: int = 512,
     dropout: float = 0.0,
     pool: str = "average",
+    stride: int = 32,
     bidirectional: bool = False,
 ) -> keras.Model:
     """Build the network.
@@ -37,18 +39,22 @@ def encoder_gru(
         encoder, encoder_weights, init: see `kzoo.encoders.encode`.
         units: of the GRU, in each direction.
         dropout: rate on the GRU's inputs.
-        pool: what becomes of the encoder's last map: "average" over its cells, or "flatten", which keeps where features are.
+        pool: what becomes of the encoder's map: "average" over its cells, or "flatten", which keeps where features are.
+        stride: of that map: 2, 4, 8, 16 or 32; at small sizes the last map of an encoder has few cells.
         bidirectional: a second GRU reads the clip backwards, and each frame's answer depends on later frames as well.
     Returns:
         model with input "frames" and output {"joints": (B, T, J, 3) float32 metres, relative to joint 0, camera coordinates}.
     Raises:
-        ValueError: unknown `pool`.
+        ValueError: unknown `pool` or `stride`.
     """
     if pool not in POOLS:
         raise ValueError(f"pool must be one of {', '.join(POOLS)}, got {pool!r}")
+    if stride not in STRIDES:
+        raise ValueError(f"stride must be one of {', '.join(map(str, STRIDES))}, got {stride!r}")
+    tap = STRIDES.index(stride)
     frames = keras.Input(input_shape, dtype="uint8", name="frames")
     gather = POOLS[pool](dtype="float32", name="pool")
-    x = per_frame(lambda pictures: gather(encode(pictures, encoder, encoder_weights, init=init)[-1]), frames)  # (B, T, K)
+    x = per_frame(lambda pictures: gather(encode(pictures, encoder, encoder_weights, init=init)[tap]), frames)  # (B, T, K)
     # float32: what is carried from frame to frame adds up its rounding.
     gru = layers.GRU(units, return_sequences=True, dropout=dropout, dtype="float32", name="gru")
     x = layers.Bidirectional(gru, dtype="float32", name="both_ways")(x) if bidirectional else gru(x)
