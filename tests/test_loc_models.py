@@ -309,13 +309,14 @@ def test_fourth_channel_widens_the_first_kernel(encoder, first):
 
 LEARNERS = [
     ("posenet", {}),
-    pytest.param("posenet googlenet", {"aux_dropout": 0.0}, marks=pytest.mark.slow),
+    ("posenet googlenet", {"aux_dropout": 0.0}),
     ("mapnet window", {}),
     ("dual_input separate", {}),
     ("multitask", {}),
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, more", LEARNERS)
 def test_learns_six_pictures(name, more):
     """Squared errors of position and rotation fall below a tenth of those of the labels' mean, around which the position starts."""

@@ -81,7 +81,8 @@ def check_learning(model, x, joints, folder):
 
 
 # encoder_gru is slow here, and in the default group of test_zoo_pose3d.py.
-@pytest.mark.parametrize("name", ["conv_lstm", pytest.param("encoder_gru", marks=pytest.mark.slow), "lift", "temporal"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["conv_lstm", "encoder_gru", "lift", "temporal"])
 def test_learns_saves_and_exports(name, tmp_path):
     function, options = NETWORKS[name]
     keras.utils.set_random_seed(0)
@@ -364,6 +365,7 @@ def peaks(maps) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pose_run", ["heatmap"], indirect=True)
+@pytest.mark.slow
 def test_lifters_on_a_pose_run(pose_run, tmp_path):
     """One model from pixels to metres: it learns, the 2-D network does not, and it is saved, loaded and exported without the run."""
     keras.utils.set_random_seed(0)
