@@ -222,11 +222,20 @@ def draw(task: Task, predictor, pipeline, shown, labels, predictions, known, nam
     known = {name: value[indices] if isinstance(value, np.ndarray) else value for name, value in known.items()}
     drawn = task.figures(stack, labels[indices], {**predictor(inputs), **answers, **known}, titles, names)
     if task.looks_for:
-        maps = attention.attention_maps(predictor.model, inputs, task.looks_for(labels[indices]), attention.feature_maps(predictor.model))
-        drawn["attention.png"] = attention.attention_figure(stack, maps, titles)
+        drawn |= look(predictor.model, inputs, task.looks_for(labels[indices]), stack, titles)
     if any(failures.values()):
         drawn["failures.png"] = figures.failure_gallery(images, labels, predictions["coords"], failures, names)
     _save(drawn, pathlib.Path(folder))
+
+
+def look(model, inputs, score, stack, titles) -> dict:
+    """{"attention.png": figure}, or a printed line where the encoder is out of reach, inside a network within the network."""
+    try:
+        layers = attention.feature_maps(model)
+    except UserError as error:
+        print(f"no attention.png: {error}")
+        return {}
+    return {"attention.png": attention.attention_figure(stack, attention.attention_maps(model, inputs, score, layers), titles)}
 
 
 def inputs_at(pipeline, wanted: set[int]) -> dict[int, np.ndarray]:

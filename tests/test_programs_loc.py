@@ -65,7 +65,7 @@ def test_mapnet_learns_from_windows(room_dir, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_dual_input_reads_picture_and_labels(room_dir, tmp_path, capsys, monkeypatch):
-    trained(room_dir, tmp_path, capsys, monkeypatch, "--arch=dual_input")
+    trained(room_dir, tmp_path, capsys, monkeypatch, "--arch=dual_input", "--set=variant=fourth_channel")
     code, _, err = run(capsys, monkeypatch, "eval.py", f"--run={tmp_path}", "--export=saved_model", "--pictures=2")
     assert code == 0, err
 
