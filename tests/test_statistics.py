@@ -167,3 +167,27 @@ def test_classes_of_batches():
         statistics.fit_classes(masks, 3)
     with pytest.raises(UserError):
         statistics.fit_classes([masks.astype("int32") - 1], 12)
+
+
+# joints and places
+
+
+def test_bounds_are_those_of_every_joint_and_axis():
+    clips = np.random.default_rng(0).normal(size=(3, 4, 2, 3)).astype("float32")  # clips, frames, joints, axes
+    found = statistics.fit_bounds(iter(clips))
+    np.testing.assert_array_equal(found["low"], clips.min(axis=(0, 1)))
+    np.testing.assert_array_equal(found["high"], clips.max(axis=(0, 1)))
+    with pytest.raises(UserError, match="no joints"):
+        statistics.fit_bounds(iter(()))
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_places_are_the_mean_and_the_deviation_along_an_axis(windows):
+    places = np.random.default_rng(0).normal((3, -20, 1), (2, 2, 2), size=(600, 3)).astype("float32")
+    found = statistics.fit_places(iter(places.reshape(200, 3, 3) if windows else places))
+    np.testing.assert_allclose(found["centre"], places.mean(axis=0), rtol=1e-5)
+    assert found["spread"] == pytest.approx(np.sqrt(places.var(axis=0).mean()), rel=1e-5)
+
+
+def test_a_camera_that_stands_still_has_a_spread_to_divide_by():
+    assert statistics.fit_places([np.ones(3), np.ones(3)])["spread"] == 1.0

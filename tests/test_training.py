@@ -135,3 +135,25 @@ def test_best_epoch_ignores_nan():
     keeper = callbacks.RunFolder("unused", score="s", mode="max", steps=1)
     keeper.rows = [{"s": 0.1}, {"s": float("nan")}, {"s": 0.3}, {"s": 0.2}]
     assert keeper.best() == {"s": 0.3}
+
+
+def test_metrics_of_several_outputs_get_one_set_of_columns():
+    """The main output's metrics lose its name; those of others too, unless that would overwrite the main one's."""
+
+    class Named:
+        def __init__(self, name):
+            self.name = name
+
+    callback = callbacks.PlainNames(
+        "position", {"rotation": [Named("error"), Named("turn")], "position": [Named("error"), Named("position_share")]}
+    )
+    logs = {
+        "loss": 1,
+        "position_loss": 2,
+        "val_position_error": 3,
+        "val_rotation_error": 4,
+        "rotation_turn": 5,
+        "val_position_position_share": 6,
+    }
+    callback.on_epoch_end(0, logs)
+    assert logs == {"loss": 1, "position_loss": 2, "val_error": 3, "val_rotation_error": 4, "turn": 5, "val_position_share": 6}
