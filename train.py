@@ -25,7 +25,7 @@ flags.DEFINE_string(
     "configuration (default: the built-in one of the task)",
 )
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
-flags.DEFINE_string("data_source", None, "raw data: a COCO folder, the lab's coco_subset.zip, or official (downloads 20 GB)")
+flags.DEFINE_string("data_source", None, "raw data of data sets that are not made here: the folder of your copy; see datasets/*/README.md")
 flags.DEFINE_string("train_split", "train", "TFDS split to train on; slices like train[:100] are allowed")
 flags.DEFINE_string("val_split", "val", "TFDS split to validate on")
 flags.DEFINE_string("encoder", None, "see kzoo/encoders.py")
@@ -85,12 +85,21 @@ flags.DEFINE_boolean("resume", False, "continue the run in --out with the flags 
 GEOMETRIC_FLAGS = {"zoom": "zoom", "rotation": "rotation_deg", "translate": "translate", "crop": "crop", "flip": "flip"}
 
 
+def without_default(dataset: str | None) -> str | None:
+    """people for people/pictures: recipes know a data set's first configuration by the data set's name."""
+    from kzoo.data import DATASETS
+
+    name, _, config = (dataset or "").partition("/")
+    first = [c.name for c in DATASETS[name].BUILDER_CONFIGS][:1] if name in DATASETS else []
+    return name if [config] == first and name != "coco_subset" else dataset
+
+
 def resolve(task, given) -> dict:
     """Flags of the run: the recipe of the data set, then the recipe of the arch on it, then what the user gave."""
     from kzoo import training
 
     known = dict.fromkeys(name for name, _ in task.recipes)  # in the table's order: the first configuration is the task's own
-    dataset = given["dataset"] or next((name for name, arch in task.recipes if arch == given["arch"]), next(iter(known)))
+    dataset = without_default(given["dataset"]) or next((name for name, arch in task.recipes if arch == given["arch"]), next(iter(known)))
     if dataset not in known:
         dataset = next((name for name in known if name.startswith(f"{dataset}/")), dataset)
     recipe = {**task.recipes.get((dataset, ""), {}), **task.recipes.get((dataset, given["arch"]), {})}
@@ -144,6 +153,11 @@ def augmented_view(plain, task, flag, colours):
     if not flag["augment"]:
         return plain
     own = {field: flag[name] for name, field in GEOMETRIC_FLAGS.items() if flag[name] is not None}
+    moving = [name for name in GEOMETRIC_FLAGS if name != "rotation" and flag[name]]
+    if task.turns_only and moving:
+        raise UserError(
+            f"--{moving[0]}={flag[moving[0]]:g}: no camera pose of --task={flag['task']} goes with such a picture; use --rotation"
+        )
     pca = {"pca": flag["color_pca"]} if flag["color_pca"] else {}
     if pca and flag["color_pca_of"] == "train":
         pca["colours"] = colours
@@ -209,6 +223,8 @@ def main():
     keras.utils.set_random_seed(flag["seed"])
 
     builder = data.prepare(flag["dataset"], flag["data_dir"], flag["data_source"])
+    if task.names not in builder.info.metadata:
+        raise UserError(f"{builder.info.full_name} has no {task.names}: it is not for --task={flag['task']}")
     names, frames = builder.info.metadata[task.names], data.frames_of(builder)
     shape, batch_size = cli.shape_of(flag["size"]), flag["batch_size"]
     if task.square and shape[0] != shape[1]:

@@ -52,7 +52,9 @@ def evaluate(
         raise UserError(f"--tile is for networks that answer each pixel, not for {run['flags']['task']}")
     if tile and overlap is None:
         overlap = min(cli.shape_of(tile)) // 2
-    at = prediction.rounded(shape) if size else None
+    if export:
+        cli.pick(exports(), export, "export")
+    at = (prediction.rounded(shape) if task.dense else shape) if size else None
     model = runs.load_model(folder, at)
     decoders = prediction.decoders_of(model, decoder)
     builder = data.prepare(run["flags"]["dataset"], data_dir or run["flags"]["data_dir"])
@@ -108,10 +110,14 @@ def _first(pipeline, count: int = 4):
     return keras.tree.map_structure(lambda values: values[:count], next(pipeline.as_numpy_iterator())[0])
 
 
-def _export(name: str, model, folder, shape, example) -> float:
+def exports() -> dict:
     from kzoo.export import EXPORTS  # loads TensorFlow, which other backends do without
 
-    export, run = cli.pick(EXPORTS, name, "export"), runs.describe(folder)
+    return EXPORTS
+
+
+def _export(name: str, model, folder, shape, example) -> float:
+    export, run = exports()[name], runs.describe(folder)
     task = runs.task_of(run)
     if export.portable and "portable" in hyperparameters_of(task.archs[run["flags"]["arch"]]):
         model = runs.load_model(folder, shape, portable=True)
@@ -137,7 +143,8 @@ def check_same_data(run: dict, found: dict):
 def batches(task: Task, builder, split: str, shape: tuple[int, int], batch_size: int, features: tuple[str, ...]):
     """The split in order: (what a network reads, {main output: labels}, extras)."""
     extras = tuple(name for name in task.extras if name in builder.info.features)
-    view = data.View(shape, {"label": task.outputs[task.main[0]].label}, extras=extras or ("image_id",), reads=features)
+    number = next(name for name in ("image_id", "frame", "clip_id") if name in builder.info.features)
+    view = data.View(shape, {"label": task.outputs[task.main[0]].label}, extras=extras or (number,), reads=features)
     return data.pipeline(builder, split, view, batch_size=batch_size)
 
 
@@ -213,6 +220,9 @@ def draw(task: Task, predictor, pipeline, shown, labels, predictions, known, nam
     errors = task.errors(labels, predictions)
     picks = chosen(errors, count)
     indices = [index for index, _ in picks]
+    if not indices:
+        print("no pictures: no example has a finite error")
+        return
     images = inputs = inputs_at(shown, {*indices, *(example for joints in failures.values() for example, _ in joints)})
     if shown is not pipeline:
         inputs = inputs_at(pipeline, set(indices))

@@ -74,7 +74,8 @@ def _measure(model, batches, rates) -> dict:
                     result[name].append(float(value))
             least = min(least, smoothed)
             bar.update()
-            if not math.isfinite(smoothed) or smoothed > DIVERGED * least:
+            bound = DIVERGED * least if least > 0 else least + (DIVERGED - 1) * (result["smoothed"][0] - least)  # learned weights: below 0
+            if not math.isfinite(smoothed) or smoothed > bound:
                 result["diverges"] = float(rate)
                 break
     return result

@@ -60,6 +60,18 @@ SEG = {
         )
         for config in ("seg", "things")
     },
+    ("room", ""): dict(
+        COMMON,
+        size="96x128",
+        encoder="small",
+        encoder_weights="none",
+        epochs=8,
+        batch_size=8,
+        lr=2e-3,
+        warmup=0.3,
+        loss="cross_entropy_dice",
+        augment=0.2,
+    ),
     ("camvid", ""): dict(
         COMMON,
         size="384x512",
@@ -105,13 +117,21 @@ ROOM = dict(
 LOC = {
     ("room", ""): dict(ROOM, epochs=10, augment=0.6),
     ("room", "posenet"): dict(loss_weights=["rotation=3"]),
-    ("room", "multitask"): dict(set=[*ROOM["set"], "widths=(64,48,32)", "initial_weights=(-1.5,-3,0,0)"]),
-    ("room/windows", "mapnet"): {},
-    ("room/windows", ""): dict(ROOM, epochs=5, augment=0.6),
+    ("room", "multitask"): dict(loss="uncertainty", set=[*ROOM["set"], "widths=(64,48,32)", "initial_weights=(-1.5,-2,0,0)"], epochs=12),
+    ("room/labelled", "dual_input"): dict(set=[*ROOM["set"], "initial_weights=(-2,-3,0,0)"]),
+    ("room/labelled", ""): dict(ROOM, epochs=10, augment=0.6),
+    ("room/windows", "mapnet"): dict(set=[*ROOM["set"], "initial_weights=(-2,-3,-2,-3)"]),
+    ("room/windows", ""): dict(ROOM, epochs=6, augment=0.6),
     **{
         (name, ""): dict(
             COMMON, size=size, encoder="resnet34", encoder_weights="none", epochs=300, batch_size=20, lr=1e-4, warmup=1, augment=1.0
         )
-        for name, size in (("seven_scenes", "224x320"), ("seven_scenes/windows", "224x320"), ("deeploc", "256x480"))
+        for name, size in (
+            ("seven_scenes", "224x320"),
+            ("seven_scenes/windows", "224x320"),
+            ("deeploc", "256x480"),
+            ("deeploc/windows", "256x480"),
+        )
     },
+    ("deeploc", "multitask"): dict(loss="uncertainty"),
 }

@@ -63,9 +63,16 @@ def baseline_table(scores: dict[str, float], baselines: dict[str, dict], how: st
     rows = [["this network", scores], *baselines.items()]
     errors = [name for name in baselines["retrieval"] if name.endswith(("_m", "_deg"))]
     shares = [name for name in baselines["retrieval"] if name.startswith("within")]
-    main = errors[0]
-    table = [[name, *(row[e] for e in (*errors, *shares)), row[main] / baselines["retrieval"][main]] for name, row in rows]
-    return markdown_table(["", *errors, *shares, f"{main} ÷ retrieval's"], table) + f"\nRetrieval: {how}.\n"
+    medians = [name for name in errors if "median" in name]
+    table = [
+        [name, *(row[e] for e in (*errors, *shares)), *(_ratio(row, baselines["retrieval"], e) for e in medians)] for name, row in rows
+    ]
+    return markdown_table(["", *errors, *shares, *(f"{name} ÷ retrieval's" for name in medians)], table) + f"\nRetrieval: {how}.\n"
+
+
+def _ratio(scores: dict, others: dict, name: str) -> float:
+    """NaN where the other is 0: on the training split retrieval finds each picture itself."""
+    return scores[name] / others[name] if others[name] else math.nan
 
 
 def write(folder, result: dict):
@@ -128,6 +135,9 @@ def row(folder) -> dict:
     if (folder / "report.json").exists():
         report = files.read_json(folder / "report.json")
         result |= {key: report[key] for key in ("split", "boxes", "crop", "tta", "decoder") if key in report} | report["scores"]
+        for name, scores in report.get("baselines", {}).items():
+            main = next(iter(scores))
+            result |= {f"{main} of {name}": scores[main], f"{main} ÷ {name}'s": _ratio(report["scores"], scores, main)}
     return result
 
 

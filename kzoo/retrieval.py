@@ -5,6 +5,7 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
+from kzoo import UserError, runs
 from kzoo.encoders import encode
 
 THUMBNAIL = (16, 12)  # width and height
@@ -18,17 +19,20 @@ def thumbnails(images) -> np.ndarray:
 
 def pooled(shape: tuple[int, int], encoder: str, weights: str):
     """Function from pictures to the mean of an encoder's last map: (B, H, W, 3) uint8 -> (B, K) float32."""
-    image = keras.Input((*shape, 3), dtype="uint8")
-    last = encode(image, encoder, weights)[-1]
-    network = keras.Model(image, keras.layers.GlobalAveragePooling2D(dtype="float32")(last))
-    return network.predict_on_batch
+    with runs.float32():
+        image = keras.Input((*shape, 3), dtype="uint8")
+        last = encode(image, encoder, weights)[-1]
+        return keras.Model(image, keras.layers.GlobalAveragePooling2D()(last)).predict_on_batch
 
 
 def method(flags: dict, shape: tuple[int, int]) -> tuple:
     """How pictures are compared in the baseline of a run, in words, and the function: by the run's encoder as it was before training."""
     if flags["encoder"] is None or flags["encoder_weights"] in (None, "none"):
         return "thumbnails of 16x12 px", thumbnails
-    network = pooled(shape, flags["encoder"], flags["encoder_weights"])
+    try:
+        network = pooled(shape, flags["encoder"], flags["encoder_weights"])
+    except UserError as error:  # the weights are not here any more
+        return f"thumbnails of 16x12 px, as {error}", thumbnails
     return f"{flags['encoder']} as given by --encoder_weights, mean of its last map", network
 
 

@@ -29,7 +29,7 @@ PART = "pose_run"  # hyperparameter that names another run, which a network cont
 def keep_part(folder, hyperparameters: dict):
     """Copy the run that a network contains into the network's own run folder: it can then be rebuilt whatever becomes of the other."""
     source, kept = hyperparameters.get(PART), pathlib.Path(folder) / PART
-    if not source or kept.exists():
+    if not source or pathlib.Path(source) == kept:
         return
     with files.replacing(kept) as temporary:
         temporary.mkdir()
@@ -44,7 +44,8 @@ def part_of(folder) -> dict:
 
 
 @contextlib.contextmanager
-def _float32():
+def float32():
+    """While it lasts, networks are built in float32."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
@@ -71,7 +72,7 @@ def load_model(folder, shape: tuple[int, int] | None = None, **hyperparameters) 
     colours = statistics.ColourStatistics(**run["colours"]) if run.get("colours") else None
     options = {**network_options(fresh, colours, run.get("fitted")), **part_of(folder), **hyperparameters}
     size = (*run.get("frames", ()), *(shape or cli.shape_of(flags["size"])))
-    with _float32():
+    with float32():
         model = build(task_of(run), flags["arch"], size, len(run["names"]), **options)
         try:
             weights = keras.saving.load_model(path, compile=False).get_weights()

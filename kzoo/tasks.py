@@ -67,6 +67,7 @@ class Output:
     # (answer for the mirrored picture, permutation) -> answer for the picture; None: not averaged, and dropped where answers are
     unflip: Callable | None = decoding.unflip_maps
     activate: Callable = lambda outputs: outputs  # applied before answers are averaged
+    follows: Mapping[str, str] = dataclasses.field(default_factory=dict)  # keyword of the loss -> output whose weight it is
     trained_by: str = ""  # the output whose loss trains this one too; where a network emits it, this one has no loss of its own
     served: bool = True  # part of an export
 
@@ -92,6 +93,7 @@ class Task:
     beside: tuple[str, ...] = ()  # outputs that `decode` reads with the main one, where a network emits them
     looks_for: Callable | None = None  # labels -> (outputs -> (B,) score), whose Grad-CAM++ is drawn
     terms: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)  # layer of learned loss weights -> names of its numbers
+    turns_only: bool = False  # augmentation may roll the camera, and not move, scale or mirror the picture: no pose would go with that
     extras: tuple[str, ...] = ()  # features that `report` needs where the data set has them
     geometric: augment.Geometric = augment.Geometric()
     photometric: augment.Photometric = augment.Photometric()
@@ -236,6 +238,7 @@ LOC = Task(
         "aux_pose": Output(
             label="pose",
             losses={"euclidean": functools.partial(pose_losses.AuxPoseLoss, nearest=True)},
+            follows={"beta": "rotation"},
             weight=0.3,
             unflip=None,
             served=False,
@@ -265,7 +268,7 @@ LOC = Task(
     charts=figures_loc.loc_charts,
     baselines=localisation.baselines,
     looks_for=attention.nearness,
-    # a rolled camera has a known pose; what else moves the picture would need another place of the camera, or another lens
+    turns_only=True,
     geometric=augment.Geometric(zoom=0.0, rotation_deg=10.0, translate=0.0, flip=0.0),
 )
 

@@ -65,10 +65,11 @@ def compile_arguments(task: Task, model: keras.Model, num_outputs: int, *, loss:
         raise UserError(f"the weight of {leader} must be above 0, got {weights[leader]}")
     factory = next(iter(rows[leader].losses.values())) if loss is None else cli.pick(rows[leader].losses, loss, "loss")
     try:  # outputs with the same losses as the main one, earlier stacks for instance, get the same loss
-        chosen = {
-            name: factory(**loss_options) if row.losses is task.outputs[leader].losses else next(iter(row.losses.values()))()
-            for name, row in trained.items()
-        }
+        chosen = {}
+        for name, row in trained.items():
+            following = {keyword: weights[output] for keyword, output in row.follows.items() if output in trained}
+            own = factory if row.losses is task.outputs[leader].losses else next(iter(row.losses.values()))
+            chosen[name] = own(**(loss_options if own is factory else following))
     except (TypeError, ValueError) as error:
         raise UserError(f"--loss_set: {error}") from error
     scored = {name: row for name, row in rows.items() if row.metrics and (name in trained or row.trained_by in trained)}

@@ -24,7 +24,7 @@ def weights_of(model) -> dict:
 
 
 def test_multitask_learns_its_weights_and_serves_without_them(room_dir, tmp_path, capsys, monkeypatch):
-    options = ("--arch=multitask", "--set=widths=(8,8)", "--loss=uncertainty")
+    options = ("--arch=multitask", "--set=widths=(8,8)")
     stored, history, report = trained(room_dir, tmp_path, capsys, monkeypatch, *options)
     assert stored["flags"]["dataset"] == "room" and stored["fitted"]["classes"] == 16 and stored["fitted"]["spread"] > 0
     logged = [[float(row[f"weight_{term}"]) for term in ("trans_abs", "rot_abs", "semantics")] for row in history]
@@ -47,6 +47,10 @@ def test_multitask_learns_its_weights_and_serves_without_them(room_dir, tmp_path
     assert len(served.weights) < len(runs.load_model(tmp_path).weights)
     code, _, err = run(capsys, monkeypatch, "eval.py", f"--run={tmp_path}", "--tta=flip")
     assert code == 2 and "mirrored" in one_line(err)
+    code, _, err = run(capsys, monkeypatch, "eval.py", f"--run={tmp_path}", "--size=50x64")
+    assert code == 2 and "multiple of 32" in one_line(err)
+    code, _, err = run(capsys, monkeypatch, "eval.py", f"--run={tmp_path}", "--split=train")
+    assert code == 0, err
 
     code, _, err = run(capsys, monkeypatch, "train.py", "--resume", f"--out={tmp_path}", "--epochs=3")
     assert code == 0, err
@@ -80,6 +84,9 @@ def test_posenet_has_a_fixed_beta(room_dir, tmp_path, capsys, monkeypatch):
     ("flags", "words"),
     [
         (("--arch=multitask", "--dataset=room/windows"), ("masks",)),
+        (("--arch=posenet", "--dataset=room/windows"), ("windows",)),
+        (("--arch=posenet", "--flip=0.5"), ("--flip=0.5", "--rotation")),
+        (("--arch=posenet", "--dataset=people/clips", "--epochs=1", "--lr=1", "--optimizer=adam"), ("pose", "people/clips")),
         (("--arch=mapnet", "--dataset=seven_scenes"), ("seven_scenes", "--data_source")),
         (("--arch=mapnet", "--loss=l2"), ("geometric", "l2")),
         (("--arch=mapnet", "--set=initial_weights=(0,1)"), ("4 numbers",)),

@@ -60,4 +60,10 @@ def test_table_of_baselines_has_the_ratio_to_retrieval():
     table = report.baseline_table({**scores, "miou": 0.3}, others, "by eye")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")]
     assert [row[0] for row in rows] == ["", "---", "this network", "mean pose", "retrieval"]
-    assert [row[-1] for row in rows[2:]] == ["0.5", "2", "1"] and "miou" not in table and "by eye" in table
+    assert [row[-2:] for row in rows[2:]] == [["0.5", "1"], ["2", "1"], ["1", "1"]] and "miou" not in table and "by eye" in table
+
+
+def test_on_the_training_split_retrieval_finds_each_picture_itself():
+    scores = {"position_median_m": 0.2, "rotation_median_deg": 4.0}
+    table = report.baseline_table(scores, {"mean pose": scores, "retrieval": dict.fromkeys(scores, 0.0)}, "by eye")
+    assert table.splitlines()[2].split("|")[-3:] == ["  ", "  ", ""]

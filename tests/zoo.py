@@ -52,7 +52,11 @@ VARIANTS = {  # further forms of an arch that are another network
         ("unet2015", {"padding": "valid", "depth": 3}),
     ],
     "pose3d": [("conv_lstm", {"filters": 8, "portable": True}), ("encoder_gru", {"pool": "flatten", "bidirectional": True})],
-    "loc": [("dual_input", {"variant": "shared"}), ("dual_input", {"variant": "fourth_channel"})],
+    "loc": [
+        ("posenet", {"encoder": "googlenet", "width": 0.1, "aux_dropout": 0.0}),
+        ("dual_input", {"variant": "shared"}),
+        ("dual_input", {"variant": "fourth_channel"}),
+    ],
 }
 UNITS = {"pose": 17, "seg": 7, "pose3d": 17, "loc": 7}
 

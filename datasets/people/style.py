@@ -72,5 +72,6 @@ def sample_style(rng):
 def noise_at(style, time):
     """{angle: degrees to add}, and metres for the pelvis's sway, at one moment."""
     return {
-        name: offset + math.fsum(size * sine(rate * time + phase) for size, rate, phase in waves) for name, (offset, waves) in style.noise.items()
+        name: offset + math.fsum(size * sine(rate * time + phase) for size, rate, phase in waves)
+        for name, (offset, waves) in style.noise.items()
     }

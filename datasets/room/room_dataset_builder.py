@@ -42,6 +42,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     BUILDER_CONFIGS: ClassVar = [
         Config(name="frames", description="Single frames with masks of every second, depth and intrinsics."),
+        Config(name="labelled", labelled=1, description="Single frames with masks of all, depth and intrinsics."),
         Config(name="windows", steps=3, description="Three frames, ten apart, around every frame."),
     ]
     SIZES: ClassVar = {split: len(camera.SEQUENCES[split]) * camera.LENGTHS[split] for split in camera.SEQUENCES}  # frames, from the first

@@ -52,6 +52,8 @@ def posenet(
     Raises:
         ValueError: unknown `pool`, weights for googlenet, or `centre` or `spread` of another shape.
     """
+    if len(input_shape) != 3:
+        raise ValueError(f"input_shape must be (H, W, 3): it knows no windows, got {input_shape}")
     place = {"centre": centre, "spread": spread}
     image = keras.Input(input_shape, dtype="uint8", name="image")
     outputs = {}
