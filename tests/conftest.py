@@ -34,13 +34,13 @@ def clips_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def room_dir(tmp_path_factory):
-    """A data_dir in which `room` is prepared, single frames and windows, with 24 training and 12 validation frames; one per worker."""
+    """A data_dir in which `room` is prepared in its three configurations, with 24 training and 12 validation frames; one per worker."""
     from kzoo import data
 
     folder = str(tmp_path_factory.mktemp("room"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data.Room, "SIZES", {"train": 24, "val": 12})
-        for config in ("frames", "windows"):
+        for config in ("frames", "labelled", "windows"):
             data.prepare(f"room/{config}", folder)
     return folder
 

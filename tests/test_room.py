@@ -318,3 +318,10 @@ def test_prepared_frames_are_what_is_rendered(tmp_path, monkeypatch):
     for place, frame in enumerate((0, 5, 11)):  # ten apart, and only twelve frames there
         np.testing.assert_array_equal(windows[5]["frames"][place], frames[frame]["image"])
         np.testing.assert_array_equal(windows[5]["position"][place], frames[frame]["position"])
+
+
+@pytest.mark.parametrize(("config", "every"), [("frames", 2), ("labelled", 1)])
+def test_how_many_frames_have_masks(room_dir, config, every):
+    dataset = Builder(config=config, data_dir=room_dir).as_dataset(split="train").as_numpy_iterator()
+    known = {int(example["frame"]): bool((example["mask"] < 255).any()) for example in dataset}
+    assert len(known) == 24 and all(labelled == (frame % every == 0) for frame, labelled in known.items())
