@@ -14,7 +14,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from kzoo import data
+from kzoo import augment, data
 from kzoo.datasets.camvid import sources
 from kzoo.datasets.camvid.camvid_dataset_builder import Builder
 
@@ -145,7 +145,7 @@ def test_pipeline(tmp_path, layout):
     for row, key in enumerate(extras["image_id"]):
         np.testing.assert_array_equal(labels["logits"][row], stored[key]["mask"][..., 0])
         np.testing.assert_array_equal(image[row], stored[key]["image"])
-    mirror = data.View((HEIGHT, WIDTH), {"logits": "mask"}, geometric=data.augment.Geometric(zoom=0, rotation_deg=0, translate=0, flip=1.0))
+    mirror = data.View((HEIGHT, WIDTH), {"logits": "mask"}, geometric=augment.Geometric(zoom=0, rotation_deg=0, translate=0, flip=1.0))
     _, mirrored = next(data.pipeline(builder, "train", mirror, batch_size=3).as_numpy_iterator())
     np.testing.assert_array_equal(mirrored["logits"], labels["logits"][:, :, ::-1])
 

@@ -284,7 +284,7 @@ def test_pipeline(tmp_path, layout):
     root = WRITERS[layout](tmp_path / "scene")
     for config, reads, shape in (("frames", "image", (3, HEIGHT, WIDTH, 3)), ("windows", "frames", (3, 3, HEIGHT, WIDTH, 3))):
         builder = prepared(tmp_path, root, config=config)
-        view = data.View((HEIGHT, WIDTH), {}, ("sequence", "frame"), reads=reads)
+        view = data.View((HEIGHT, WIDTH), {}, ("sequence", "frame"), reads=(reads,))
         batch = next(data.pipeline(builder, "val", view, batch_size=3).as_numpy_iterator())
         pictures, extras = batch[0], batch[-1]
         assert pictures.shape == shape and pictures.dtype == np.uint8
