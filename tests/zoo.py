@@ -43,7 +43,10 @@ TINY = {
 }
 COARSE = ("fcn", "fcn32s", "fcn16s", "deeplabv3")  # whose scores have a stride of 16 or 32
 # The slow group: half a minute each; each has a near relative in the default group, or its parts have.
-SLOW = ("fcn16s", "fcn32s", "frrn_a", "frrn_b", "deeplabv3", "resnet34_unet", "encoder_gru", "mapnet", "dual_input")
+SLOW = (
+    *("hourglass_attention", "pyranet", "compositional", "fcn16s", "fcn32s", "frrn_a", "frrn_b", "deeplabv3", "resnet34_unet"),
+    *("encoder_gru", "mapnet", "dual_input"),
+)
 VARIANTS = {  # further forms of an arch that are another network
     "pose": [("heatmap", {"target": "disc"}), ("part_heatmap", {"variant": "hourglass", "depth": 2})],
     "seg": [
