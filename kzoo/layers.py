@@ -29,6 +29,20 @@ def normalise(x, norm: str, *, bias: float = 0.0, name: str):
     raise ValueError(f"norm must be batch, group or none, got {norm!r}")
 
 
+POOLS = {"average": layers.GlobalAveragePooling2D, "flatten": layers.Flatten}
+
+
+def pooling(pool: str) -> layers.Layer:
+    """The layer that makes a vector of maps, (B, h, w, K) -> (B, K) or (B, h w K) float32: key of POOLS.
+
+    Raises:
+        ValueError: unknown `pool`.
+    """
+    if pool not in POOLS:
+        raise ValueError(f"pool must be one of {', '.join(POOLS)}, got {pool!r}")
+    return POOLS[pool](dtype="float32", name="pool")
+
+
 def per_frame(function, x):
     """Apply a function of pictures to every frame of clips: (B, T, H, W, C) -> (B, T, h, w, K), or (B, T, K) where it gives vectors."""
     frames = x.shape[1]

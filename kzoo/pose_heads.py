@@ -13,19 +13,6 @@ from kzoo import rotations
 from kzoo.layers import LearnedWeights
 from kzoo.pose_losses import TERMS
 
-POOLS = {"average": layers.GlobalAveragePooling2D, "flatten": layers.Flatten}
-
-
-def pooling(pool: str) -> keras.Layer:
-    """The layer that makes a vector of maps, (B, h, w, K) -> (B, K) or (B, h w K) float32: key of POOLS.
-
-    Raises:
-        ValueError: unknown `pool`.
-    """
-    if pool not in POOLS:
-        raise ValueError(f"pool must be one of {', '.join(POOLS)}, got {pool!r}")
-    return POOLS[pool](dtype="float32", name="pool")
-
 
 def regressor(x, features: int, dropout: float, *, init: str, name: str = "regressor"):
     """Dense layer, ReLU, dropout: (..., K) -> (..., features)."""

@@ -18,8 +18,8 @@ import numpy as np
 from keras import layers, ops
 
 from kzoo.encoders import encode
-from kzoo.layers import named
-from kzoo.pose_heads import log_quaternion_pose, pooling, regressor
+from kzoo.layers import named, pooling
+from kzoo.pose_heads import log_quaternion_pose, regressor
 
 
 def _from_bits(places) -> np.ndarray:

@@ -13,10 +13,9 @@ from keras import layers
 
 from kzoo.encoders import encode
 from kzoo.estimation import near_hip, root_relative
-from kzoo.layers import per_frame
+from kzoo.layers import per_frame, pooling
 
 STRIDES = (2, 4, 8, 16, 32)  # of the maps that `encode` gives
-POOLS = {"average": layers.GlobalAveragePooling2D, "flatten": layers.Flatten}
 
 
 def encoder_gru(
@@ -48,13 +47,11 @@ def encoder_gru(
     Raises:
         ValueError: unknown `pool` or `stride`.
     """
-    if pool not in POOLS:
-        raise ValueError(f"pool must be one of {', '.join(POOLS)}, got {pool!r}")
     if stride not in STRIDES:
         raise ValueError(f"stride must be one of {', '.join(map(str, STRIDES))}, got {stride!r}")
     tap = STRIDES.index(stride)
     frames = keras.Input(input_shape, dtype="uint8", name="frames")
-    gather = POOLS[pool](dtype="float32", name="pool")
+    gather = pooling(pool)
     x = per_frame(lambda pictures: gather(encode(pictures, encoder, encoder_weights, init=init)[tap]), frames)  # (B, T, K)
     # float32: what is carried from frame to frame adds up its rounding.
     gru = layers.GRU(units, return_sequences=True, dropout=dropout, dtype="float32", name="gru")

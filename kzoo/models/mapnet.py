@@ -13,8 +13,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 
 from kzoo.encoders import encode
-from kzoo.layers import named, per_frame
-from kzoo.pose_heads import log_quaternion_pose, pooling, regressor
+from kzoo.layers import named, per_frame, pooling
+from kzoo.pose_heads import log_quaternion_pose, regressor
 
 
 def mapnet(

@@ -15,8 +15,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 
 from kzoo.encoders import encode
-from kzoo.layers import LearnedWeights, head, named, upsample_to
-from kzoo.pose_heads import log_quaternion_pose, pooling, regressor
+from kzoo.layers import LearnedWeights, head, named, pooling, upsample_to
+from kzoo.pose_heads import log_quaternion_pose, regressor
 from kzoo.upsampling import upward_path
 
 

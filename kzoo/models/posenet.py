@@ -15,8 +15,8 @@ from keras import layers, ops
 
 from kzoo.encoders import encode
 from kzoo.googlenet import googlenet, scaled_filters
-from kzoo.layers import conv_norm_relu, named
-from kzoo.pose_heads import pooling, quaternion_pose, regressor
+from kzoo.layers import conv_norm_relu, named, pooling
+from kzoo.pose_heads import quaternion_pose, regressor
 
 
 def posenet(
