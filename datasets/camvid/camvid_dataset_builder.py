@@ -6,9 +6,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from kzoo.datasets.camvid import sources
+from kzoo.datasets.sourced import Sourced
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     """CamVid street scenes with a mask of 11 classes; nothing is downloaded."""
 
     # TFDS would derive both from the package's name, but setup.cfg maps kzoo.datasets to another folder
@@ -22,13 +23,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         "images/<split>/ and labels/<split>/, here."
     )
 
-    def __init__(self, *, data_source=None, **kwargs):
-        """`data_source`: CamVid's folder or the one that holds it; None: the manual folder."""
-        self._data_source = data_source
-        super().__init__(**kwargs)
-
-    def __getstate__(self):
-        return {"_original_state": {**super().__getstate__()["_original_state"], "data_source": self._data_source}}
+    find_source = staticmethod(sources.find_source)
 
     def _info(self):
         features = {
@@ -44,23 +39,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(metadata),
         )
 
-    def download_and_prepare(self, *, download_config=None, **kwargs):
-        """As in TFDS; refuses to pass a set that was prepared from another source for the one asked for."""
-        mode = download_config.download_mode if download_config else tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
-        if self._data_source is not None and self.is_prepared() and not mode.overwrite_dataset:
-            wanted, found = sources.find_source(self._data_source).path, self.info.metadata["source_path"]
-            if wanted != found:
-                raise ValueError(f"{self.data_dir} was prepared from {found}, not from {wanted}: choose another data_dir or remove it")
-        super().download_and_prepare(download_config=download_config, **kwargs)
-
-    def _download_and_prepare(self, dl_manager, download_config):
-        """Prints the counts when all is prepared."""
-        super()._download_and_prepare(dl_manager, download_config)
-        for split, counts in self.info.metadata["counts"].items():
-            print(f"{self.name} {split}: {', '.join(f'{key} {value}' for key, value in counts.items() if value)}")
-
     def _split_generators(self, dl_manager):
-        source = sources.find_source(dl_manager.manual_dir if self._data_source is None else self._data_source)
+        source = self._source(dl_manager)
         counts = {split: dict.fromkeys(sources.COUNTS, 0) for split in sources.SPLITS}
         pairs = {split: sources.find_pairs(source, split, counts[split]) for split in sources.SPLITS}
         self.info.metadata.update(source=source.kind, source_path=source.path, counts=counts)

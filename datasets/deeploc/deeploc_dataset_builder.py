@@ -6,9 +6,10 @@ import tensorflow_datasets as tfds
 
 from kzoo.datasets import poses
 from kzoo.datasets.deeploc import sources
+from kzoo.datasets.sourced import Sourced
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     """DeepLoc's frames with poses and masks; nothing is downloaded."""
 
     # TFDS would derive both from the package's name, but setup.cfg maps kzoo.datasets to another folder
@@ -22,13 +23,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         "Put DeepLoc (http://deeploc.cs.uni-freiburg.de), unpacked, here: train/ and test/, each with LeftImages/, labels/ and poses.txt."
     )
 
-    def __init__(self, *, data_source=None, **kwargs):
-        """`data_source`: the folder with train/ and test/ or the one that holds it; None: the manual folder."""
-        self._data_source = data_source
-        super().__init__(**kwargs)
-
-    def __getstate__(self):
-        return {"_original_state": {**super().__getstate__()["_original_state"], "data_source": self._data_source}}
+    find_source = staticmethod(sources.find_source)
 
     def _info(self):
         config = self.builder_config
@@ -47,23 +42,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(metadata),
         )
 
-    def download_and_prepare(self, *, download_config=None, **kwargs):
-        """As in TFDS; refuses to pass a set that was prepared from another source for the one asked for."""
-        mode = download_config.download_mode if download_config else tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
-        if self._data_source is not None and self.is_prepared() and not mode.overwrite_dataset:
-            wanted, found = sources.find_source(self._data_source).path, self.info.metadata["source_path"]
-            if wanted != found:
-                raise ValueError(f"{self.data_dir} was prepared from {found}, not from {wanted}: choose another data_dir or remove it")
-        super().download_and_prepare(download_config=download_config, **kwargs)
-
-    def _download_and_prepare(self, dl_manager, download_config):
-        """Prints the counts when all is prepared."""
-        super()._download_and_prepare(dl_manager, download_config)
-        for split, counts in self.info.metadata["counts"].items():
-            print(f"{self.name} {split}: {', '.join(f'{key} {value}' for key, value in counts.items() if value)}")
-
     def _split_generators(self, dl_manager):
-        source = sources.find_source(dl_manager.manual_dir if self._data_source is None else self._data_source)
+        source = self._source(dl_manager)
         counts, sequences, first = {}, {}, 0
         for split, folder in source.folders.items():
             counts[split] = dict.fromkeys(sources.COUNTS, 0)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from kzoo.datasets.human36m import cameras, clips, sources
+from kzoo.datasets.sourced import Sourced
 from kzoo.skeletons import H36M_JOINTS
 
 CLIP_IDS = 10**6  # per recording; a recording has a few thousand frames
@@ -27,7 +28,7 @@ class Config(tfds.core.BuilderConfig):
     size: int = 224
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     """Clips of Human3.6M with 17 joints; nothing is downloaded."""
 
     # TFDS would derive both from the package's name, but setup.cfg maps kzoo.datasets to another folder
@@ -42,13 +43,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         "S1/MyPoseFeatures/D3_Positions_mono, … or VideoPose3D's data_3d_h36m.npz."
     )
 
-    def __init__(self, *, data_source=None, **kwargs):
-        """`data_source`: the folder with S1, S5, … or the one that holds it; None: the manual folder."""
-        self._data_source = data_source
-        super().__init__(**kwargs)
-
-    def __getstate__(self):
-        return {"_original_state": {**super().__getstate__()["_original_state"], "data_source": self._data_source}}
+    find_source = staticmethod(sources.find_source)
 
     def _info(self):
         config, joints = self.builder_config, len(H36M_JOINTS)
@@ -77,24 +72,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict({**metadata, "subjects": {}}),
         )
 
-    def download_and_prepare(self, *, download_config=None, **kwargs):
-        """As in TFDS; refuses to pass a set that was prepared from another source for the one asked for."""
-        mode = download_config.download_mode if download_config else tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
-        if self._data_source is not None and self.is_prepared() and not mode.overwrite_dataset:
-            wanted, found = sources.find_source(self._data_source).path, self.info.metadata["source_path"]
-            if wanted != found:
-                raise ValueError(f"{self.data_dir} was prepared from {found}, not from {wanted}: choose another data_dir or remove it")
-        super().download_and_prepare(download_config=download_config, **kwargs)
-
-    def _download_and_prepare(self, dl_manager, download_config):
-        """Prints the counts when all is prepared."""
-        super()._download_and_prepare(dl_manager, download_config)
-        for split, counts in self.info.metadata["counts"].items():
-            names = " ".join(f"S{subject}" for subject in self.info.metadata["subjects"][split])
-            print(f"{self.name} {split}: {names}: {', '.join(f'{key} {value}' for key, value in counts.items() if value)}")
-
     def _split_generators(self, dl_manager):
-        source = sources.find_source(dl_manager.manual_dir if self._data_source is None else self._data_source)
+        source = self._source(dl_manager)
         counts = {split: dict.fromkeys(clips.COUNTS, 0) for split in sources.SUBJECTS}
         recordings = sources.find_recordings(source, counts)
         found = cameras.read_cameras(source.cameras)
