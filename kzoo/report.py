@@ -70,6 +70,12 @@ def baseline_table(scores: dict[str, float], baselines: dict[str, dict], how: st
     return markdown_table(["", *errors, *shares, *(f"{name} ÷ retrieval's" for name in medians)], table) + f"\nRetrieval: {how}.\n"
 
 
+def score_table(rows: dict[str, dict]) -> str:
+    """Scores by name, those of the first row as columns."""
+    columns = list(next(iter(rows.values())))
+    return markdown_table(["", *columns], [[name, *(scores.get(column) for column in columns)] for name, scores in rows.items()])
+
+
 def _ratio(scores: dict, others: dict, name: str) -> float:
     """NaN where the other is 0: on the training split retrieval finds each picture itself."""
     return scores[name] / others[name] if others[name] else math.nan
@@ -96,7 +102,11 @@ def write(folder, result: dict):
         markdown_table(["score", "value"], [[name, value] for name, value in result["scores"].items()]),
     ]
     if "baselines" in result:
-        lines.append("## Without training\n\n" + baseline_table(result["scores"], result["baselines"], result["retrieval"]))
+        if "retrieval" in result:
+            table = baseline_table(result["scores"], result["baselines"], result["retrieval"])
+        else:
+            table = score_table({"this network": result["scores"], **result["baselines"]})
+        lines.append("## Without training\n\n" + table)
     if "gains" in result:
         lines.append("## Test-time augmentation\n\n" + gain_table(result["gains"]))
     if "decoders" in result:
@@ -104,6 +114,8 @@ def write(folder, result: dict):
     for title, table in result["tables"].items():
         lines.append(f"## {title}\n\n" + markdown_table(["", "value"], [[name, value] for name, value in table.items()]))
     lines += [f"- {note}" for note in result["notes"]]
+    if "stopped" in result:
+        lines.append(f"- training: {result['stopped']}")
     lines.append(f"\nTrained by `{command(flag)}`\n")
     files.write_json(folder / "report.json", result)
     files.write_text(folder / "report.md", "\n".join(lines))
@@ -137,7 +149,9 @@ def row(folder) -> dict:
         result |= {key: report[key] for key in ("split", "boxes", "crop", "tta", "decoder") if key in report} | report["scores"]
         for name, scores in report.get("baselines", {}).items():
             main = next(iter(scores))
-            result |= {f"{main} of {name}": scores[main], f"{main} ÷ {name}'s": _ratio(report["scores"], scores, main)}
+            result[f"{main} of {name}"] = scores[main]
+            if "retrieval" in report:
+                result[f"{main} ÷ {name}'s"] = _ratio(report["scores"], scores, main)
     return result
 
 

@@ -23,24 +23,27 @@ def task_of(run: dict) -> Task:
     return cli.pick(TASKS, run["flags"]["task"], "task")
 
 
-PART = "pose_run"  # hyperparameter that names another run, which a network contains; and where its copy lies in the run folder
+PARTS = ("pose_run", "features")  # hyperparameters that name a run within the network, and where its copy lies in the run folder
 
 
-def keep_part(folder, hyperparameters: dict):
-    """Copy the run that a network contains into the network's own run folder: it can then be rebuilt whatever becomes of the other."""
-    source, kept = hyperparameters.get(PART), pathlib.Path(folder) / PART
-    if not source or pathlib.Path(source) == kept:
-        return
-    with files.replacing(kept) as temporary:
-        temporary.mkdir()
-        for name in ("run.json", "model.keras"):
-            shutil.copy(pathlib.Path(source) / name, temporary / name)
+def keep_parts(folder, hyperparameters: dict):
+    """Copy the runs that a network contains into the network's own run folder: it can then be rebuilt whatever becomes of the others."""
+    for part in PARTS:
+        source, kept = hyperparameters.get(part), pathlib.Path(folder) / part
+        if not source or not isinstance(source, str) or pathlib.Path(source) == kept:
+            continue
+        with files.replacing(kept) as temporary:
+            temporary.mkdir()
+            for name in ("run.json", "model.keras", *PARTS):
+                if (pathlib.Path(source) / name).is_dir():
+                    shutil.copytree(pathlib.Path(source) / name, temporary / name)
+                elif (pathlib.Path(source) / name).exists():
+                    shutil.copy(pathlib.Path(source) / name, temporary / name)
 
 
-def part_of(folder) -> dict:
-    """Hyperparameters that point to the copy which `keep_part` made."""
-    kept = pathlib.Path(folder) / PART
-    return {PART: str(kept)} if kept.exists() else {}
+def parts_of(folder) -> dict:
+    """Hyperparameters that point to the copies which `keep_parts` made."""
+    return {part: str(pathlib.Path(folder) / part) for part in PARTS if (pathlib.Path(folder) / part).exists()}
 
 
 @contextlib.contextmanager
@@ -70,7 +73,7 @@ def load_model(folder, shape: tuple[int, int] | None = None, **hyperparameters) 
         raise UserError(f"{folder} holds no model.keras: the run stopped before its first epoch ended")
     fresh = flags if flags["encoder"] is None else {**flags, "encoder_weights": "none"}
     colours = statistics.ColourStatistics(**run["colours"]) if run.get("colours") else None
-    options = {**network_options(fresh, colours, run.get("fitted")), **part_of(folder), **hyperparameters}
+    options = {**network_options(fresh, colours, run.get("fitted")), **parts_of(folder), **hyperparameters}
     size = (*run.get("frames", ()), *(shape or cli.shape_of(flags["size"])))
     with float32():
         model = build(task_of(run), flags["arch"], size, len(run["names"]), **options)

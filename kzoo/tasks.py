@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping
 from kzoo import (
     attention,
     augment,
+    cluster_losses,
+    cluster_pictures,
+    cluster_training,
+    clustering,
     decoding,
     figures,
     figures3d,
@@ -24,12 +28,15 @@ from kzoo import (
 from kzoo.models.compositional import compositional
 from kzoo.models.conv_lstm import conv_lstm
 from kzoo.models.cpm import cpm
+from kzoo.models.dcec import dcec
+from kzoo.models.dec import dec
 from kzoo.models.deeplabv3 import deeplabv3
 from kzoo.models.deeplabv3plus import deeplabv3plus
 from kzoo.models.deeppose import deeppose
 from kzoo.models.dual_input import dual_input
 from kzoo.models.encdec import encdec
 from kzoo.models.encoder_gru import encoder_gru
+from kzoo.models.fcae import fcae
 from kzoo.models.fcn import fcn
 from kzoo.models.fcn8s import fcn8s
 from kzoo.models.fcn16s import fcn16s
@@ -40,6 +47,7 @@ from kzoo.models.frrn_b import frrn_b
 from kzoo.models.heatmap import heatmap
 from kzoo.models.hourglass import hourglass
 from kzoo.models.hourglass_attention import hourglass_attention
+from kzoo.models.idec import idec
 from kzoo.models.lift import lift
 from kzoo.models.mapnet import mapnet
 from kzoo.models.multitask import multitask
@@ -80,8 +88,8 @@ class Task:
     outputs: Mapping[str, Output]  # output name -> row
     main: tuple[str, ...]  # the outputs that can be scored; of those that a network emits, the first one is
     score: tuple[str, str]  # metric that picks the best epoch, and "min" or "max"
-    names: str  # key of the data set's metadata that names the units of the last axis; their number is the model's `num_outputs`
-    recipes: Mapping[tuple[str, str], Mapping]  # (dataset, arch or "") -> default flags; both apply, the arch's wins
+    names: str  # key of `data.metadata_of` that names the units of the last axis; their number is the model's `num_outputs`
+    recipes: Mapping[tuple[str, str], Mapping]  # (dataset or "", arch or "") -> default flags; all apply, the last one wins
     decode: Callable  # batch of outputs -> {name: small array}, the predictions below
     report: Callable  # (labels, predictions, extras, names) -> {"scores", "tables", "notes", …}: exact, NumPy
     errors: Callable  # (labels, predictions) -> (N,), small is good: picks the best, median and worst pictures
@@ -93,6 +101,9 @@ class Task:
     beside: tuple[str, ...] = ()  # outputs that `decode` reads with the main one, where a network emits them
     looks_for: Callable | None = None  # labels -> (outputs -> (B,) score), whose Grad-CAM++ is drawn
     terms: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)  # layer of learned loss weights -> names of its numbers
+    inside: Callable | None = None  # (network, run folder, pictures, titles, names) -> {file name: figure} of what it is inside
+    train: Callable | None = None  # in place of `fit` by labels, see `cluster_training.train`
+    without: tuple[str, ...] = ()  # flags of train.py that mean nothing here
     turns_only: bool = False  # augmentation may roll the camera, and not move, scale or mirror the picture: no pose would go with that
     extras: tuple[str, ...] = ()  # features that `report` needs where the data set has them
     geometric: augment.Geometric = augment.Geometric()
@@ -272,4 +283,26 @@ LOC = Task(
     geometric=augment.Geometric(zoom=0.0, rotation_deg=10.0, translate=0.0, flip=0.0),
 )
 
-TASKS: dict[str, Task] = {"pose": POSE, "seg": SEG, "pose3d": POSE3D, "loc": LOC}
+CLUSTER = Task(
+    archs={"dec": dec, "idec": idec, "dcec": dcec, "fcae": fcae},
+    outputs={
+        "assignment": Output(label="label", losses={"kl": cluster_losses.ClusterKL}, weight=0.1, unflip=None),  # gamma of IDEC and DCEC
+        "reconstruction": Output(label="image", losses={"mse": cluster_losses.ReconstructionMSE}, unflip=None),
+        "code": Output(label="label", losses={}, weight=0.0, unflip=None),
+    },
+    main=("assignment",),
+    beside=("code",),
+    score=("acc", "max"),
+    names="labels",
+    recipes=recipes.CLUSTER,
+    decode=clustering.decode_cluster,
+    report=clustering.cluster_report,
+    errors=clustering.cluster_errors,
+    figures=lambda *_: {},
+    charts=cluster_pictures.cluster_charts,
+    inside=cluster_pictures.inside,
+    train=cluster_training.train,
+    without=("augment", *("zoom", "rotation", "translate", "crop", "flip"), "color_pca", "ema", "l2", "find_lr", "lr_base_batch", "loss"),
+)
+
+TASKS: dict[str, Task] = {"pose": POSE, "seg": SEG, "pose3d": POSE3D, "loc": LOC, "cluster": CLUSTER}

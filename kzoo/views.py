@@ -117,10 +117,11 @@ def example_map(builder, view: View, seed: int):
     Args:
         builder: prepared, see `kzoo.data.prepare`; seed: of the augmentation, with epoch and position.
     """
-    metadata, features = builder.info.metadata, builder.info.features
+    metadata, features = builder.info.metadata or {}, builder.info.features
     source = source_of(features)
     kept = features[source]
-    shape, jpeg = kept.shape[-3:], getattr(kept, "feature", kept).encoding_format == "jpeg"
+    shape = (*kept.shape[-3:-1], 3)  # grey pictures are decoded to three equal channels
+    jpeg = getattr(kept, "feature", kept).encoding_format == "jpeg"
     swapped = {"mask": tf.constant(flip_permutation(256, metadata.get("flip_classes", ())).astype("uint8"))}  # ids up to 255 = ignore
     if "joints" in metadata:
         joints = tf.constant(flip_permutation(len(metadata["joints"]), metadata["flip_joints"]))

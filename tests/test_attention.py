@@ -1,4 +1,4 @@
-"""Grad-CAM++: against the paper's formulas in plain loops, on networks whose gradients are known."""
+"""Grad-CAM++ and Grad-CAM: against the papers' formulas in plain loops, on networks whose gradients are known."""
 
 import importlib.util
 import os
@@ -13,6 +13,7 @@ from keras import layers, ops
 from kzoo import UserError, attention, figures
 from kzoo.layers import named, per_frame
 from kzoo.models.dual_input import dual_input
+from kzoo.models.lift import lift
 from kzoo.models.mapnet import mapnet
 from kzoo.models.multitask import multitask
 
@@ -61,6 +62,26 @@ def test_nothing_to_see_is_0(features, gradients):
     np.testing.assert_array_equal(attention.grad_cam_pp(features, gradients), np.zeros((1, H, W)))
 
 
+def grad_cam_by_hand(features, gradients):
+    """ICCV 2017, eq. 1 and 2: each map weighs its mean gradient; (h, w, K) each."""
+    height, width, channels = features.shape
+    result = np.zeros((height, width))
+    for k in range(channels):
+        result += sum(gradients[i, j, k] for i in range(height) for j in range(width)) / (height * width) * features[:, :, k]
+    result = np.maximum(result, 0)
+    return result / result.max() if result.max() > 0 else result
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e3])
+def test_formulas_of_grad_cam(scale):
+    features, gradients = rng.normal(size=(3, H, W, K)), scale * rng.normal(size=(3, H, W, K))
+    gradients[2], features[2] = -1.0, np.abs(features[2])
+    found = attention.grad_cam(features, gradients)
+    assert found.dtype == "float32" and found.shape == (3, H, W) and not found[2].any(), "nothing raises the score there"
+    for i in range(3):
+        np.testing.assert_allclose(found[i], grad_cam_by_hand(features[i], gradients[i]), atol=1e-6)
+
+
 def pooled(kernel, bias=0.0):
     """uint8 picture -> ReLU of (picture / 255 - 0.5) times +1 and -1 -> global average -> dense: dS/dA is the kernel / (h w)."""
     image = keras.Input((H, W, 3), dtype="uint8", name="image")
@@ -85,6 +106,12 @@ def test_average_pooling_and_dense():
             gradients = np.broadcast_to(kernel[:, component] / (H * W), (H, W, 6))
             for i in range(2):
                 np.testing.assert_allclose(found[i], by_hand(FEATURES[i], gradients), atol=1e-5)
+            (found,) = attention.attention_maps(
+                model, IMAGES, lambda outputs, c=component: outputs["position"][:, c], [layer], method="grad_cam"
+            )
+            for i in range(2):
+                np.testing.assert_allclose(found[i], grad_cam_by_hand(FEATURES[i], gradients), atol=1e-5)
+                assert not np.allclose(found[i], by_hand(FEATURES[i], gradients), atol=1e-2)
 
 
 def test_nearness_is_the_distance():
@@ -190,9 +217,11 @@ def test_maps_of_a_decoder():
         (lambda: attention.attention_maps(pooled(np.ones((6, 3))), IMAGES, None, [keras.Input((4, 4, 2))]), "another network"),
         (lambda: attention.attention_maps(dual_input((32, 32, 3), 7, **SMALL), IMAGES, None, ["stage2"]), "also reads mask"),
         (lambda: attention.feature_maps(pooled(np.ones((6, 3))), "rotation"), "allowed: position"),
+        (lambda: attention.attention_maps(pooled(np.ones((6, 3))), IMAGES, None, ["maps"], "cam"), "'cam'; allowed: grad_cam, grad_cam_pp"),
+        (lambda: attention.feature_maps(lift((2, 32, 32, 3), 17, width=8), "joints"), "no pictures, but keypoints_2d"),
         (lambda: attention.feature_maps(dual_input((32, 32, 3), 7, variant="fourth_channel", **SMALL)), "within the network"),
     ],
-    ids=["unknown", "vector", "number", "elsewhere", "input", "output", "nested"],
+    ids=["unknown", "vector", "number", "elsewhere", "input", "output", "method", "no pictures", "nested"],
 )
 def test_mistakes_are_one_line(call, match):
     with pytest.raises(UserError, match=match):

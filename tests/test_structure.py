@@ -10,7 +10,7 @@ import sys
 import keras
 import pytest
 
-from kzoo import losses, metrics, metrics3d, pose_losses, pose_metrics, tasks
+from kzoo import cluster_losses, losses, metrics, metrics3d, pose_losses, pose_metrics, tasks
 
 ROOT = pathlib.Path(__file__).parents[1]
 MAY_IMPORT_TENSORFLOW = {"kzoo/data.py", "kzoo/views.py", "kzoo/attention.py", "kzoo/augment.py", "kzoo/export.py"}
@@ -65,6 +65,7 @@ ARGUMENTS = {  # of classes that cannot be made without
     "kzoo>ColourTransform": {"matrix": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "offset": [0, 0, 0]},
     "kzoo>LearnedWeights": {"initial": [0, -3]},
     "kzoo>MeanIoU": {"classes": 3},
+    "kzoo>SoftAssignment": {"clusters": 3},
     "kzoo>WarmUp": {"schedule": keras.optimizers.schedules.CosineDecay(0.1, 9), "steps": 5},
 }
 
@@ -83,7 +84,7 @@ def test_registered_classes_come_back_from_their_config(name):
 
 @pytest.mark.parametrize(
     ("module", "base"),
-    [(module, keras.losses.Loss) for module in (losses, pose_losses)]
+    [(module, keras.losses.Loss) for module in (losses, pose_losses, cluster_losses)]
     + [(module, keras.metrics.Metric) for module in (metrics, metrics3d, pose_metrics)],
 )
 def test_every_loss_and_metric_is_registered(module, base):

@@ -9,7 +9,7 @@ from kzoo import export, training
 from kzoo.tasks import TASKS
 
 SIZE = 64
-SIZES = {"pose": SIZE, "seg": SIZE, "pose3d": (8, SIZE, SIZE), "loc": SIZE}
+SIZES = {"pose": SIZE, "seg": SIZE, "pose3d": (8, SIZE, SIZE), "loc": SIZE, "cluster": 8}
 TINY = {
     "softargmax": {"widths": (32, 32, 32)},
     "simple_baseline": {"widths": (32, 32, 32)},
@@ -39,6 +39,9 @@ TINY = {
     "lift": {"width": 64, "dropout": 0.0},
     "temporal": {"channels": 64, "dropout": 0.0},
     **{arch: {"features": 64, "dropout": 0.0, "pool": "flatten"} for arch in ("posenet", "mapnet", "dual_input")},
+    **{arch: {"widths": (96, 64), "code": 16} for arch in ("dec", "idec")},
+    "dcec": {"widths": (24, 48, 64), "code": 16},
+    "fcae": {"widths": (16, 16), "code": 32},
     "multitask": {"features": 64, "dropout": 0.0, "pool": "flatten", "classes": 16, "widths": (24, 16, 16)},
 }
 COARSE = ("fcn", "fcn32s", "fcn16s", "deeplabv3")  # whose scores have a stride of 16 or 32
@@ -61,7 +64,7 @@ VARIANTS = {  # further forms of an arch that are another network
         ("dual_input", {"variant": "fourth_channel"}),
     ],
 }
-UNITS = {"pose": 17, "seg": 7, "pose3d": 17, "loc": 7}
+UNITS = {"pose": 17, "seg": 7, "pose3d": 17, "loc": 7, "cluster": 10}
 
 
 def tiny(task: str, arch: str, **options) -> keras.Model:

@@ -1,0 +1,46 @@
+"""Deep embedded clustering: a dense auto-encoder whose code is pulled towards cluster centres (Xie, Girshick and Farhadi, ICML 2016).
+
+Layers d-500-500-2000-10 and mirrored back (§4), soft assignment by Student's t (eq. 1), trained towards its own sharpened form (eq. 2, 3).
+Differs from the paper: the auto-encoder is pretrained end to end, without dropout, instead of greedily layer by layer as denoising
+auto-encoders; layers start uniform with variance 1 / (3 fan in), as in the authors' Keras version, instead of from N(0, 0.01). The decoder
+is part of the network in the second phase too, where DEC drops its loss: `--loss_weights=reconstruction=0`.
+SCORE_PENDING
+"""
+
+import keras
+
+from kzoo.autoencoders import clustered, dense_autoencoder, number_of_clusters, signal_of
+
+
+def dec(
+    input_shape: tuple[int, ...],
+    num_outputs: int,
+    *,
+    clusters: int = 0,
+    alpha: float = 1.0,
+    channels: int = 1,
+    features: str = "",
+    widths: tuple[int, ...] = (500, 500, 2000),
+    code: int = 10,
+    init: str | None = None,
+) -> keras.Model:
+    """Build the network.
+
+    Args:
+        input_shape: (H, W, 3) of a uint8 RGB picture.
+        num_outputs: classes of the data set, the number of clusters where `clusters` is 0.
+        clusters: K; 0 for `num_outputs`.
+        alpha: degrees of freedom of Student's t distribution.
+        channels: 1 to cluster the mean of red, green and blue, 3 for all of them.
+        features: folder of a run whose embedding is clustered instead of pixels.
+        widths, code, init: see `kzoo.autoencoders.dense_autoencoder`.
+    Returns:
+        model with input "image" and outputs {"assignment": (B, K), "reconstruction": of the layer "signal", (B, H, W, channels) or with
+        `features` (B, d), "code": (B, code)}, float32.
+    Raises:
+        ValueError: no number of clusters, or `channels` neither 1 nor 3.
+    """
+    clusters = number_of_clusters(clusters, num_outputs)
+    inputs, signal = signal_of(input_shape, channels, features)
+    z, reconstruction = dense_autoencoder(signal, widths, code, init)
+    return keras.Model(inputs, clustered(z, reconstruction, clusters, alpha), name="dec")
