@@ -13,7 +13,7 @@ from kzoo import UserError, cli
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "run folder that train.py wrote")
-flags.DEFINE_string("split", "val", "TFDS split; slices like val[:100] are allowed")
+flags.DEFINE_string("split", None, "TFDS split; slices like val[:100] are allowed (default: the run's --val_split)")
 flags.DEFINE_string("size", None, "of the pictures in pixels: side of a square or <height>x<width> (default: the run's)")
 flags.DEFINE_string("tile", None, "put the answer together from overlapping tiles of this size, for pictures too large for memory (seg)")
 flags.DEFINE_integer("overlap", None, "of the tiles in pixels (default: half of a tile)", lower_bound=0)

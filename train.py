@@ -26,9 +26,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
 flags.DEFINE_string("data_source", None, "raw data of data sets that are not made here: the folder of your copy; see datasets/*/README.md")
-flags.DEFINE_string(
-    "train_split", None, "TFDS split to train on; slices like train[:100] are allowed (default: train; cluster: all examples)"
-)
+flags.DEFINE_string("train_split", None, "TFDS split to train on; slices like train[:100] are allowed (default: train, or the recipe's)")
 flags.DEFINE_string("val_split", None, "TFDS split to validate on (default: val; cluster: the one trained on)")
 flags.DEFINE_string("encoder", None, "see kzoo/encoders.py")
 flags.DEFINE_string("encoder_weights", None, "imagenet, none or a weights file")
@@ -86,8 +84,9 @@ flags.DEFINE_float("tol", None, "cluster: stop once fewer labels than this share
 flags.DEFINE_float("cluster_lr", None, "cluster: learning rate of the rounds; --lr and --epochs are the auto-encoder's", lower_bound=0.0)
 flags.DEFINE_boolean("cache", False, "keep the encoded records in memory")
 flags.DEFINE_string("out", None, "run folder (default: runs/<task>-<arch>-<dataset>-<time>)")
-flags.DEFINE_boolean("resume", False, "continue the run in --out with the flags stored there; --epochs may extend it")
+flags.DEFINE_boolean("resume", False, "continue the run in --out with the flags stored there; --epochs may extend it (cluster: --rounds)")
 
+ROUND_FLAGS = ("rounds", "update_interval", "tol", "cluster_lr")
 GEOMETRIC_FLAGS = {"zoom": "zoom", "rotation": "rotation_deg", "translate": "translate", "crop": "crop", "flip": "flip"}
 
 
@@ -105,9 +104,9 @@ def resolve(task, given) -> dict:
     from kzoo import runs, training
 
     part = cli.assignments(given["set"], "set").get("features")
-    if isinstance(part, str):  # the data and size that the run in question was trained on
+    if isinstance(part, str) and not given["resume"]:  # the data and size that the run in question was trained on
         trained = runs.describe(part)["flags"]
-        given = {**given, **{name: trained[name] for name in ("dataset", "size") if given[name] is None}}
+        given = {**given, **{name: trained[name] for name in ("dataset", "size", "data_dir") if given[name] is None}}
     known = dict.fromkeys(name for name, _ in task.recipes if name)  # in the table's order: the first configuration is the task's own
     dataset = without_default(given["dataset"]) or next(
         (name for name, arch in task.recipes if name and arch == given["arch"]), next(iter(known))
@@ -125,7 +124,7 @@ def resolve(task, given) -> dict:
             if given[name] is not None:
                 raise UserError(f"{given['arch']} is a network of its own: it takes no --{name}")
             resolved[name] = None
-    for name in task.without:
+    for name in task.without if task.train else ROUND_FLAGS:
         if given[name]:
             raise UserError(f"--{name} is not for --task={given['task']}")
     resolved["train_split"] = resolved["train_split"] or "train"
@@ -336,11 +335,18 @@ def learn_clusters(model, task, builder, flag, options, losses, colours, describ
 
     split, shape = flag["train_split"], cli.shape_of(flag["size"])
     batches = evaluation.batches(task, builder, split, shape, flag["batch_size"], training.reads(model))
-    folder = run_folder(flag)
-    runs.keep_parts(folder, options)
-    files.write_json(folder / "run.json", described)
+    folder = None
+
+    def start():
+        nonlocal folder
+        folder = run_folder(flag)
+        runs.keep_parts(folder, options)
+        files.write_json(folder / "run.json", described)
+        return folder
+
     compiled = {name: losses[name] for name in ("loss", "loss_weights")}
-    return folder, task.train(model, batches, data.size_of(builder, split), compiled=compiled, flag=flag, folder=folder, jit_compile=jit)
+    ended = task.train(model, batches, data.size_of(builder, split), compiled=compiled, flag=flag, start=start, jit_compile=jit)
+    return folder, ended
 
 
 def main():
@@ -350,7 +356,7 @@ def main():
     from kzoo import data, evaluation, runs, tasks, training
 
     if given["resume"]:
-        kept = {name: given[name] for name in ("out", "data_dir", "epochs") if given[name] is not None}
+        kept = {name: given[name] for name in ("out", "data_dir", "epochs", "rounds") if given[name] is not None}
         given = {**given, **stored_flags(given), "data_source": None, **kept, "resume": True}  # older runs lack newer flags
     task = cli.pick(tasks.TASKS, given["task"], "task")
     cli.pick(task.archs, given["arch"], "arch")

@@ -1,4 +1,4 @@
-"""Does a pose network look at people? Share of Grad-CAM++ on persons over the persons' share of the picture, joint by joint.
+"""Does a pose network look at people? Share of Grad-CAM++, or Grad-CAM, on persons over the persons' share of the picture, joint by joint.
 
 python benchmarks/attention_on_people.py --run=runs/<pose run on people> --split=val
 
@@ -10,6 +10,7 @@ many are in. Two scores:
     xy      the joint's coordinates, the maps of +x, -x, +y and -y averaged
 """
 
+import itertools
 import pathlib
 import sys
 import time
@@ -22,6 +23,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "run of --task=pose on a data set with masks of persons")
 flags.DEFINE_string("split", "val", "TFDS split; slices like val[:64] are allowed")
 flags.DEFINE_multi_enum("score", ["peak", "xy"], ["peak", "xy"], "may be repeated")
+flags.DEFINE_multi_enum("method", ["grad_cam_pp", "grad_cam"], ["grad_cam_pp", "grad_cam"], "may be repeated")
 flags.DEFINE_multi_string("layer", [], "may be repeated (default: as kzoo.explain)")
 flags.DEFINE_boolean("down", False, "by default layers of the encoder alone, before a decoder")
 flags.DEFINE_integer("batch_size", 32, "pictures a step", lower_bound=1)
@@ -40,7 +42,7 @@ def share_on_persons(maps, persons) -> np.ndarray:
     return (maps * cell_shares(persons, maps.shape[1:])).sum(axis=(1, 2)) / np.where(mass > 0, mass, np.nan)
 
 
-def measure(model, batches, joints: list[str], taps: dict, asked: str) -> tuple[np.ndarray, np.ndarray]:
+def measure(model, batches, joints: list[str], taps: dict, asked: str, method: str) -> tuple[np.ndarray, np.ndarray]:
     """Share of mass and share of area: (N, joints, layers) and (N, joints), NaN where a joint or a map is missing."""
     from kzoo import explain, explanation_targets
 
@@ -52,7 +54,7 @@ def measure(model, batches, joints: list[str], taps: dict, asked: str) -> tuple[
         found = np.full((len(images), len(joints), len(taps)), np.nan)
         for number, joint in enumerate(joints):
             target = explanation_targets.target({"joints": joints}, model, f"coords:{joint}" + asked)
-            maps = explain.looked("grad_cam_pp", model, {"image": images}, target.scores(answers), taps)
+            maps = explain.looked(method, model, {"image": images}, target.scores(answers), taps)
             found[:, number] = np.stack([share_on_persons(array, persons) for array in maps.values()], axis=-1)
         labelled = (labels["keypoints"][..., 2] > 0) & (area > 0)[:, None]
         shares.append(np.where(labelled[..., None], found, np.nan))
@@ -89,21 +91,22 @@ def main():
     view = data.View(cli.shape_of(run["flags"]["size"]), {"keypoints": "keypoints", "mask": "mask"})
     steps = -(-data.size_of(builder, FLAGS.split) // FLAGS.batch_size)
     tables, result = [], {"run": pathlib.Path(FLAGS.run).name, "split": FLAGS.split, "layers": list(taps), "scores": {}}
-    for score in FLAGS.score:
+    for score, method in itertools.product(FLAGS.score, FLAGS.method):
         if possible[score] is None:
             print(f"no {score}: the network emits {', '.join(model.output_names)}")
             continue
+        name = f"{method} of {score}"
         batches = data.pipeline(builder, FLAGS.split, view, batch_size=FLAGS.batch_size).as_numpy_iterator()
-        shares, areas = measure(model, tqdm(batches, total=steps, desc=score, dynamic_ncols=True), joints, taps, possible[score])
+        shares, areas = measure(model, tqdm(batches, total=steps, desc=name, dynamic_ncols=True), joints, taps, possible[score], method)
         found = ratios(shares, areas)
-        columns = [*(f"{name} ({x.shape[1]}x{x.shape[2]})" for name, x in taps.items()), "mean"]
+        columns = [*(f"{layer} ({x.shape[1]}x{x.shape[2]})" for layer, x in taps.items()), "mean"]
         everyone = np.nanmean(found, axis=0)
-        rows = [[name, *map(float, row)] for name, row in zip([*joints, "all joints"], [*found, everyone], strict=True)]
-        tables.append(f"Score: {score}\n\n{report.markdown_table(['joint', *columns], rows)}")
-        result["scores"][score] = {
-            "ratio": {name: dict(zip(columns, numbers, strict=True)) for name, *numbers in rows},
+        rows = [[joint, *map(float, row)] for joint, row in zip([*joints, "all joints"], [*found, everyone], strict=True)]
+        tables.append(f"{name}\n\n{report.markdown_table(['joint', *columns], rows)}")
+        result["scores"][name] = {
+            "ratio": {joint: dict(zip(columns, numbers, strict=True)) for joint, *numbers in rows},
             "share_of_area": float(np.nanmean(areas)),
-            "pictures": {name: int(number) for name, number in zip(joints, np.isfinite(shares).all(axis=2).sum(axis=0), strict=True)},
+            "pictures": {joint: int(number) for joint, number in zip(joints, np.isfinite(shares).all(axis=2).sum(axis=0), strict=True)},
         }
     result["seconds"] = round(time.time() - started, 1)
     out = pathlib.Path(FLAGS.run)

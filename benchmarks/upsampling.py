@@ -9,12 +9,11 @@ was stopped. Writes the mean ± standard deviation (n - 1) of mIoU over the seed
 """
 
 import pathlib
-import shlex
 import statistics
-import subprocess
 import sys
 
 import contenders
+import studies
 from absl import flags
 from tqdm import tqdm
 
@@ -37,37 +36,6 @@ flags.DEFINE_string("results", str(ROOT / "benchmarks" / "results" / "upsampling
 SHARED = ("dataset", "train_split", "val_split", "encoder", "size", "epochs", "batch_size")  # what all runs have in common
 
 
-def check_settings(out: pathlib.Path, settings: dict):
-    """Runs of different settings must not meet in one table."""
-    from kzoo import UserError, files
-
-    path = out / "settings.json"
-    if not path.exists():
-        files.write_json(path, settings)
-    elif (stored := files.read_json(path)) != settings:
-        raise UserError(f"{out} holds runs with {stored}, now asked for {settings}; give another --out")
-
-
-def train(folder: pathlib.Path, arch: str, mode: str, seed: str, settings: dict):
-    """One run, unless it is finished."""
-    from kzoo import UserError
-
-    if (folder / "report.json").exists():
-        return
-    command = [sys.executable, str(ROOT / "train.py"), f"--out={folder}"]
-    if FLAGS.data_dir:
-        command.append(f"--data_dir={FLAGS.data_dir}")
-    if (folder / "run.json").exists():
-        command.append("--resume")
-    else:
-        command += ["--task=seg", f"--arch={arch}", f"--set=upsampling={mode}", f"--seed={seed}"]
-        command += [*(f"--{name}={settings[name]}" for name in SHARED), *settings["train_flag"]]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"{shlex.join(command)} ended with code {done.returncode}: {last}")
-
-
 def collect(folder: pathlib.Path, arch: str, mode: str) -> dict:
     """One run as a row, from its report."""
     from kzoo import files, report
@@ -84,13 +52,6 @@ def collect(folder: pathlib.Path, arch: str, mode: str) -> dict:
     }
 
 
-def cell(runs: list[dict]) -> str:
-    """Mean ± standard deviation; the mean alone of one seed."""
-    scores = [run["miou"] for run in runs]
-    spread = f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else ""
-    return f"{statistics.mean(scores):.3f}{spread}"
-
-
 def grouped(runs: list[dict]) -> dict[tuple[str, str], list[dict]]:
     """{(mode, arch): its runs}, in the order of the runs."""
     groups = {}
@@ -105,7 +66,9 @@ def table(runs: list[dict]) -> str:
     rows = []
     for mode in dict.fromkeys(run["upsampling"] for run in runs):
         cells = (groups[mode, arch] for arch in ARCHS)
-        rows.append([mode, *(part for group in cells for part in (cell(group), f"{group[0]['parameters']:,}"))])
+        rows.append(
+            [mode, *(part for group in cells for part in (studies.cell([run["miou"] for run in group]), f"{group[0]['parameters']:,}"))]
+        )
     return contenders.table(header, rows) + "\n"
 
 
@@ -139,14 +102,16 @@ def main():
         cli.pick(UPSAMPLING, mode, "modes")
     out = pathlib.Path(FLAGS.out)
     settings = {name: FLAGS[name].value for name in (*SHARED, "train_flag")}
-    check_settings(out, settings)
+    studies.check_settings(out, settings)
     hardware = contenders.hardware()
     # Seeds outermost: when stopped early, there is one whole table before there is a second seed.
     plan = [(arch, mode, seed, out / f"{arch}-{mode}-{seed}") for seed in FLAGS.seeds for mode in modes for arch in ARCHS]
     with tqdm(plan, unit="run", disable=None) as progress:
         for arch, mode, seed, folder in progress:
             progress.set_postfix_str(folder.name)
-            train(folder, arch, mode, seed, settings)
+            flags = ["--task=seg", f"--arch={arch}", f"--set=upsampling={mode}", f"--seed={seed}"]
+            flags += [*(f"--{name}={settings[name]}" for name in SHARED), *settings["train_flag"]]
+            studies.train(folder, flags, FLAGS.data_dir)
     runs = [collect(folder, arch, mode) for arch, mode, _, folder in plan]
     results, text = pathlib.Path(FLAGS.results), table(runs)
     about = {

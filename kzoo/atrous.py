@@ -4,7 +4,8 @@ from keras import layers
 
 from kzoo.layers import conv_norm_relu
 
-MULTI_GRID = {"resnet50": (1, 2, 4), "resnet101": (1, 2, 4)}  # Chen et al. 2017, table 5; encoders without bottlenecks have none
+# Chen et al. 2017, table 5; encoders without bottlenecks have none.
+MULTI_GRID = dict.fromkeys(("resnet50", "resnet101", "resnet50_torch", "resnet101_torch"), (1, 2, 4))
 
 
 def rates_at(rates: tuple[int, ...], output_stride: int) -> tuple[int, ...]:

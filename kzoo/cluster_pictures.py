@@ -57,7 +57,7 @@ def inside(model: keras.Model, folder, pictures, titles, names) -> dict:
     drawn["reconstructions.png"] = figures_cluster.reconstructions(pictures, found["reconstruction"] * rms, titles)
     try:
         decoder = keras.Model(model.get_layer("clusters").input, model.output["reconstruction"])
-    except ValueError:  # one that also reads where the encoder's maxima were, as fcae's
+    except ValueError:  # it reads more than the code, where the encoder's maxima were for instance
         return drawn
     drawn["centroids.png"] = figures_cluster.centroids_figure(
         decoder.predict_on_batch(centres) * rms, [f"cluster {k}" for k in range(len(centres))]

@@ -1,5 +1,6 @@
 """What a clustering run keeps on disk: history, curves, weights, and what each round found."""
 
+import math
 import pathlib
 import time
 
@@ -42,6 +43,10 @@ class State:
             kept = sorted(self.codes)
             self.codes = {number: self.codes[number] for number in {*kept[::2], kept[-1]}}
 
+    def forget_codes(self, number: int):
+        """Those after so many rounds, as their network is not kept."""
+        self.codes.pop(number, None)
+
     def load(self, name: str, steps: int) -> int:
         """The compiled network's weights and optimizer, and what belongs to them; how many times `steps` steps have been made."""
         path = self.folder / name
@@ -51,10 +56,11 @@ class State:
             self.network.load_weights(path)
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"cannot resume from {path}: {str(error).splitlines()[0]}") from error
-        made = int(keras.ops.convert_to_numpy(self.network.optimizer.iterations)) // steps
+        # rounded up: float16 leaves out steps whose gradient overflows
+        made = math.ceil(int(keras.ops.convert_to_numpy(self.network.optimizer.iterations)) / steps)
         rows = read_history(self.folder)
         if name == PRETRAINED:
-            self.rows = [row for row in rows if row["epoch"] <= made]
+            self.rows = [row for row in rows if row["epoch"] <= made and row["round"] == 0]
             return made
         self.rows = [row for row in rows if row["round"] <= made]
         with np.load(self.folder / ROUNDS) as found:
@@ -66,7 +72,10 @@ class State:
         if not now and time.time() - self.written < PAUSE:
             return
         write_history(self.folder, self.rows)
-        figures.save(figures_cluster.cluster_curves(self.rows, tol=self.tol), self.folder / "curves.png")
+        figures.save(
+            figures_cluster.cluster_curves(self.rows, tol=self.tol, clusters=self.model.get_layer("clusters").clusters),
+            self.folder / "curves.png",
+        )
         if self.assigned:
             with files.replacing(self.folder / ROUNDS) as temporary, open(temporary, "wb") as file:
                 codes = {f"codes{number}": codes for number, codes in self.codes.items()}

@@ -3,7 +3,9 @@
 Everything before the layer "signal" is fixed: its values are computed once and kept in memory, as are codes and assignments.
 """
 
+import pathlib
 import time
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -11,8 +13,11 @@ import scipy.special
 from tqdm.auto import tqdm
 
 from kzoo import UserError, cluster_losses, clustering, files, optimization
+from kzoo.callbacks import read_history
 from kzoo.cluster_state import LAST, PRETRAINED, RESULT, Pretraining, State, history_row
 
+COLLAPSED = "collapsed"  # how the reason of such an end begins
+NUMBERS = 2**22  # of the signals, at most in one batch of prediction
 COLLAPSE = 0.5  # share of the first perplexity of the clusters below which they have collapsed
 
 
@@ -40,7 +45,7 @@ class Batches(keras.utils.PyDataset):
 
 
 def steps_of(examples: int, batch_size: int) -> int:
-    """Whole batches of one epoch; at least 1."""
+    """Whole batches of one epoch; at least 1, which then is smaller."""
     return max(1, examples // batch_size)
 
 
@@ -64,7 +69,7 @@ def signals(model: keras.Model, batches, examples: int) -> tuple[np.ndarray, np.
             labels.append(truth["label"])
             bar.update(len(labels[-1]))
     raw = np.concatenate(found)
-    rms = float(np.sqrt(np.mean(np.square(raw, dtype="float64"))))
+    rms = float(np.sqrt(np.mean([np.mean(np.square(one, dtype="float64")) for one in raw])))
     if not rms > 0:
         raise UserError("all examples are black, or their embeddings are 0: there is nothing to cluster")
     model.get_layer("signal").rms.assign(rms)
@@ -75,38 +80,20 @@ class Training:
     """One run's training, see `train`."""
 
     def __init__(self, model: keras.Model, values, labels, *, compiled: dict, flag: dict, folder, jit_compile):
-        self.model, self.values, self.labels, self.compiled, self.flag, self.jit_compile = (
-            model,
-            values,
-            labels,
-            compiled,
-            flag,
-            jit_compile,
-        )
+        self.model, self.values, self.labels = model, values, labels
+        self.compiled, self.flag, self.jit_compile = compiled, flag, jit_compile
         _, self.network = halves(model)
         self.clusters = model.get_layer("clusters").clusters
-        if self.clusters > len(values):
-            raise UserError(f"{self.clusters} clusters of {len(values)} examples: there must be more examples than clusters")
-        self.steps = steps_of(len(values), min(flag["batch_size"], len(values)))
+        self.steps = steps_of(len(values), flag["batch_size"])
         self.state = State(folder, model, self.network, labels, flag["tol"])
 
-    def _compile(self, lr: float, schedule: str, *, loss: dict, loss_weights=None):
+    def _compile(self, optimizer, *, loss: dict, loss_weights=None):
         """Layers that no loss depends on are frozen: DEC's decoder in the second phase, the centres in the first."""
-        flag, graph = self.flag, keras.Model(self.network.inputs, {name: self.network.output[name] for name in loss})
+        graph = keras.Model(self.network.inputs, {name: self.network.output[name] for name in loss})
         for layer in self.network.layers:
             layer.trainable = layer in graph.layers
-        made = optimization.optimizer(
-            flag["optimizer"],
-            schedule,
-            lr=lr,
-            steps=self.steps,
-            epochs=flag["epochs"],
-            warmup=flag["warmup"] or 0,
-            milestones=flag["milestones"],
-            weight_decay=flag["weight_decay"],
-        )
-        self.network.compile(made, jit_compile=self.jit_compile, loss=loss, loss_weights=loss_weights)
-        made.build(self.network.trainable_variables)
+        self.network.compile(optimizer, jit_compile=self.jit_compile, loss=loss, loss_weights=loss_weights)
+        self.network.optimizer.build(self.network.trainable_variables)
 
     def _batches(self, targets: dict, **where) -> Batches:
         unused = np.zeros(len(self.values), "float32")  # Keras wants something for each output, also for those without a loss
@@ -115,21 +102,31 @@ class Training:
 
     def pretrain(self):
         """The auto-encoder, without clusters."""
-        self._compile(self.flag["lr"], self.flag["schedule"], loss={"reconstruction": cluster_losses.ReconstructionMSE()})
+        epochs = self.flag["epochs"]
+        self._compile(optimizers(self.flag, self.steps)[0], loss={"reconstruction": cluster_losses.ReconstructionMSE()})
         first = self.state.load(PRETRAINED, self.steps) if self.flag["resume"] else 0
-        if first < self.flag["epochs"]:
+        if first < epochs:
             data = self._batches({"reconstruction": self.values}, first=first * self.steps, steps=self.steps)
-            called = Pretraining(self.state, first, self.flag["epochs"])
-            self.network.fit(data, epochs=self.flag["epochs"], initial_epoch=first, shuffle=False, verbose=0, callbacks=[called])
+            called = Pretraining(self.state, first, epochs)
+            self.network.fit(data, epochs=epochs, initial_epoch=first, shuffle=False, verbose=0, callbacks=[called])
             self.state.write(PRETRAINED, now=True)
 
-    def _predict(self) -> dict:
-        return self.network.predict(self.values, batch_size=max(self.flag["batch_size"], 1024), verbose=0)
+    def _predict(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """Assignments (N, K), codes (N, d), and the mean squared error of the reconstructions, of which a batch is held at a time."""
+        size = int(np.clip(NUMBERS // self.values[0].size, 1, 1024))
+        found, squares = [], 0.0
+        for start in range(0, len(self.values), size):
+            batch = self.values[start : start + size]
+            answers = {name: np.asarray(value) for name, value in self.network.predict_on_batch(batch).items()}
+            squares += np.square(answers["reconstruction"] - batch).sum(dtype="float64")
+            found.append((answers["assignment"], answers["code"]))
+        assignment, codes = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return assignment, codes, squares / self.values.size
 
     def place_centres(self) -> dict:
         """k-means on the codes gives the centres; the scores of both baselines."""
         print("k-means on the signals and on the codes", flush=True)
-        codes, flat, clusters = self._predict()["code"], self.values.reshape(len(self.values), -1), self.clusters
+        (_, codes, _), flat, clusters = self._predict(), self.values.reshape(len(self.values), -1), self.clusters
         plain, _ = clustering.kmeans(flat, clusters, self.flag["seed"])
         found, centres = clustering.kmeans(codes, clusters, self.flag["seed"])
         self.model.get_layer("clusters").centres.assign(centres)
@@ -141,17 +138,19 @@ class Training:
 
     def _measure(self, number: int, seconds: float) -> tuple[dict, np.ndarray]:
         """The history's row after `number` rounds, and the next target distribution."""
-        found = self._predict()
-        assigned, before = found["assignment"].argmax(axis=1), self.state.assigned[-1:]
-        target = clustering.target_distribution(found["assignment"]).astype("float32")
+        assignment, codes, mse = self._predict()
+        assigned, before = assignment.argmax(axis=1), self.state.assigned[-1:]
+        target = clustering.target_distribution(assignment).astype("float32")
         values = {
-            **clustering.cluster_scores(self.labels, assigned, found["code"], self.clusters),
-            "reconstruction": np.mean(np.square(found["reconstruction"] - self.values)),
-            "kl": np.mean(scipy.special.rel_entr(target, found["assignment"]).sum(axis=1)),
+            **clustering.cluster_scores(self.labels, assigned, codes, self.clusters),
+            "reconstruction": mse,
+            "kl": np.mean(scipy.special.rel_entr(target, assignment).sum(axis=1)),
             "label_change": np.mean(assigned != before[0]) if before else np.nan,
         }
         row = history_row(self.flag["epochs"] + number, number + 1, seconds=seconds, **values)
-        self.state.keep(row, assigned, found["code"])
+        if not np.isfinite(row["kl"]):
+            raise UserError(f"round {number} gave no numbers; lower --cluster_lr. The last good state is kept in {self.state.folder}")
+        self.state.keep(row, assigned, codes)
         return row, target
 
     def rounds(self, number: int) -> str:
@@ -163,23 +162,21 @@ class Training:
                 row, target = self._measure(number, seconds)
                 bar.set_postfix({name: f"{row[name]:.3f}" for name in ("acc", "label_change") if np.isfinite(row[name])})
                 first = next(row["perplexity"] for row in self.state.rows if row["round"] == 1)
-                if not np.isfinite(row["kl"]):
-                    raise UserError(
-                        f"round {number} gave no numbers; lower --cluster_lr. The last good state is kept in {self.state.folder}"
-                    )
                 if row["perplexity"] < COLLAPSE * first:
                     self.network.set_weights(healthy)
+                    self.state.forget_codes(number)
                     self.state.write(LAST, now=True)
                     return (
-                        f"collapsed in round {number}: the clusters are worth {row['perplexity']:.1f} of equal size, {first:.1f} at first; "
+                        f"{COLLAPSED} in round {number}: clusters worth {row['perplexity']:.1f} of equal size, {first:.1f} at first; "
                         "the weights of the round before are kept. Lower --cluster_lr or raise --loss_weights=reconstruction=<number>"
                     )
                 settled = row["label_change"] < tol
-                self.state.write(LAST, now=settled or number >= limit)
+                self.state.write(LAST, now=settled or number in (0, limit))
+                changed = f"{row['label_change']:.2%} of the labels changed in round {number}" if number else "no label could change"
                 if settled:
-                    return f"{row['label_change']:.2%} of the labels changed in round {number}, less than --tol={tol:g}"
+                    return f"{changed}, less than --tol={tol:g}"
                 if number >= limit:
-                    return f"all {limit} rounds were made, {row['label_change']:.2%} of the labels changed in the last"
+                    return f"all {limit} rounds were made, {changed}"
                 healthy, began = self.network.get_weights(), time.time()
                 data = self._batches({"reconstruction": self.values, "assignment": target}, first=number * interval, steps=interval)
                 self.network.fit(data, epochs=1, shuffle=False, verbose=0)
@@ -187,11 +184,13 @@ class Training:
                 bar.update()
 
     def run(self) -> str:
-        resumed = self.flag["resume"] and (self.state.folder / LAST).exists()
+        resumed, path = self.flag["resume"] and (self.state.folder / LAST).exists(), self.state.folder / RESULT
+        if resumed and (stopped := files.read_json(path)["stopped"]).startswith(COLLAPSED):
+            return stopped  # its flags would collapse again
         if not resumed:
             self.pretrain()
-        self._compile(self.flag["cluster_lr"], "constant", **self.compiled)
-        number, path = 0, self.state.folder / RESULT
+        self._compile(optimizers(self.flag, self.steps)[1], **self.compiled)
+        number = 0
         if resumed:
             number = self.state.load(LAST, self.flag["update_interval"])
         else:
@@ -200,25 +199,56 @@ class Training:
         files.write_json(path, {**files.read_json(path), "stopped": reason})
         return reason
 
+    def interrupted(self) -> str:
+        """After Ctrl-C: the state is a few seconds old; before the first one, the weights as they are."""
+        if not (self.state.folder / "model.keras").exists():
+            self.state.write_model()
+        reason, path = "stopped by hand", self.state.folder / RESULT
+        if path.exists():
+            files.write_json(path, {**files.read_json(path), "stopped": reason})
+        return f"{reason}; continue with --resume --out={self.state.folder}"
 
-def train(model: keras.Model, batches, examples: int, *, compiled: dict, flag: dict, folder, jit_compile) -> str:
-    """Both phases, from the state in `folder` on where there is one and `flag["resume"]`.
+
+def optimizers(flag: dict, steps: int) -> tuple:
+    """Of both phases."""
+    options = {"steps": steps, "epochs": flag["epochs"], "milestones": flag["milestones"], "weight_decay": flag["weight_decay"]}
+    return (
+        optimization.optimizer(flag["optimizer"], flag["schedule"], lr=flag["lr"], warmup=flag["warmup"] or 0, **options),
+        optimization.optimizer(flag["optimizer"], "constant", lr=flag["cluster_lr"], warmup=0, **options),
+    )
+
+
+def check(model: keras.Model, examples: int, flag: dict):
+    """Raises UserError for what could not be trained, before anything is written."""
+    if flag["schedule"] == "plateau":
+        raise UserError("--schedule=plateau waits for a score on other examples, which --task=cluster has none of")
+    clusters = model.get_layer("clusters").clusters
+    if clusters > examples:
+        raise UserError(f"{clusters} clusters of {examples} examples: there must be more examples than clusters")
+    optimizers(flag, steps_of(examples, flag["batch_size"]))
+    if flag["resume"] and (pathlib.Path(flag["out"]) / LAST).exists():
+        trained = sum(row["round"] == 0 for row in read_history(flag["out"]))
+        if flag["epochs"] != trained:
+            raise UserError(f"--epochs={flag['epochs']}: the auto-encoder's {trained} epochs are over; --rounds can be extended")
+
+
+def train(model: keras.Model, batches, examples: int, *, compiled: dict, flag: dict, start: Callable, jit_compile) -> str:
+    """Both phases, from the state in the run folder on where there is one and `flag["resume"]`.
 
     Args:
         model: of `kzoo.models`, with layers "signal" and "clusters"; batches: of the `examples` to cluster, see `signals`.
-        compiled: loss and loss_weights of the second phase; flag: of the run; folder: its run folder; jit_compile: of `compile`.
+        compiled: loss and loss_weights of the second phase; flag: of the run; jit_compile: of `compile`.
+        start: makes the run folder and returns its path; called once the flags are known to work.
     Returns:
         why it ended.
     Raises:
-        UserError: more clusters than examples, or an answer is not finite.
+        UserError: more clusters than examples, flags that do not fit, or an answer is not finite.
     """
-    if flag["schedule"] == "plateau":
-        raise UserError("--schedule=plateau waits for a score on other examples, which --task=cluster has none of")
+    check(model, examples, flag)
+    folder = start()
     values, labels = signals(model, batches, examples)
     training = Training(model, values, labels, compiled=compiled, flag=flag, folder=folder, jit_compile=jit_compile)
     try:
         return training.run()
     except KeyboardInterrupt:
-        if not (training.state.folder / "model.keras").exists():
-            training.state.write_model()
-        return f"stopped by hand; continue with --resume --out={folder}"
+        return training.interrupted()

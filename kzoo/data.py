@@ -29,8 +29,8 @@ DATASETS = {
     "deeploc": DeepLoc,
     "digits": Digits,
     "usps": USPS,
-    **{name: tfds.builder_cls(name) for name in ("mnist", "fashion_mnist")},  # TFDS's own, downloaded on first use
 }
+FROM_TFDS = ("mnist", "fashion_mnist")  # TFDS's own builders, downloaded on first use
 OFFICIAL = "official"  # --data_source: download from where the data set is published
 SOURCED = {
     "coco_subset": f"a COCO folder, the lab's coco_subset.zip, or {OFFICIAL!r} (a download of 20 GB)",
@@ -50,27 +50,28 @@ def prepare(dataset: str, data_dir: str | None = None, data_source: str | None =
     """The builder of a data set, prepared on first use with a progress bar.
 
     Args:
-        dataset: "people", "coco_subset/pose", …: a key of DATASETS, and a configuration if it has several.
+        dataset: "people", "coco_subset/pose", …: a key of DATASETS or one of FROM_TFDS, and a configuration if it has several.
         data_dir: where prepared data sets lie; None: TFDS's default (~/tensorflow_datasets or $TFDS_DATA_DIR).
         data_source: where the raw data lies, for data sets that are not generated; "official" downloads it.
     Raises:
         UserError: unknown data set, no or unreadable source, or a prepared data set that came from another source.
     """
     name, _, config = dataset.partition("/")
-    if name not in DATASETS:
-        raise UserError(f"unknown dataset {name!r}; allowed: {', '.join(DATASETS)}")
-    configs = [c.name for c in DATASETS[name].BUILDER_CONFIGS]
+    if name not in (*DATASETS, *FROM_TFDS):
+        raise UserError(f"unknown dataset {name!r}; allowed: {', '.join((*DATASETS, *FROM_TFDS))}")
+    builder_class = tfds.builder_cls(name) if name in FROM_TFDS else DATASETS[name]
+    configs = [c.name for c in builder_class.BUILDER_CONFIGS]
     if config and config not in configs:
         raise UserError(f"unknown configuration {dataset!r}; allowed: {', '.join(f'{name}/{c}' for c in configs) or name}")
     options = {}
     if data_source and not (data_source == OFFICIAL and name in DOWNLOADABLE):
         if name not in SOURCED:
-            raise UserError(f"{name} is generated: it takes no --data_source")
+            raise UserError(f"{name} is {'downloaded' if name in FROM_TFDS else 'generated'}: it takes no --data_source")
         if not os.path.exists(data_source):
             raise UserError(f"no data at --data_source={data_source!r}; give {SOURCED[name]}")
         options["data_source"] = data_source
     try:
-        builder = DATASETS[name](config=config or None, data_dir=data_dir, **options)
+        builder = builder_class(config=config or None, data_dir=data_dir, **options)
         if name in SOURCED and not data_source and not builder.is_prepared():
             raise UserError(f"{dataset} is not prepared in {builder.data_dir}; give --data_source={SOURCED[name]}")
         builder.download_and_prepare()

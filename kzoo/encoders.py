@@ -4,7 +4,8 @@ With `output_stride` 16 or 8 the deepest maps stay at that stride: strides are r
 PAMI 2018, §3.1), so the same weights compute the same features at more places. Every 2nd (4th) cell of the denser map then is the plain
 map, to rounding and up to its border, where it starts at this phase:
     resnet50, resnet101    0: the stride is in 1x1 convolutions, which read the even cells
-    vgg16                  0; the map after the last pool differs at output_stride 8, for a pool cannot be dilated
+    vgg16, vgg16_torch     0; the map after the last pool differs at output_stride 8, for a pool cannot be dilated
+    the other *_torch      0: PyTorch's padding centres 3x3 kernels with stride 2 on the even cells, and shortcuts read these too
     mobilenetv2, small     1 for one removed stride, 3 for two: padding "same" with stride 2 centres a 3x3 kernel on the odd cells
     convnext_tiny          0 for one removed stride, 1 for two: its strides are in 2x2 convolutions
 No phase fits the others. resnet18 and resnet34 read even cells in the shortcut and odd ones in the 3x3 convolution, and dilation puts both
@@ -20,6 +21,7 @@ from keras import layers, ops
 
 from kzoo import UserError
 from kzoo.layers import BATCH_NORM_MOMENTUM, ColourTransform, conv_norm_relu
+from kzoo.pytorch_encoders import NETWORKS, scale_imagenet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +97,12 @@ def _basic_taps(blocks):
     return ("conv1_relu", *(f"v2_stack_{stage}_block{last}_out" for stage, last in enumerate(blocks)))
 
 
+def of_pytorch(arch: str) -> Encoder:
+    """A row of PyTorch's geometry, for weights that `kzoo.convert` has written; see there for `arch`."""
+    network = NETWORKS[arch]
+    return Encoder(network.build, network.taps, scale_imagenet, units=network.units)
+
+
 ENCODERS: dict[str, Encoder] = {
     "resnet50": Encoder(application("ResNet50"), _resnet_taps(6), scale_caffe, "ResNet50", units=RESNET_UNITS),
     "resnet101": Encoder(application("ResNet101"), _resnet_taps(23), scale_caffe, "ResNet101", units=RESNET_UNITS),
@@ -116,6 +124,12 @@ ENCODERS: dict[str, Encoder] = {
         "EfficientNetV2B0",
     ),
     "convnext_tiny": Encoder(application("ConvNeXtTiny"), (None, "add:2", "add:5", "add:14", "add:17"), scale_none, "ConvNeXtTiny"),
+    "resnet18_torch": of_pytorch("resnet18"),
+    "resnet34_torch": of_pytorch("resnet34"),
+    "resnet50_torch": of_pytorch("resnet50"),
+    "resnet101_torch": of_pytorch("resnet101"),
+    "vgg16_torch": of_pytorch("vgg16"),
+    "mobilenetv2_torch": of_pytorch("mobilenet_v2"),
     "small": Encoder(small, ("stage1", "stage2", "stage3", "stage4", "stage5"), scale_signed, any_norm=True),
 }
 
@@ -145,7 +159,8 @@ def encode(
         norm: normalisation of `small`, see `kzoo.layers.normalise`; published encoders keep their own.
         scaling: arguments of `kzoo.layers.ColourTransform`, in place of the encoder's own input scaling.
         output_stride: 8, 16 or 32; no map has a larger stride. Weights are those of the plain encoder.
-        multi_grid: factors of the dilation of the last stage's three bottlenecks (Chen et al. 2017, §3.2.1); resnet50 and resnet101 only.
+        multi_grid: factors of the dilation of the last stage's three bottlenecks (Chen et al. 2017, §3.2.1); resnet50, resnet101 and
+            their *_torch only.
     Returns:
         five keras tensors at strides 2, 4, 8, 16, 32, none above `output_stride`.
     Raises:
@@ -169,7 +184,11 @@ def encode(
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = BATCH_NORM_MOMENTUM
     if dilate:
-        base = _dilated(base, scaled, output_stride, dict(zip(encoder.units, multi_grid, strict=False)))
+        grid = dict(zip(encoder.units, multi_grid, strict=False))
+        for unit, factor in grid.items():
+            if output_stride == 32 and factor > 1 and max(base.get_layer(unit).strides) > 1:
+                raise UserError(f"multi_grid of {name} must start with 1 at output_stride 32, where its stride is, got {multi_grid!r}")
+        base = _dilated(base, scaled, output_stride, grid)
     return [_tap(base, tap, image) for tap in encoder.taps]
 
 
@@ -194,10 +213,10 @@ def _dilated(base, x, output_stride: int, grid: dict) -> keras.Model:
         config = layer.get_config()
         if isinstance(layer, layers.ZeroPadding2D) and stride(readers[id(layer.output)]) > output_stride:
             config["padding"] = 0  # stood in for "same" before a convolution with stride
-        if isinstance(layer, windows) and (stride(layer) > output_stride or layer.name in grid):
+        if isinstance(layer, windows) and stride(layer) > output_stride:
             config.update(strides=1, padding="same")
-            if isinstance(layer, CONVOLUTIONS) and max(layer.kernel_size) > 1:
-                config["dilation_rate"] = stride(layer) // layer.strides[0] // output_stride * grid.get(layer.name, 1)
+        if isinstance(layer, CONVOLUTIONS) and max(layer.kernel_size) > 1:
+            config["dilation_rate"] = max(1, stride(layer) // layer.strides[0] // output_stride) * grid.get(layer.name, 1)
         return type(layer).from_config(config)
 
     dilated = keras.models.clone_model(base, keras.tree.map_structure(lambda _: x, base.input), clone)

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 from kzoo import (
     UserError,
     attention,
+    cards,
     cli,
     cluster_pictures,
     cluster_state,
@@ -35,7 +36,7 @@ COLOUR_VARIANTS = 4  # colours that --tta=color_pca shows
 def evaluate(
     folder,
     *,
-    split: str,
+    split: str | None,
     size: str | None = None,
     tta: str = "none",
     decoder: str | None = None,
@@ -50,7 +51,7 @@ def evaluate(
     """Score the best network of a run on a split and write `report.json`, `report.md` and `pictures/`.
 
     Args:
-        folder: run folder; out: where to write (default: there); split: of the run's data set; size: as --size (default: the run's);
+        folder: run folder; out: where to write (default: there); split: of its data set; size: as --size (both by default the run's);
         tta: of `prediction.MIRRORED_TTA` or `kzoo.tta.TTA`; decoder: see `prediction.decoders_of`; tile: as --size, put the answers
         together from tiles; overlap: of the tiles in pixels (default: half of the shorter side of a tile);
         pictures: how many examples to draw; export: key of `kzoo.export.EXPORTS`; data_dir: of prepared data sets (default: the run's).
@@ -59,7 +60,7 @@ def evaluate(
     """
     started, folder = time.time(), pathlib.Path(folder)
     run = runs.describe(folder)
-    task, out = runs.task_of(run), pathlib.Path(out or folder)
+    task, out, split = runs.task_of(run), pathlib.Path(out or folder), split or run["flags"]["val_split"]
     if decoder not in (None, "all", decoding.OWN):
         cli.pick(decoding.DECODERS, decoder, "decoder")  # before anything slow
     shape = cli.shape_of(size or run["flags"]["size"])
@@ -113,6 +114,7 @@ def evaluate(
         result["export"] = {export: _export(export, model, folder, at, _first(pipeline))}
     result["seconds"] = round(time.time() - started, 1)
     report.write(out, result)
+    files.write_text(out / "README.md", cards.card(run, result))
     if pictures:
         shown, source = pipeline, views.source_of(builder.info.features)
         if reads(model) != (source,):

@@ -20,7 +20,7 @@ def define_flags():
     flags.DEFINE_string("run", None, "run folder that train.py wrote")
     flags.DEFINE_multi_string("image", [], "picture of any size; may be repeated; networks of pose expect one person that fills it")
     flags.DEFINE_multi_integer("example", [], "number of an example of --split; may be repeated", lower_bound=0)
-    flags.DEFINE_string("split", "val", "TFDS split that --example counts in")
+    flags.DEFINE_string("split", None, "TFDS split that --example counts in (default: the run's --val_split)")
     flags.DEFINE_string(
         "output",
         None,
@@ -54,7 +54,7 @@ def explain(
     *,
     images=(),
     examples=(),
-    split: str = "val",
+    split: str | None = None,
     output: str | None = None,
     methods=("all",),
     layers=(),
@@ -66,7 +66,7 @@ def explain(
     """Explain answers of the best network of a run; writes explanation.png, .npz and .json, filters.png and patches.png.
 
     Args:
-        folder: run folder; images: files; examples: numbers of examples of `split`; output: see `explanation_targets.target`;
+        folder: run folder; images: files; examples: numbers in `split` (default: the run's); output: see `explanation_targets.target`;
         methods: of METHODS, or "all", which leaves out what does not apply; layers: names, of Grad-CAM and patches; channels: whose patches
         are shown, of every layer; searched: examples of the training split that are searched for patches; data_dir: of prepared data sets
         (default: the run's); out: where to write.
@@ -83,7 +83,7 @@ def explain(
     from kzoo import explanation_inputs, explanation_targets, runs
 
     run = runs.describe(folder)
-    task, model = runs.task_of(run), runs.load_model(folder)
+    task, model, split = runs.task_of(run), runs.load_model(folder), split or run["flags"]["val_split"]
     source = next(name for name in SOURCES if name in [x.name for x in model.inputs])
     inputs, titles = explanation_inputs.read_inputs(task, model, run, images, examples, split, data_dir)
     answers = answers_of(model, inputs)
@@ -112,6 +112,7 @@ def explain(
             if not everything:
                 raise
             skipped[method] = " ".join(str(error).split())
+    gaps = completeness(model, inputs, scores, source, found.get("integrated_gradients"))
     for method, reason in skipped.items():
         print(f"no {method}: {reason}")
     out = pathlib.Path(out or pathlib.Path(folder) / "explanations" / asked.replace(":", "_").replace("/", "_").replace(" ", "_"))
@@ -123,6 +124,7 @@ def explain(
         "inputs": titles,
         "scores": {label: number(score, answers) for label, score in scores},
         "skipped": skipped,
+        **gaps,
     }
     return write(out, about, inputs[source], found)
 
@@ -155,6 +157,17 @@ def attributed(method: str, model, inputs: dict, scores, source: str):
         scores = scores[::2]
     found = [attribution.METHODS[method](model, inputs, score, source=source) for _, score in scores]
     return found[0] if len(scores) == 1 else np.mean(np.abs(found), axis=0)
+
+
+def completeness(model, inputs: dict, scores, source: str, found) -> dict:
+    """{"completeness_gap": …} of the integrated gradients of one score, see `attribution.completeness_gap`."""
+    from kzoo import attribution
+
+    if found is None or len(scores) > 1:
+        return {}
+    gaps = attribution.completeness_gap(model, inputs, scores[0][1], found, source=source)
+    print(f"integrated gradients add up to the score's difference from a black picture but for {100 * max(gaps):.2g} %")
+    return {"completeness_gap": [float(gap) for gap in gaps]}
 
 
 def looked(method: str, model, inputs: dict, scores, taps: dict) -> dict:

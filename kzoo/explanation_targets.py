@@ -233,6 +233,8 @@ def _features_by_size(model, output, down: bool) -> dict:
     answers = {x.shape[-1] for x in model.outputs if len(x.shape) == 4}
     last, weighted = {}, False
     for operation in keras.Model(model.inputs, attention.outputs_by_name(model)[output]).operations:  # ordered by depth
+        if isinstance(operation, keras.Model):  # a network within the network: its maps are out of reach
+            continue
         weighted |= bool(getattr(operation, "weights", ()))
         x = operation.output
         if not weighted or not isinstance(x, keras.KerasTensor) or len(x.shape) != 4 or x.shape[-1] in answers:

@@ -56,7 +56,8 @@ def _middle_map(name: str, array, on_joints: bool):
     if on_joints:
         array = array[:, array.shape[1] // 2]  # (N, J, 2) or (N, J)
         return array if array.ndim == 2 else (array if name == "integrated_gradients" else np.abs(array)).sum(axis=-1)
-    return localisation._middle(array, 4 if array.shape[-1] == 3 else 3)
+    signed = "/" not in name and name != "occlusion"  # gradients have the picture's colours; a map may be 3 cells wide
+    return localisation._middle(array, 4 if signed else 3)
 
 
 def _limit(array) -> float:

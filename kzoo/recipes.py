@@ -145,5 +145,7 @@ CLUSTER = {
     ("", ""): dict(
         COMMON, weight_decay=0.0, batch_size=256, lr=1e-3, cluster_lr=1e-3, epochs=100, rounds=100, update_interval=140, tol=0.001
     ),
+    ("digits", "fcae"): dict(epochs=50),
+    ("", "fcae"): dict(batch_size=100, loss_weights=["assignment=100"]),  # its authors sum the divergence over a batch of 100
     ("", "dec"): dict(loss_weights=["reconstruction=0", "assignment=1"]),  # the auto-encoder is left alone in the second phase
 }

@@ -106,7 +106,7 @@ def write(folder, result: dict):
             table = baseline_table(result["scores"], result["baselines"], result["retrieval"])
         else:
             table = score_table({"this network": result["scores"], **result["baselines"]})
-        lines.append("## Without training\n\n" + table)
+        lines.append("## Baselines\n\n" + table)
     if "gains" in result:
         lines.append("## Test-time augmentation\n\n" + gain_table(result["gains"]))
     if "decoders" in result:
@@ -143,6 +143,7 @@ def row(folder) -> dict:
     if scored:
         better = min if run["mode"] == "min" else max
         result[f"best {run['score']}"] = better(h[run["score"]] for h in scored)
+    if history:
         result["minutes"] = round(sum(h.get("seconds", math.nan) for h in history) / 60, 1)
     if (folder / "report.json").exists():
         report = files.read_json(folder / "report.json")
@@ -176,9 +177,13 @@ def main(arguments: list[str]):
     out = pathlib.Path(flags.FLAGS.out)
     files.write_text(out / "comparison.md", table)
     files.write_json(out / "comparison.json", rows)
-    figures.save(figures.curves({folder.name: read_history(folder) for folder in folders}, next(iter(metrics))), out / "comparison.png")
+    histories, metric = {folder.name: read_history(folder) for folder in folders}, next(iter(metrics))
+    written = "comparison.md and .json"
+    if any(f"val_{metric}" in rows[0] for rows in histories.values() if rows):  # clustering has curves of its own, curves.png of each run
+        figures.save(figures.curves(histories, metric), out / "comparison.png")
+        written = "comparison.md, .json and .png"
     print(table)
-    print(f"wrote {out}/comparison.md, .json and .png")
+    print(f"wrote {out}/{written}")
 
 
 if __name__ == "__main__":

@@ -302,7 +302,18 @@ CLUSTER = Task(
     charts=cluster_pictures.cluster_charts,
     inside=cluster_pictures.inside,
     train=cluster_training.train,
-    without=("augment", *("zoom", "rotation", "translate", "crop", "flip"), "color_pca", "ema", "l2", "find_lr", "lr_base_batch", "loss"),
+    without=(
+        "augment",
+        *("zoom", "rotation", "translate", "crop", "flip"),
+        "color_pca",
+        "ema",
+        "l2",
+        "find_lr",
+        "lr_base_batch",
+        "loss",
+        "border",
+        "cache",
+    ),
 )
 
 TASKS: dict[str, Task] = {"pose": POSE, "seg": SEG, "pose3d": POSE3D, "loc": LOC, "cluster": CLUSTER}

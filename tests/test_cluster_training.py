@@ -58,9 +58,8 @@ def trained(digits, folder, *, model=None, weights=None, **flags):
     compiled = training.compile_arguments(TASKS["cluster"], model, 10, loss=None, loss_options={}, weights=weights or {"reconstruction": 0})
     compiled = {name: compiled[name] for name in ("loss", "loss_weights")}
     data = Dataset(*digits)
-    reason = cluster_training.train(
-        model, data, len(digits[0]), compiled=compiled, flag={**FLAGS, **flags}, folder=folder, jit_compile=False
-    )
+    flag = {**FLAGS, **flags, "out": folder}
+    reason = cluster_training.train(model, data, len(digits[0]), compiled=compiled, flag=flag, start=lambda: folder, jit_compile=False)
     return model, reason
 
 
@@ -178,6 +177,9 @@ def test_collapse_is_told_and_stopped(digits, tmp_path):
     shares = np.bincount(kept, minlength=10) / len(kept)
     perplexity = np.exp(-sum(share * np.log(share) for share in shares if share))
     assert perplexity == pytest.approx(rows[-2]["perplexity"], rel=1e-3), "the round before is kept"
+    assert trained(digits, tmp_path, resume=True, rounds=60)[1] == reason, "resuming says so again"
+    with np.load(tmp_path / cluster_state.ROUNDS) as found:
+        assert f"codes{len(rows) - 1}" not in found.files and f"codes{len(rows) - 2}" in found.files
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,8 @@ def test_mistakes(flags, words, digits, tmp_path):
 def test_more_clusters_than_examples(digits, tmp_path):
     model = training.build(TASKS["cluster"], "dec", 8, 10, widths=(8,), code=2, clusters=201)
     with pytest.raises(UserError, match="more examples than clusters"):
-        trained(digits, tmp_path, model=model)
+        trained(digits, tmp_path / "run", model=model)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("task", "arch"), [("pose", "softargmax"), ("seg", "unet"), ("pose3d", "lift"), ("loc", "posenet")])

@@ -7,8 +7,10 @@ from zoo import SIZE
 
 from kzoo.encoders import ENCODERS
 
+SLOW = ("resnet34_torch", "resnet50_torch", "resnet101_torch", "vgg16_torch")  # built from the same functions as others here
 
-@pytest.mark.parametrize("name", ENCODERS)
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ENCODERS])
 def test_encoder_strides(name):
     """Five maps at strides 2 to 32, and BatchNorm that follows short runs."""
     from kzoo.encoders import encode

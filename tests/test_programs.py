@@ -32,6 +32,7 @@ def trained(people_dir, tmp_path_factory):
 
 def test_run_folder_is_complete(trained):
     names = {
+        "README.md",
         "run.json",
         "history.csv",
         "curves.png",

@@ -65,6 +65,8 @@ def test_the_embeddings_of_a_run_are_clustered(digits_dir, people_dir, tmp_path,
     assert set(report["baselines"]) == {"k-means on embeddings", "k-means on auto-encoder codes"}
     assert {"mosaic.png", "embedding.png"} == {path.name for path in (out / "pictures").iterdir()}
     shutil.rmtree(pose)  # the run holds a copy
+    code, _, err = run(capsys, monkeypatch, "train.py", "--resume", f"--out={out}", "--rounds=3")
+    assert code == 0, err
     code, _, err = run(capsys, monkeypatch, "eval.py", f"--run={out}", "--split=train[:16]")
     assert code == 0, err
 
@@ -74,6 +76,8 @@ def test_the_embeddings_of_a_run_are_clustered(digits_dir, people_dir, tmp_path,
     [
         (("--arch=dec", "--augment=1"), "--augment is not for --task=cluster"),
         (("--arch=dec", "--flip=0.5"), "--flip is not for"),
+        (("--arch=dec", "--border=10,5"), "--border is not for"),
+        (("--task=seg", "--arch=unet"), "--rounds is not for --task=seg"),
         (("--arch=dcec", "--set=features=nowhere"), "no run folder at nowhere"),
         (("--arch=dec", "--set=clusters=500"), "500 clusters of 200 examples"),
         (("--arch=dec", "--encoder=small"), "takes no --encoder"),

@@ -43,7 +43,14 @@ def save_weights(name: str, path) -> str:
 
 @pytest.mark.parametrize(
     ("name", "output_stride", "phases"),  # where the plain maps at strides 16 and 32 start in the denser ones; None: nowhere
-    [("small", 16, (0, 1)), ("small", 8, (1, 3)), ("mobilenetv2", 8, (1, 3)), ("vgg16", 8, (0, None)), ("resnet50", 8, (0, 0))],
+    [
+        *[("small", 16, (0, 1)), ("small", 8, (1, 3)), ("mobilenetv2", 8, (1, 3)), ("vgg16", 8, (0, None)), ("resnet50", 8, (0, 0))],
+        ("resnet18_torch", 8, (0, 0)),
+        ("mobilenetv2_torch", 16, (0, 0)),
+        *[pytest.param(f"{name}_torch", 8, (0, 0), marks=pytest.mark.slow) for name in ("resnet50", "mobilenetv2")],
+        *[pytest.param(f"{name}_torch", 16, (0, 0), marks=pytest.mark.slow) for name in ("resnet50", "vgg16")],
+        pytest.param("vgg16_torch", 8, (0, None), marks=pytest.mark.slow),
+    ],
 )
 def test_dilated_encoder_is_the_plain_one_at_more_places(name, output_stride, phases, tmp_path):
     """A file of plain weights loads; weights keep names and shapes; every 2nd or 4th cell of the denser maps is the plain map."""
@@ -99,6 +106,17 @@ def test_rates_of_deeplab_on_resnet50(output_stride, grid, conv4, conv5, pyramid
     assert [rate(f"conv5_block{unit}_2_conv") for unit in (1, 2, 3)] == conv5
     assert [rate(f"aspp_rate{r}_conv") for r in pyramid] == pyramid
     assert list(rates_at((6, 12, 18), output_stride)) == pyramid
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("output_stride", "grid", "rates"), [(32, None, [1, 2, 4]), (16, None, [1, 4, 8]), (16, (2, 2, 2), [2, 4, 4])])
+def test_rates_of_deeplab_on_resnet50_of_pytorch(output_stride, grid, rates):
+    """Its first unit has the stride in the 3x3, which therefore reads what no lost stride has thinned out."""
+    model = deeplabv3(SHAPE, 7, encoder="resnet50_torch", output_stride=output_stride, multi_grid=grid, width=8)
+    units = [model.get_layer(f"conv5_block{unit}_2_conv") for unit in (1, 2, 3)]
+    assert [unit.dilation_rate[0] for unit in units] == rates and SHAPE[0] // units[-1].output.shape[1] == output_stride
+    with pytest.raises(UserError, match="multi_grid of resnet50_torch must start with 1 at output_stride 32"):
+        deeplabv3(SHAPE, 7, encoder="resnet50_torch", output_stride=32, multi_grid=(2, 2, 2))
 
 
 def test_aspp_against_numpy():

@@ -41,7 +41,7 @@ def deeplabv3(
         output_stride: 8, 16 or 32, of the map that the pyramid reads.
         rates: dilations of the pyramid in cells at output stride 16; at 8 they are doubled, at 32 halved.
         width: filters of the pyramid's branches.
-        multi_grid: factors of the dilation of the last stage's bottlenecks; None: (1, 2, 4) for resnet50 and resnet101, () for others.
+        multi_grid: factors of the dilation of the last stage's bottlenecks; None: those of `kzoo.atrous.MULTI_GRID`, () without.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     """

@@ -43,7 +43,7 @@ def deeplabv3plus(
         rates: dilations of the pyramid in cells at output stride 16; at 8 they are doubled, at 32 halved.
         width: filters of the pyramid's branches and of the decoder's two 3x3 convolutions.
         low_width: filters that the map at stride 4 is reduced to (§3.1: few, or it outweighs the pyramid).
-        multi_grid: factors of the dilation of the last stage's three bottlenecks (resnet50, resnet101).
+        multi_grid: factors of the dilation of the last stage's three bottlenecks (resnet50, resnet101, their *_torch).
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     """

@@ -6,8 +6,8 @@ Differs from the paper: the position is regressed in units of `spread` from `cen
 start from N(0, 0.01), see `kzoo.pose_heads`, its code's are Kaiming's. One picture instead of a window leaves the two relative terms out.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=loc --arch=mapnet
-    room/windows, val median 0.480 m, 8.0 degrees, encoder small, 96x128 px, 6 epochs; mean pose 0.921 m and 61.7 degrees, retrieval
-    0.471 m and 9.6 degrees; 5.9 CPU-min
+    room/windows, val median 0.421 m, 7.7 degrees, encoder small, 96x128 px, 8 epochs; mean pose 0.921 m and 61.7 degrees, retrieval
+    0.471 m and 9.6 degrees; 7.5 CPU-min
 """
 
 import keras

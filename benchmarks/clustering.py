@@ -1,0 +1,89 @@
+"""How well clusters are the classes: every arch of --task=cluster over seeds, beside k-means on pixels and on auto-encoder codes.
+
+    python benchmarks/clustering.py
+    python benchmarks/clustering.py --archs=dec,idec --seeds=0,1 --dataset=usps --train_flag=--epochs=50
+
+Each run is train.py by its recipe, in a process of its own, one after the other; called again, it repeats no finished run and continues one
+that was stopped. Writes the mean ± standard deviation (n - 1) over the seeds as .json and .md. Labels serve the scores alone.
+"""
+
+import pathlib
+import sys
+
+import contenders
+import studies
+from absl import flags
+from tqdm import tqdm
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("archs", ["dec", "idec", "dcec", "fcae"], "of train.py")
+flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "of train.py")
+flags.DEFINE_string("dataset", "digits", "of train.py")
+flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
+flags.DEFINE_multi_string("train_flag", [], "further flag of train.py, --train_flag=--epochs=50; may be repeated")
+flags.DEFINE_string("out", "runs/clustering", "folder of the runs")
+flags.DEFINE_string("results", str(studies.ROOT / "benchmarks" / "results" / "clustering"), "the results, without the ending")
+SCORES = ("acc", "nmi", "ari")
+
+
+def rows_of(folder: pathlib.Path) -> list[dict]:
+    """The run's scores, and those of the baselines that it was compared with."""
+    from kzoo import files
+    from kzoo.callbacks import read_history
+
+    result = files.read_json(folder / "report.json")
+    about = {"arch": result["flags"]["arch"], "seed": result["flags"]["seed"]}
+    minutes = sum(row["seconds"] for row in read_history(folder)) / 60
+    own = {"parameters": result["parameters"], "minutes": round(minutes, 2), "stopped": result["stopped"]}
+    scored = {"the network": result["scores"], **result.get("baselines", {})}
+    return [{**about, "method": name, **scores, **(own if name == "the network" else {})} for name, scores in scored.items()]
+
+
+def table(rows: list[dict]) -> str:
+    """k-means on pixels once (it is the same in all runs of a seed), then each arch after k-means on its codes and at its end."""
+
+    def cells(found):
+        return [studies.cell([row[score] for row in found]) if score in found[0] else "" for score in SCORES]
+
+    archs = list(dict.fromkeys(row["arch"] for row in rows))
+    pixels = [row for row in rows if row["method"] == "k-means on pixels" and row["arch"] == archs[0]]
+    lines = [["k-means on pixels", *cells(pixels), "", ""]] if pixels else []
+    for arch in archs:
+        for method in dict.fromkeys(row["method"] for row in rows if row["arch"] == arch):
+            found = [row for row in rows if row["arch"] == arch and row["method"] == method]
+            if method == "the network":
+                minutes = studies.cell([row["minutes"] for row in found])
+                lines.append([f"`{arch}`", *cells(found), f"{found[0]['parameters']:,}", minutes])
+            elif method != "k-means on pixels":
+                lines.append([f"{method} of `{arch}`", *cells(found), "", ""])
+    return contenders.table(["method", "ACC", "NMI", "ARI", "parameters", "minutes in fit"], lines) + "\n"
+
+
+def main():
+    from kzoo import files
+
+    out = pathlib.Path(FLAGS.out)
+    settings = {"dataset": FLAGS.dataset, "train_flag": FLAGS.train_flag}
+    studies.check_settings(out, settings)
+    plan = [(arch, seed, out / f"{arch}-{seed}") for seed in FLAGS.seeds for arch in FLAGS.archs]
+    with tqdm(plan, unit="run", disable=None) as progress:
+        for arch, seed, folder in progress:
+            progress.set_postfix_str(folder.name)
+            flags = ["--task=cluster", f"--arch={arch}", f"--dataset={FLAGS.dataset}", f"--seed={seed}", *FLAGS.train_flag]
+            studies.train(folder, flags, FLAGS.data_dir)
+    rows = [row for _, _, folder in sorted(plan, key=lambda run: FLAGS.archs.index(run[0])) for row in rows_of(folder)]
+    results, text = pathlib.Path(FLAGS.results), table(rows)
+    versions = contenders.versions("kzoo", "keras", "tensorflow", "scikit-learn", "numpy")
+    about = {"settings": settings, "seeds": FLAGS.seeds, "hardware": contenders.hardware(), "versions": versions}
+    files.write_json(results.with_suffix(".json"), {**about, "runs": rows})
+    facts = ", ".join([f"dataset {FLAGS.dataset}, by recipe", *FLAGS.train_flag])
+    caption = f"{facts}; seeds {', '.join(FLAGS.seeds)}; {about['hardware']}; {versions}.\n"
+    files.write_text(results.with_suffix(".md"), f"# Clusters and classes\n\n{caption}\n{text}")
+    print(f"{text}wrote {results}.json and .md")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(studies.ROOT))  # the package next to this folder, installed or not
+    from kzoo import cli
+
+    cli.run(main)
