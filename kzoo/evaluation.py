@@ -60,7 +60,7 @@ def evaluate(
     """
     started, folder = time.time(), pathlib.Path(folder)
     run = runs.describe(folder)
-    task, out, split = runs.task_of(run), pathlib.Path(out or folder), split or run["flags"]["val_split"]
+    task, out, split = runs.task_of(run), pathlib.Path(out or folder), split or run["flags"].get("val_split") or "val"
     if decoder not in (None, "all", decoding.OWN):
         cli.pick(decoding.DECODERS, decoder, "decoder")  # before anything slow
     shape = cli.shape_of(size or run["flags"]["size"])

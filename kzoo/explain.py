@@ -83,7 +83,7 @@ def explain(
     from kzoo import explanation_inputs, explanation_targets, runs
 
     run = runs.describe(folder)
-    task, model, split = runs.task_of(run), runs.load_model(folder), split or run["flags"]["val_split"]
+    task, model, split = runs.task_of(run), runs.load_model(folder), split or run["flags"].get("val_split") or "val"
     source = next(name for name in SOURCES if name in [x.name for x in model.inputs])
     inputs, titles = explanation_inputs.read_inputs(task, model, run, images, examples, split, data_dir)
     answers = answers_of(model, inputs)

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # the workers of xdist fill the cores; inherited by programs that tests start
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # likewise of scikit-learn, whose threads wait for each other where cores are taken
 
 import pytest
 

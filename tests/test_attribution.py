@@ -1,5 +1,6 @@
 """Attribution: against gradients worked out by hand, sums that must hold, and networks that have forgotten what they learnt."""
 
+import functools
 import importlib.util
 import os
 import subprocess
@@ -205,33 +206,32 @@ SCORES = {"pose": wrist, "seg": person}
 
 @pytest.fixture(scope="module")
 def trained(eight):
-    """{task: (network after 50 steps, the same with new weights)}."""
+    """Function task -> (network after 50 steps, the same with new weights), and the pictures."""
     images, labels = eight
-    result = {}
-    for task, arch in (("pose", "heatmap"), ("seg", "unet")):
-        model = tiny(task, arch)
-        row = TASKS[task]
-        model.compile(
-            keras.optimizers.Adam(3e-3),
-            jit_compile=False,
-            **training.compile_arguments(row, model, UNITS[task], loss=None, loss_options={}, weights={}),
-        )
+
+    @functools.cache
+    def networks(task):
+        model, row = tiny(task, {"pose": "heatmap", "seg": "unet"}[task]), TASKS[task]
+        losses = training.compile_arguments(row, model, UNITS[task], loss=None, loss_options={}, weights={})
+        model.compile(keras.optimizers.Adam(3e-3), jit_compile=False, **losses)
         y = {name: labels[row.outputs[name].label] for name in model.output_names}
         losses = [model.train_on_batch(images, y, return_dict=True)["loss"] for _ in range(50)]
         assert losses[-1] < 0.7 * losses[0]
         keras.utils.set_random_seed(1)
-        result[task] = model, keras.models.clone_model(model)
-    return images, result
+        return model, keras.models.clone_model(model)
+
+    return images, networks
 
 
+SEG_IS_SLOW = ["pose", pytest.param("seg", marks=pytest.mark.slow)]
 # A wrist's highest heat bends so often on the way that the first steps are 17 % off; this mean is not.
 SMOOTH = {"pose": lambda outputs: ops.mean(ops.square(outputs["heatmaps"]), axis=(1, 2, 3)), "seg": person}
 
 
-@pytest.mark.parametrize("task", SMOOTH)
+@pytest.mark.parametrize("task", SEG_IS_SLOW)
 def test_integrated_gradients_are_complete(task, trained):
     images, networks = trained
-    model, score = networks[task][0], SMOOTH[task]
+    model, score = networks(task)[0], SMOOTH[task]
     found = attribution.integrated_gradients(model, {"image": images[:1]}, score, source="image")
     ends = [ops.convert_to_numpy(score(model(x, training=False))) for x in (images[:1], np.zeros_like(images[:1]))]
     np.testing.assert_allclose(found.sum(axis=(1, 2, 3)), ends[0] - ends[1], rtol=0.01)
@@ -240,18 +240,18 @@ def test_integrated_gradients_are_complete(task, trained):
 
 
 def test_integration_is_refined_until_it_adds_up():
-    """A step function's gradient is 0 but at the step: few places miss it. ReLU(60 (t - 0.99)) rises over the last hundredth alone."""
+    """A gradient that is 0 but on the last tenth of the way: few places miss it. ReLU(60 t - 54) ends at 6."""
     x = keras.Input((1, 1, 2), name="keypoints_2d")
-    y = keras.layers.Activation("relu")(60 * ops.reshape(x, (-1, 2))[:, :1] - 59.4)
+    y = keras.layers.Activation("relu")(60 * ops.reshape(x, (-1, 2))[:, :1] - 54.0)
     model = keras.Model(x, named({"value": y}))
     arrays, value = {"keypoints_2d": np.ones((1, 1, 1, 2), "float32")}, lambda outputs: outputs["value"][:, 0]
     options = {"source": "keypoints_2d", "baseline": 0.0}
     coarse = attribution.integrated_gradients(model, arrays, value, steps=4, tolerance=0, **options)
     assert coarse.sum() == 0 and attribution.completeness_gap(model, arrays, value, coarse, **options) == 1
-    fine = attribution.integrated_gradients(model, arrays, value, steps=4, most=10_000, **options)
-    assert fine.sum() == pytest.approx(0.6, rel=0.01)
-    even = attribution.integrated_gradients(model, arrays, value, steps=324, tolerance=0, **options)
-    thirds = attribution.integrated_gradients(model, arrays, value, steps=108, most=324, tolerance=1e-12, **options)
+    fine = attribution.integrated_gradients(model, arrays, value, steps=4, most=36, tolerance=0.2, **options)
+    assert fine.sum() == pytest.approx(6, rel=0.2)
+    even = attribution.integrated_gradients(model, arrays, value, steps=36, tolerance=0, **options)
+    thirds = attribution.integrated_gradients(model, arrays, value, steps=12, most=36, tolerance=1e-12, **options)
     np.testing.assert_allclose(thirds, even, rtol=1e-5)
 
 
@@ -265,7 +265,7 @@ def maps_of(method, model, images, score):
 
 
 @pytest.mark.parametrize("method", [*attribution.METHODS, *attention.CAMS])
-@pytest.mark.parametrize("task", SCORES)
+@pytest.mark.parametrize("task", SEG_IS_SLOW)
 def test_maps_change_when_the_network_forgets(task, method, trained):
     """The randomisation test of Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, §4, with all weights drawn anew.
 
@@ -274,7 +274,7 @@ def test_maps_change_when_the_network_forgets(task, method, trained):
     0.45 at stage 3, 0.58 to 0.68 at stages 4 and 5), as it drops gradients below 0 and so tends to the sum of all features.
     """
     images, networks = trained
-    known, forgotten = (maps_of(method, model, images, SCORES[task]) for model in networks[task])
+    known, forgotten = (maps_of(method, model, images, SCORES[task]) for model in networks(task))
     assert known.any() and forgotten.any()
     pairs = [(a.ravel(), b.ravel()) for a, b in zip(known, forgotten, strict=True)]
     ranks = [spearmanr(a, b).statistic if np.ptp(a) and np.ptp(b) else 0.0 for a, b in pairs]  # Grad-CAM may be empty

@@ -1,5 +1,6 @@
 """python -m kzoo.explain: targets by hand, pictures as the pipeline brings them, one run of each task, mistakes."""
 
+import functools
 import io
 import json
 import sys
@@ -222,6 +223,13 @@ RUNS = {  # name -> task, arch, data set, size, further --set
     "dual_input": ("loc", "dual_input", "room/labelled", "32x64", ["features=16"]),
     "mapnet": ("loc", "mapnet", "room/windows", "32x64", ["features=16"]),
 }
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """Integrated gradients of networks that have learned nothing add up late; test_attribution.py looks at that."""
+    quick = functools.partial(attribution.integrated_gradients, steps=8, tolerance=0)
+    monkeypatch.setitem(attribution.METHODS, "integrated_gradients", quick)
 
 
 @pytest.fixture(scope="module")
