@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 
-from absl import flags, logging
+from absl import app, flags, logging
 
 from kzoo import UserError
 
@@ -17,11 +17,17 @@ def run(main: Callable, *, positional: bool = False):
     logging.set_verbosity(logging.ERROR)
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if "helpshort" not in flags.FLAGS:
+        app.define_help_flags()  # --help, --helpshort
     try:
         arguments = flags.FLAGS(sys.argv)[1:]
         if arguments and not positional:
             raise UserError(f"unexpected argument {arguments[0]!r}; every option is a flag, --name=value (see --helpshort)")
         main(*[arguments] * positional)
+    except SystemExit:
+        if any(argument.lstrip("-").startswith("help") for argument in sys.argv[1:]):
+            sys.exit(0)  # absl ends with 1 after it has shown the flags
+        raise
     except (flags.Error, UserError) as error:
         print(f"{os.path.basename(sys.argv[0])}: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

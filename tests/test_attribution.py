@@ -95,7 +95,7 @@ def test_leaky_and_smooth_activations_stay():
 
 
 # One of each kind of part by default; the other networks are slow only because they are many.
-KINDS = ("deeppose", "segnet", "conv_lstm", "lift", "dual_input")
+KINDS = ("deeppose", "segnet", "lift")
 NETWORKS = [
     pytest.param(
         task,

@@ -273,3 +273,8 @@ def test_interrupt_leaves_a_usable_run(people_dir, tmp_path):
     out, _ = process.communicate(timeout=240)
     assert process.returncode == 0 and "continue with --resume" in out and "Traceback" not in out, out
     assert (folder / "report.json").exists() and (folder / "model.keras").exists()
+
+
+def test_help_is_shown():
+    shown = subprocess.run([sys.executable, "train.py", "--helpshort"], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert shown.returncode == 0 and "--arch: architecture of the task" in shown.stdout

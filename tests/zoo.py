@@ -48,7 +48,7 @@ COARSE = ("fcn", "fcn32s", "fcn16s", "deeplabv3")  # whose scores have a stride 
 # The slow group: half a minute each; each has a near relative in the default group, or its parts have.
 SLOW = (
     *("hourglass_attention", "pyranet", "compositional", "fcn16s", "fcn32s", "frrn_a", "frrn_b", "deeplabv3", "resnet34_unet"),
-    *("encoder_gru", "mapnet", "dual_input"),
+    *("encoder_gru", "mapnet", "dual_input", "fpn", "part_heatmap"),
 )
 VARIANTS = {  # further forms of an arch that are another network
     "pose": [("heatmap", {"target": "disc"}), ("part_heatmap", {"variant": "hourglass", "depth": 2})],
