@@ -66,6 +66,9 @@ def _copy(model, relu: str, copies: list) -> keras.Model:
     def read(x):
         return keras.Input(batch_shape=x.shape, dtype="float32" if _is_picture(x) else x.dtype, name=x.name)
 
+    if isinstance(model, keras.Sequential):  # seen from its tensors it is one operation, itself
+        start = read(model.inputs[0])
+        return keras.Model(start, functools.reduce(lambda x, layer: copy(layer)(x), model.layers, start), name=model.name)
     plain = keras.Model(model.input, model.output, name=model.name)  # not compiled
     return keras.models.clone_model(plain, keras.tree.map_structure(read, model.input), copy)
 
