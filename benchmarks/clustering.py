@@ -29,12 +29,10 @@ SCORES = ("acc", "nmi", "ari")
 def rows_of(folder: pathlib.Path) -> list[dict]:
     """The run's scores, and those of the baselines that it was compared with."""
     from kzoo import files
-    from kzoo.callbacks import read_history
 
     result = files.read_json(folder / "report.json")
     about = {"arch": result["flags"]["arch"], "seed": result["flags"]["seed"]}
-    minutes = sum(row["seconds"] for row in read_history(folder)) / 60
-    own = {"parameters": result["parameters"], "minutes": round(minutes, 2), "stopped": result["stopped"]}
+    own = {"parameters": result["parameters"], "stopped": result["stopped"]}
     scored = {"the network": result["scores"], **result.get("baselines", {})}
     return [{**about, "method": name, **scores, **(own if name == "the network" else {})} for name, scores in scored.items()]
 
@@ -47,16 +45,15 @@ def table(rows: list[dict]) -> str:
 
     archs = list(dict.fromkeys(row["arch"] for row in rows))
     pixels = [row for row in rows if row["method"] == "k-means on pixels" and row["arch"] == archs[0]]
-    lines = [["k-means on pixels", *cells(pixels), "", ""]] if pixels else []
+    lines = [["k-means on pixels", *cells(pixels), ""]] if pixels else []
     for arch in archs:
         for method in dict.fromkeys(row["method"] for row in rows if row["arch"] == arch):
             found = [row for row in rows if row["arch"] == arch and row["method"] == method]
             if method == "the network":
-                minutes = studies.cell([row["minutes"] for row in found])
-                lines.append([f"`{arch}`", *cells(found), f"{found[0]['parameters']:,}", minutes])
+                lines.append([f"`{arch}`", *cells(found), f"{found[0]['parameters']:,}"])
             elif method != "k-means on pixels":
-                lines.append([f"{method} of `{arch}`", *cells(found), "", ""])
-    return contenders.table(["method", "ACC", "NMI", "ARI", "parameters", "minutes in fit"], lines) + "\n"
+                lines.append([f"{method} of `{arch}`", *cells(found), ""])
+    return contenders.table(["method", "ACC", "NMI", "ARI", "parameters"], lines) + "\n"
 
 
 def main():
