@@ -11,7 +11,7 @@ import pathlib
 import sys
 
 import contenders
-import studies
+import repeats
 from absl import flags
 from tqdm import tqdm
 
@@ -22,7 +22,7 @@ flags.DEFINE_string("dataset", "digits", "of train.py")
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
 flags.DEFINE_multi_string("train_flag", [], "further flag of train.py, --train_flag=--epochs=50; may be repeated")
 flags.DEFINE_string("out", "runs/clustering", "folder of the runs")
-flags.DEFINE_string("results", str(studies.ROOT / "benchmarks" / "results" / "clustering"), "the results, without the ending")
+flags.DEFINE_string("results", str(repeats.ROOT / "benchmarks" / "results" / "clustering"), "the results, without the ending")
 SCORES = ("acc", "nmi", "ari")
 
 
@@ -41,7 +41,7 @@ def table(rows: list[dict]) -> str:
     """k-means on pixels once (it is the same in all runs of a seed), then each arch after k-means on its codes and at its end."""
 
     def cells(found):
-        return [studies.cell([row[score] for row in found]) if score in found[0] else "" for score in SCORES]
+        return [repeats.cell([row[score] for row in found]) if score in found[0] else "" for score in SCORES]
 
     archs = list(dict.fromkeys(row["arch"] for row in rows))
     pixels = [row for row in rows if row["method"] == "k-means on pixels" and row["arch"] == archs[0]]
@@ -61,13 +61,13 @@ def main():
 
     out = pathlib.Path(FLAGS.out)
     settings = {"dataset": FLAGS.dataset, "train_flag": FLAGS.train_flag}
-    studies.check_settings(out, settings)
+    repeats.check_settings(out, settings)
     plan = [(arch, seed, out / f"{arch}-{seed}") for seed in FLAGS.seeds for arch in FLAGS.archs]
     with tqdm(plan, unit="run", disable=None) as progress:
         for arch, seed, folder in progress:
             progress.set_postfix_str(folder.name)
             flags = ["--task=cluster", f"--arch={arch}", f"--dataset={FLAGS.dataset}", f"--seed={seed}", *FLAGS.train_flag]
-            studies.train(folder, flags, FLAGS.data_dir)
+            repeats.train(folder, flags, FLAGS.data_dir)
     rows = [row for _, _, folder in sorted(plan, key=lambda run: FLAGS.archs.index(run[0])) for row in rows_of(folder)]
     results, text = pathlib.Path(FLAGS.results), table(rows)
     versions = contenders.versions("kzoo", "keras", "tensorflow", "scikit-learn", "numpy")
@@ -80,7 +80,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(studies.ROOT))  # the package next to this folder, installed or not
+    sys.path.insert(0, str(repeats.ROOT))  # the package next to this folder, installed or not
     from kzoo import cli
 
     cli.run(main)

@@ -13,7 +13,7 @@ import statistics
 import sys
 
 import contenders
-import studies
+import repeats
 from absl import flags
 from tqdm import tqdm
 
@@ -67,7 +67,7 @@ def table(runs: list[dict]) -> str:
     for mode in dict.fromkeys(run["upsampling"] for run in runs):
         cells = (groups[mode, arch] for arch in ARCHS)
         rows.append(
-            [mode, *(part for group in cells for part in (studies.cell([run["miou"] for run in group]), f"{group[0]['parameters']:,}"))]
+            [mode, *(part for group in cells for part in (repeats.cell([run["miou"] for run in group]), f"{group[0]['parameters']:,}"))]
         )
     return contenders.table(header, rows) + "\n"
 
@@ -102,7 +102,7 @@ def main():
         cli.pick(UPSAMPLING, mode, "modes")
     out = pathlib.Path(FLAGS.out)
     settings = {name: FLAGS[name].value for name in (*SHARED, "train_flag")}
-    studies.check_settings(out, settings)
+    repeats.check_settings(out, settings)
     hardware = contenders.hardware()
     # Seeds outermost: when stopped early, there is one whole table before there is a second seed.
     plan = [(arch, mode, seed, out / f"{arch}-{mode}-{seed}") for seed in FLAGS.seeds for mode in modes for arch in ARCHS]
@@ -111,7 +111,7 @@ def main():
             progress.set_postfix_str(folder.name)
             flags = ["--task=seg", f"--arch={arch}", f"--set=upsampling={mode}", f"--seed={seed}"]
             flags += [*(f"--{name}={settings[name]}" for name in SHARED), *settings["train_flag"]]
-            studies.train(folder, flags, FLAGS.data_dir)
+            repeats.train(folder, flags, FLAGS.data_dir)
     runs = [collect(folder, arch, mode) for arch, mode, _, folder in plan]
     results, text = pathlib.Path(FLAGS.results), table(runs)
     about = {

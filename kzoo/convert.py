@@ -93,8 +93,8 @@ def read_state(path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} needs a library that is not installed: pip install {error.name.partition('.')[0]}") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} is not a state dict: {' '.join(str(error).split())[:100]}; save model.state_dict()") from error
-    except Exception as error:
-        if type(error).__module__.startswith("safetensors"):  # its own exception is known only where it is installed
+    except Exception as error:  # safetensors has its own, which is known only where it is installed; others go on
+        if type(error).__module__.startswith("safetensors"):
             raise UserError(f"{path} is not a safetensors file: {error}") from error
         raise
     for name in ENVELOPES:

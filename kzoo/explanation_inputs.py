@@ -1,13 +1,11 @@
 """What is explained and searched: the user's pictures, or examples of the run's data set, as the network reads them."""
 
-import math
 import pathlib
 
-import cv2
 import numpy as np
 from tqdm.auto import tqdm
 
-from kzoo import UserError, augment, cli, data, evaluation, training
+from kzoo import UserError, cli, data, evaluation, pictures, training
 
 BATCH = 16  # of pictures that are searched
 
@@ -17,7 +15,7 @@ def read_inputs(task, model, run: dict, images, examples, split: str, data_dir) 
     reads, shape = training.reads(model), cli.shape_of(run["flags"]["size"])
     if images and reads != ("image",):
         raise UserError(f"{run['flags']['arch']} reads {' and '.join(reads)}, not one picture: give --example=<number> instead of --image")
-    found = [{"image": fitted(read_picture(path), shape)} for path in images]
+    found = [{"image": pictures.to_input(pictures.read_picture(path), shape)[0]} for path in images]
     if examples:
         builder = prepared(run, data_dir)
         size = data.size_of(builder, split)
@@ -42,30 +40,6 @@ def prepared(run: dict, data_dir):
     builder = data.prepare(run["flags"]["dataset"], data_dir or run["flags"]["data_dir"])
     evaluation.check_same_data(run, data.describe(builder))
     return builder
-
-
-def read_picture(path):
-    """A picture file (JPEG, PNG, WebP, TIFF, …; grey, CMYK, with alpha or 16 bits; turned as its EXIF says): (H, W, 3) uint8 RGB."""
-    try:
-        encoded = np.fromfile(path, "uint8")
-    except OSError as error:
-        raise UserError(f"cannot read --image={path}: {error.strerror}") from error
-    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
-    if image is None:
-        raise UserError(f"--image={path} is no picture; allowed: JPEG, PNG, WebP, TIFF, BMP, GIF")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def fitted(image, shape: tuple[int, int]):
-    """A picture as the input pipeline brings it to a network: all of it, its aspect kept, black beside it; (H, W, 3) -> (*shape, 3) uint8.
-
-    Large ones are shrunk by powers of 2 first, by the mean over areas, as long as 1.25 x the pixels remain, see `views.decode_reduced`.
-    """
-    spare = max(image.shape[0] / shape[0], image.shape[1] / shape[1]) / 1.25
-    if spare >= 2:
-        factor = 2 ** int(math.log2(spare))
-        image = cv2.resize(image, [-(-side // factor) for side in image.shape[1::-1]], interpolation=cv2.INTER_AREA)
-    return augment.warp_and_jitter(image, augment.fit_matrix(*image.shape[:2], shape), shape, [0, 0], None).numpy()
 
 
 def searched_batches(task, model, run: dict, searched: int, data_dir):

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from kzoo import UserError, augment, explanation_inputs, files
+from kzoo import UserError, files, pictures
 from kzoo.datasets.coco_subset import records
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".jp2")  # of pictures in a folder
@@ -87,7 +87,7 @@ def read_pictures(named_paths, problem: Callable[[str], None]) -> Iterator[tuple
     """(picture, (H, W, 3) uint8 RGB) of each file; `problem` is told of those that cannot be read, in one line each."""
     for path, stem, number in named_paths:
         try:
-            image = explanation_inputs.read_picture(path)
+            image = pictures.read_picture(path)
         except (UserError, cv2.error) as error:
             why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else "empty, damaged or no picture"
             problem(f"{path} is left out: {why}")
@@ -140,25 +140,6 @@ def open_video(path) -> Video:
     return Video(str(path), fps if math.isfinite(fps) and 0 < fps <= 1000 else 25.0, max(0, int(length)))
 
 
-def to_input(image, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """A picture as `explanation_inputs.fitted` brings it to a network, and the way back.
-
-    Args:
-        image: (H, W, 3) uint8; shape: (height, width) of the network's input.
-    Returns:
-        (height, width, 3) uint8; (3, 3) float64, fractions of it -> pixels of the picture.
-    """
-    size = np.array(image.shape[:2])
-    spare = max(size / shape) / 1.25
-    if spare >= 2:
-        factor = 2 ** int(math.log2(spare))
-        image = cv2.resize(image, [-(-int(side) // factor) for side in size[::-1]], interpolation=cv2.INTER_AREA)
-    matrix = augment.fit_matrix(*image.shape[:2], shape)
-    fitted = augment.warp_and_jitter(image, matrix, shape, [0, 0], None).numpy()
-    height, width = size / image.shape[:2]
-    return fitted, np.diag([width, height, 1.0]) @ matrix.numpy().astype("float64")
-
-
 def read_boxes(path) -> dict:
     """{file name or image id: [((4,) x, y, w, h in pixels, score)]} of a JSON list of boxes of persons, see `kzoo.predict`."""
     rows = files.read_json(path)
@@ -185,7 +166,7 @@ def read_boxes(path) -> dict:
 def singles(sequence, shape) -> Iterator[tuple]:
     """Items of networks that read pictures: each picture as a whole. sequence: of (picture, image)."""
     for picture, image in sequence:
-        array, matrix = to_input(image, shape)
+        array, matrix = pictures.to_input(image, shape)
         picture.places.append((matrix, 1.0))
         yield array, [(picture, ALL)]
 
@@ -203,7 +184,7 @@ def crops(sequence, shape, boxes: dict, problem: Callable[[str], None]) -> Itera
                 continue
             side = records.BOX_SCALE * max(w, h)
             corner = np.array([x + (w - side) / 2, y + (h - side) / 2])
-            array, matrix = to_input(np.asarray(records.crop(whole, corner, side)), shape)  # pixels of the crop, of SIZE
+            array, matrix = pictures.to_input(np.asarray(records.crop(whole, corner, side)), shape)  # pixels of the crop, of SIZE
             pixel = side / records.SIZE
             picture.places.append((np.array([[pixel, 0, corner[0]], [0, pixel, corner[1]], [0, 0, 1]]) @ matrix, score))
             arrays.append(array)
@@ -223,7 +204,7 @@ def windows(sequence, shape, length: int, skip: int) -> Iterator[tuple]:
 
     last = -1
     for last, (picture, image) in enumerate(sequence):
-        kept[last], matrix = to_input(image, shape)
+        kept[last], matrix = pictures.to_input(image, shape)
         picture.places.append((matrix, 1.0))
         waiting.append((last, picture))
         if waiting[0][0] + offsets[-1] <= last:
@@ -242,7 +223,7 @@ def clips(sequence, shape, length: int) -> Iterator[tuple]:
         return np.stack([*kept, *[kept[-1]] * (length - len(kept))]), [(picture, start + i) for i, picture in enumerate(new)]
 
     for picture, image in sequence:
-        array, matrix = to_input(image, shape)
+        array, matrix = pictures.to_input(image, shape)
         picture.places.append((matrix, 1.0))
         kept.append(array)
         new.append(picture)

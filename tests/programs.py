@@ -15,18 +15,27 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 def run(capsys, monkeypatch, script: str, *arguments) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of `python <script> <arguments>`."""
-    before = set(flags.FLAGS)
-    policy = keras.config.dtype_policy()
-    monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+    name = f"program_{pathlib.Path(script).stem}"
+    spec = importlib.util.spec_from_file_location(name, ROOT / script)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    return _called(capsys, monkeypatch, [script, *arguments], lambda: spec.loader.exec_module(module), lambda: module.main())
+
+
+def run_module(module, capsys, monkeypatch, *arguments) -> tuple[int, str, str]:
+    """The same of `python -m <module> <arguments>`; of an imported module that defines its flags in a function."""
+    return _called(capsys, monkeypatch, [pathlib.Path(module.__file__).name, *arguments], module.define_flags, module.main)
+
+
+def _called(capsys, monkeypatch, command: list, define, main) -> tuple[int, str, str]:
+    """Flags and dtype policy are afterwards as before."""
+    before, policy = set(flags.FLAGS), keras.config.dtype_policy()
+    monkeypatch.setattr(sys, "argv", list(map(str, command)))
     try:
-        name = f"program_{pathlib.Path(script).stem}"
-        spec = importlib.util.spec_from_file_location(name, ROOT / script)
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, name, module)
-        spec.loader.exec_module(module)
+        define()
         code = 0
         try:
-            cli.run(module.main)
+            cli.run(main)
         except SystemExit as stop:
             code = stop.code
     finally:

@@ -3,18 +3,17 @@
 import functools
 import io
 import json
-import sys
 
 import cv2
 import keras
 import numpy as np
+import programs
 import pytest
-from absl import flags
 from keras import ops
 from PIL import Image
 from zoo import TINY, tiny
 
-from kzoo import UserError, attention, attribution, cli, data, evaluation, explain, explanation_inputs, explanation_targets, files, training
+from kzoo import UserError, attention, attribution, cli, data, evaluation, explain, explanation_targets, files, pictures, training
 from kzoo.layers import named
 from kzoo.tasks import TASKS
 
@@ -184,7 +183,7 @@ GREY = {"L": (82, 66), "I;16": (90, 100)}  # Rec. 601 luma; the mean
 )
 def test_pictures_of_any_kind(mode, form, tmp_path):
     (tmp_path / "picture").write_bytes(encoded(mode, form))
-    found = explanation_inputs.read_picture(tmp_path / "picture")
+    found = pictures.read_picture(tmp_path / "picture")
     assert found.shape == (20, 40, 3) and found.dtype == "uint8"
     left, right = ((value,) * 3 for value in GREY[mode]) if mode in GREY else ((200, 30, 40), (20, 60, 220))
     np.testing.assert_allclose(found[10, [5, 35]], [left, right], atol=3)
@@ -194,7 +193,7 @@ def test_exif_turns_pictures(tmp_path):
     exif = Image.Exif()
     exif[0x112] = 6  # the camera was turned: the left is up
     (tmp_path / "a.jpg").write_bytes(encoded("RGB", "JPEG", exif=exif))
-    found = explanation_inputs.read_picture(tmp_path / "a.jpg")
+    found = pictures.read_picture(tmp_path / "a.jpg")
     assert found.shape == (40, 20, 3) and found[5, 10, 0] > 150 and found[35, 10, 2] > 150
 
 
@@ -203,15 +202,15 @@ def test_pictures_come_as_from_the_pipeline(people_dir, tmp_path):
     (stored, _), *_ = data.pictures(builder, "val", 1)
     cv2.imwrite(str(tmp_path / "a.png"), stored[..., ::-1])
     images, *_ = next(evaluation.batches(TASKS["pose"], builder, "val", (64, 64), 1, ("image",)).as_numpy_iterator())
-    np.testing.assert_array_equal(explanation_inputs.fitted(explanation_inputs.read_picture(tmp_path / "a.png"), (64, 64)), images[0])
+    np.testing.assert_array_equal(pictures.to_input(pictures.read_picture(tmp_path / "a.png"), (64, 64))[0], images[0])
 
 
 def test_the_aspect_is_kept_and_large_pictures_are_averaged():
-    wide = explanation_inputs.fitted(np.full((50, 100, 3), 200, "uint8"), (64, 64))
+    wide = pictures.to_input(np.full((50, 100, 3), 200, "uint8"), (64, 64))[0]
     assert not wide[:15].any() and not wide[-15:].any() and (wide[17:47] == 200).all()
     lines = np.zeros((640, 640, 3), "uint8")
     lines[:, ::2] = 200
-    assert np.ptp(explanation_inputs.fitted(lines, (64, 64))[2:-2, 2:-2].astype(int)) <= 2, "without moire"
+    assert np.ptp(pictures.to_input(lines, (64, 64))[0][2:-2, 2:-2].astype(int)) <= 2, "without moire"
 
 
 RUNS = {  # name -> task, arch, data set, size, further --set
@@ -260,23 +259,7 @@ def untrained(request, tmp_path_factory):
     return folder
 
 
-def run(capsys, monkeypatch, *arguments) -> tuple[int, str, str]:
-    """Exit code, standard output and error of `python -m kzoo.explain <arguments>`."""
-    before = set(flags.FLAGS)
-    monkeypatch.setattr(sys, "argv", ["explain.py", *map(str, arguments)])
-    try:
-        explain.define_flags()
-        code = 0
-        try:
-            cli.run(explain.main)
-        except SystemExit as stop:
-            code = stop.code
-    finally:
-        for name in set(flags.FLAGS) - before:
-            delattr(flags.FLAGS, name)
-        flags.FLAGS.unparse_flags()
-    out = capsys.readouterr()
-    return code, out.out, out.err
+run = functools.partial(programs.run_module, explain)
 
 
 def read(folder):

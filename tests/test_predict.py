@@ -1,21 +1,21 @@
 """python -m kzoo.predict: networks whose answer is known, pictures of any size and kind, broken files, videos, mistakes."""
 
 import csv
+import functools
 import json
 import os
 import signal
-import sys
 
 import cv2
 import keras
 import numpy as np
+import programs
 import pytest
-from absl import flags
 from keras import ops
 from PIL import Image
 from pycocotools.coco import COCO
 
-from kzoo import cli, explanation_inputs, files, predict, prediction_results, prediction_sources, runs, skeletons, training
+from kzoo import cli, files, predict, prediction_results, prediction_sources, runs, skeletons, training
 from kzoo.layers import named
 from kzoo.tasks import TASKS
 
@@ -85,23 +85,7 @@ def known(tmp_path, monkeypatch):
     return folder
 
 
-def run(capsys, monkeypatch, *arguments) -> tuple[int, str, str]:
-    """Exit code, standard output and error of `python -m kzoo.predict <arguments>`."""
-    before = set(flags.FLAGS)
-    monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, arguments)])
-    try:
-        predict.define_flags()
-        code = 0
-        try:
-            cli.run(predict.main)
-        except SystemExit as stop:
-            code = stop.code
-    finally:
-        for name in set(flags.FLAGS) - before:
-            delattr(flags.FLAGS, name)
-        flags.FLAGS.unparse_flags()
-    out = capsys.readouterr()
-    return code, out.out, out.err
+run = functools.partial(programs.run_module, predict)
 
 
 def spot(size, box) -> np.ndarray:
@@ -156,12 +140,6 @@ def test_joints_come_back_to_pixels_of_pictures_of_any_size(known, tmp_path, cap
         assert (joints[:, 2] == 1).all() and row["category_id"] == 1
         shown = cv2.imread(str(out / "overlays" / f"{row['file_name'].split('/')[-1]}"))
         assert shown.shape == (*size, 3)
-
-
-@pytest.mark.parametrize("size", [(50, 100), (633, 1003), (1001, 633), (64, 64)])
-def test_pictures_are_fitted_as_elsewhere(size):
-    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype("uint8")
-    np.testing.assert_array_equal(prediction_sources.to_input(image, (64, 96))[0], explanation_inputs.fitted(image, (64, 96)))
 
 
 def test_boxes_and_coco(known, tmp_path, capsys, monkeypatch):
