@@ -54,6 +54,7 @@ def inside(model: keras.Model, folder, pictures, titles, names) -> dict:
         return drawn  # a reconstruction is then one of an embedding, and no picture
     rms = float(keras.ops.convert_to_numpy(model.get_layer("signal").rms))
     found = model.predict_on_batch(pictures)
+    titles = [title.replace(", ", "\n") for title in titles]  # the pictures are small
     drawn["reconstructions.png"] = figures_cluster.reconstructions(pictures, found["reconstruction"] * rms, titles)
     try:
         decoder = keras.Model(model.get_layer("clusters").input, model.output["reconstruction"])
