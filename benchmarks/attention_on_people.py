@@ -44,7 +44,8 @@ def share_on_persons(maps, persons) -> np.ndarray:
 
 def measure(model, batches, joints: list[str], taps: dict, asked: str, method: str) -> tuple[np.ndarray, np.ndarray]:
     """Share of mass and share of area: (N, joints, layers) and (N, joints), NaN where a joint or a map is missing."""
-    from kzoo import explain, explanation_targets
+    from kzoo import explain
+    from kzoo.explaining import explanation_targets
 
     shares, areas = [], []
     for images, labels in batches:
@@ -76,8 +77,9 @@ def main():
         raise UserError("--run=<run folder> is needed")
     from tqdm.auto import tqdm
 
-    from kzoo import data, explanation_inputs, explanation_targets, files, report, runs
+    from kzoo import data, files, report, runs
     from kzoo.decoding import MAPS
+    from kzoo.explaining import explanation_inputs, explanation_targets
 
     started, run = time.time(), runs.describe(FLAGS.run)
     if run["flags"]["task"] != "pose":

@@ -1,9 +1,9 @@
-"""Which upsampling, and do skip connections help? Every mode of `kzoo.upsampling` with and without them, on one encoder, over seeds.
+"""Which upsampling, and do skip connections help? Every mode of `kzoo.seg.upsampling` with and without them, on one encoder, over seeds.
 
     python benchmarks/upsampling.py
     python benchmarks/upsampling.py --modes=transposed,max_unpool --seeds=0,1 --train_flag=--lr=1e-3
 
-`encdec` and `unet` differ by the concatenations alone, the modes by what doubles height and width (`kzoo/upsampling.py` says what each
+`encdec` and `unet` differ by the concatenations alone, the modes by what doubles height and width (`kzoo/seg/upsampling.py` says what each
 weighs). Each run is train.py in a process of its own, one after the other; called again, it repeats no finished run and continues one that
 was stopped. Writes the mean ± standard deviation (n - 1) of mIoU over the seeds, scored by train.py on --val_split, as .json, .md and .png.
 """
@@ -20,7 +20,7 @@ from tqdm import tqdm
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ARCHS = {"encdec": "without skips", "unet": "with skips"}
 FLAGS = flags.FLAGS
-flags.DEFINE_list("modes", [], "keys of kzoo.upsampling.UPSAMPLING (default: all)")
+flags.DEFINE_list("modes", [], "keys of kzoo.seg.upsampling.UPSAMPLING (default: all)")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "of train.py")
 flags.DEFINE_string("dataset", "people", "of train.py")
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
@@ -95,7 +95,7 @@ def bars(runs: list[dict]):
 
 def main():
     from kzoo import cli, figures, files
-    from kzoo.upsampling import UPSAMPLING
+    from kzoo.seg.upsampling import UPSAMPLING
 
     modes = FLAGS.modes or list(UPSAMPLING)
     for mode in modes:

@@ -9,8 +9,9 @@ import time
 import keras
 from tqdm.auto import tqdm
 
-from kzoo import UserError, figures, figures_loc, files
+from kzoo import UserError, figures, files
 from kzoo.layers import LearnedWeights
+from kzoo.loc import figures_loc
 from kzoo.optimization import averaged
 
 

@@ -7,25 +7,11 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from kzoo import (
-    UserError,
-    attention,
-    cards,
-    cli,
-    cluster_pictures,
-    cluster_state,
-    data,
-    decoding,
-    figures,
-    figures3d,
-    files,
-    prediction,
-    report,
-    retrieval,
-    runs,
-    statistics,
-    views,
-)
+from kzoo import UserError, cards, cli, data, decoding, figures, files, prediction, report, runs, statistics, views
+from kzoo.clusters import cluster_pictures, cluster_state
+from kzoo.explaining import attention
+from kzoo.loc import retrieval
+from kzoo.pose3d import figures3d
 from kzoo.tasks import Task
 from kzoo.training import hyperparameters_of, reads
 

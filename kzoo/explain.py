@@ -80,7 +80,8 @@ def explain(
 
     from tqdm.auto import tqdm
 
-    from kzoo import explanation_inputs, explanation_targets, runs
+    from kzoo import runs
+    from kzoo.explaining import explanation_inputs, explanation_targets
 
     run = runs.describe(folder)
     task, model, split = runs.task_of(run), runs.load_model(folder), split or run["flags"].get("val_split") or "val"
@@ -134,7 +135,7 @@ def answers_of(model, inputs: dict) -> dict:
     import keras
     from keras import ops
 
-    from kzoo import attention
+    from kzoo.explaining import attention
 
     network = keras.Model(model.inputs, attention.outputs_by_name(model))
     return {name: ops.convert_to_numpy(value) for name, value in network(attention.input_tensors(model, inputs), training=False).items()}
@@ -151,7 +152,7 @@ def attributed(method: str, model, inputs: dict, scores, source: str):
     """One array of the source's shape, or (N, [T,] H, W): signed of one score, of several the mean of the absolute values."""
     import numpy as np
 
-    from kzoo import attribution
+    from kzoo.explaining import attribution
 
     if len(scores) > 1 and method in ODD:
         scores = scores[::2]
@@ -161,7 +162,7 @@ def attributed(method: str, model, inputs: dict, scores, source: str):
 
 def completeness(model, inputs: dict, scores, source: str, found) -> dict:
     """{"completeness_gap": …} of the integrated gradients of one score, see `attribution.completeness_gap`."""
-    from kzoo import attribution
+    from kzoo.explaining import attribution
 
     if found is None or len(scores) > 1:
         return {}
@@ -174,14 +175,14 @@ def looked(method: str, model, inputs: dict, scores, taps: dict) -> dict:
     """{layer: (N, [T,] h, w)} in 0..1, the mean over the scores."""
     import numpy as np
 
-    from kzoo import attention
+    from kzoo.explaining import attention
 
     found = [attention.attention_maps(model, inputs, score, list(taps.values()), method) for _, score in scores]
     return {name: np.mean(maps, axis=0) for name, maps in zip(taps, zip(*found, strict=True), strict=True)}
 
 
 def first_filters(model):
-    from kzoo import patches
+    from kzoo.explaining import patches
 
     return patches.first_filters(model)
 
@@ -193,7 +194,7 @@ def check_channels(taps: dict, channels):
 
 
 def found_patches(model, taps: dict, inputs: dict, channels, batches, source: str) -> dict:
-    from kzoo import patches
+    from kzoo.explaining import patches
 
     chosen = {name: list(channels) or patches.excited(model, layer, inputs, EXCITED) for name, layer in taps.items()}
     return patches.find(model, taps, chosen, batches, source=source)
@@ -203,7 +204,8 @@ def write(out: pathlib.Path, about: dict, shown, found: dict) -> dict:
     """The figures, the maps and what they are, into a folder."""
     import numpy as np
 
-    from kzoo import figures, figures_explain, patches
+    from kzoo import figures
+    from kzoo.explaining import figures_explain, patches
 
     maps = {name: found[name] for name in GRADIENTS if name in found}
     maps |= {f"{name}/{layer}": array for name in CAMS for layer, array in found.get(name, {}).items()}

@@ -190,7 +190,7 @@ class PixelCrossEntropy(keras.losses.Loss):
             2016; Pohlen et al. 2017, §4: 512 * 64). An int is their number, a float in (0, 1] a share of the picture's pixels.
 
     Call: y_true (B, H, W) or (B, H, W, 1) ids, y_pred (B, H, W, C) logits -> (B, H, W), scaled so that the mean of all elements, which
-    Keras takes, is the weighted mean over the counted pixels. A `sample_weight` (B, H, W), such as `kzoo.borders.border_weights`,
+    Keras takes, is the weighted mean over the counted pixels. A `sample_weight` (B, H, W), such as `kzoo.seg.borders.border_weights`,
     multiplies the pixels without changing what their sum is divided by (Ronneberger et al. 2015, eq. 1), and Dice by its own mean.
     """
 

@@ -81,7 +81,8 @@ def predict(
 
     from tqdm.auto import tqdm
 
-    from kzoo import prediction_results, prediction_sources, runs
+    from kzoo import runs
+    from kzoo.predicting import prediction_results, prediction_sources
 
     prediction_results.check_free(out, overwrite=overwrite)
     run = runs.describe(folder)
@@ -127,7 +128,7 @@ def predict(
 
 def _by_folder(named, problem):
     """Sequences of pictures: those of each folder."""
-    from kzoo import prediction_sources
+    from kzoo.predicting import prediction_sources
 
     for _, group in itertools.groupby(named, key=lambda entry: entry[0].parent):
         yield prediction_sources.read_pictures(group, problem)
@@ -139,7 +140,8 @@ def _network(folder, run: dict, decoder, tta: str, skip: int | None) -> tuple:
     Returns:
         function (B, …) uint8 -> {name: (B, …)}; function (sequence, shape) -> items, see `prediction_sources`; frames.
     """
-    from kzoo import data, prediction, prediction_sources, runs, training
+    from kzoo import data, prediction, runs, training
+    from kzoo.predicting import prediction_sources
 
     task, flag = runs.task_of(run), run["flags"]
     if decoder not in (None, "coords"):

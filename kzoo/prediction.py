@@ -5,8 +5,9 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from kzoo import UserError, decoding, tiling, tta
+from kzoo import UserError, decoding, tta
 from kzoo.geometry import flip_permutation
+from kzoo.seg import tiling
 from kzoo.tasks import Task
 
 
@@ -115,8 +116,8 @@ def sized(task: Task, model_at: Callable, *, tile: tuple[int, int] | None = None
 
     Args:
         model_at: (height, width), multiples of `STRIDE` -> keras model.
-        tile: put the answer together from tiles of this size, see `kzoo.tiling`; None: the whole picture at once, black added at its lower
-            and right end up to a multiple of `STRIDE`, and cut off again.
+        tile: put the answer together from tiles of this size, see `kzoo.seg.tiling`; None: the whole picture at once, black added at its
+            lower and right end up to a multiple of `STRIDE`, and cut off again.
     Returns:
         (height, width) -> function (B, height, width, 3) uint8 -> (B, height, width, C) probabilities. Keeps the models it has made.
     """

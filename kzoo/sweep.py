@@ -17,7 +17,8 @@ import sys
 
 from absl import flags
 
-from kzoo import UserError, cli, studies, sweep_table, sweep_trials
+from kzoo import UserError, cli
+from kzoo.sweeps import studies, sweep_table, sweep_trials
 
 FLAGS = flags.FLAGS
 RANGE = re.compile(r"(log|uniform|int):([^:]*):([^:]*)")

@@ -4,27 +4,10 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 
-from kzoo import (
-    attention,
-    augment,
-    cluster_losses,
-    cluster_pictures,
-    cluster_training,
-    clustering,
-    decoding,
-    figures,
-    figures3d,
-    figures_loc,
-    localisation,
-    losses,
-    metrics,
-    metrics3d,
-    pose_losses,
-    pose_metrics,
-    recipes,
-    scores,
-    scores3d,
-)
+from kzoo import augment, decoding, figures, losses, metrics, recipes, scores
+from kzoo.clusters import cluster_losses, cluster_pictures, cluster_training, clustering
+from kzoo.explaining import attention
+from kzoo.loc import figures_loc, localisation, pose_losses, pose_metrics
 from kzoo.models.compositional import compositional
 from kzoo.models.conv_lstm import conv_lstm
 from kzoo.models.cpm import cpm
@@ -62,6 +45,7 @@ from kzoo.models.softargmax import softargmax
 from kzoo.models.temporal import temporal
 from kzoo.models.unet import unet
 from kzoo.models.unet2015 import unet2015
+from kzoo.pose3d import figures3d, metrics3d, scores3d
 
 
 @dataclasses.dataclass(frozen=True)

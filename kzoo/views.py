@@ -6,8 +6,9 @@ import math
 
 import tensorflow as tf
 
-from kzoo import augment, borders
+from kzoo import augment
 from kzoo.geometry import flip_permutation
+from kzoo.seg import borders
 
 PICTURES = ("image", "frames")  # features of a data set that are what its camera saw: one picture, or those of a clip
 ENCODED = (*PICTURES, "mask")  # features that are pictures: kept encoded until after the shuffle
@@ -27,7 +28,7 @@ class View:
     reads: tuple[str, ...] = ("image",)
     geometric: augment.Geometric | None = None
     photometric: augment.Photometric | None = None
-    border: tuple[float, float] | None = None  # weight and sigma of `kzoo.borders.border_weights`: batches then end with these weights
+    border: tuple[float, float] | None = None  # weight and sigma of `kzoo.seg.borders.border_weights`: batches then end with these weights
 
     @property
     def shape(self) -> tuple[int, int]:

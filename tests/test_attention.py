@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from kzoo import UserError, attention, figures
+from kzoo import UserError, figures
+from kzoo.explaining import attention
 from kzoo.layers import named, per_frame
 from kzoo.models.dual_input import dual_input
 from kzoo.models.lift import lift
@@ -247,7 +248,7 @@ def test_the_figure_lays_maps_over_the_pictures(tmp_path):
 PEER = """
 import sys, numpy as np, keras
 from keras import layers
-from kzoo import attention
+from kzoo.explaining import attention
 assert keras.backend.backend() == sys.argv[2]
 data = np.load(sys.argv[1])
 image = keras.Input(data["images"].shape[1:], dtype="uint8", name="image")

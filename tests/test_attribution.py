@@ -13,9 +13,11 @@ from keras import layers, ops
 from scipy.stats import spearmanr
 from zoo import UNITS, VARIANTS, tiny
 
-from kzoo import UserError, attention, attribution, estimation, training
+from kzoo import UserError, training
+from kzoo.explaining import attention, attribution
 from kzoo.layers import named
 from kzoo.models.lift import lift
+from kzoo.pose3d import estimation
 from kzoo.tasks import TASKS
 
 rng = np.random.default_rng(5)
@@ -358,7 +360,7 @@ def test_mistakes_are_one_line(call, match):
 PEER = """
 import sys, numpy as np, keras
 from keras import layers
-from kzoo import attribution
+from kzoo.explaining import attribution
 assert keras.backend.backend() == sys.argv[2]
 data = np.load(sys.argv[1])
 image = keras.Input(data["images"].shape[1:], dtype="uint8", name="image")

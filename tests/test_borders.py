@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from kzoo import borders
+from kzoo.seg import borders
 
 TWO = np.zeros((40, 48), "uint8")
 TWO[8:20, 6:18] = 1

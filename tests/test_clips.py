@@ -17,7 +17,7 @@ from kzoo.datasets.people import Builder, clips, motion, people_dataset_builder,
 from kzoo.datasets.people.body import dress
 from kzoo.datasets.people.style import sample_style, upper_body
 from kzoo.datasets.people.vectors import arc_tangent, transposed
-from kzoo.skeletons import H36M_BONES, H36M_JOINTS, h36m_from
+from kzoo.pose3d.skeletons import H36M_BONES, H36M_JOINTS, h36m_from
 
 # SHA-256 of what `fingerprint` reads; to be changed only together with the configuration's version.
 FINGERPRINTS = {

@@ -7,8 +7,8 @@ import scipy.special
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from kzoo import autoencoders
-from kzoo.cluster_losses import ClusterKL, ReconstructionMSE
+from kzoo.clusters import autoencoders
+from kzoo.clusters.cluster_losses import ClusterKL, ReconstructionMSE
 from kzoo.layers import SoftAssignment, UnitPower
 from kzoo.models.dcec import dcec
 from kzoo.models.dec import dec
@@ -90,7 +90,7 @@ def test_autoencoder_stands_alone_behind_the_signal(name):
 
 @pytest.mark.parametrize("function", [dec, idec])
 def test_features_of_a_run_take_the_place_of_pixels(function, monkeypatch):
-    embeddings = pytest.importorskip("kzoo.embeddings")
+    embeddings = pytest.importorskip("kzoo.clusters.embeddings")
     asked = []
 
     def embedded(input_shape, run):

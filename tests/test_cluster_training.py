@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from kzoo import UserError, cluster_state, cluster_training, embeddings, training
+from kzoo import UserError, training
+from kzoo.clusters import cluster_state, cluster_training, embeddings
 from kzoo.tasks import TASKS
 
 FLAGS = {
@@ -210,7 +211,7 @@ def test_embedding_of_any_task(task, arch):
 def test_embedding_is_the_mean_of_the_last_small_map():
     from zoo import tiny
 
-    from kzoo import attention
+    from kzoo.explaining import attention
 
     model = tiny("seg", "unet")
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype="uint8")

@@ -10,7 +10,8 @@ from sklearn import metrics
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 
-from kzoo import UserError, clustering
+from kzoo import UserError
+from kzoo.clusters import clustering
 
 NAMES = ["cat", "dog", "owl"]
 

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kzoo import UserError, augment, borders, data, geometry, views
+from kzoo import UserError, augment, data, geometry, views
 from kzoo.datasets.coco_subset import sources
 from kzoo.datasets.people import render
+from kzoo.seg import borders
 
 JITTER = {"geometric": augment.Geometric(), "photometric": augment.Photometric()}
 FLIP = augment.Geometric(zoom=0.0, rotation_deg=0.0, translate=0.0, aspect=0.0, flip=1.0)

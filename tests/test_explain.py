@@ -13,7 +13,8 @@ from keras import ops
 from PIL import Image
 from zoo import TINY, tiny
 
-from kzoo import UserError, attention, attribution, cli, data, evaluation, explain, explanation_targets, files, pictures, training
+from kzoo import UserError, cli, data, evaluation, explain, files, pictures, training
+from kzoo.explaining import attention, attribution, explanation_targets
 from kzoo.layers import named
 from kzoo.tasks import TASKS
 

@@ -6,8 +6,9 @@ import pytest
 from matplotlib.animation import FuncAnimation
 from PIL import Image
 
-from kzoo import UserError, figures, figures3d
-from kzoo.skeletons import H36M_BONES, H36M_JOINTS
+from kzoo import UserError, figures
+from kzoo.pose3d import figures3d
+from kzoo.pose3d.skeletons import H36M_BONES, H36M_JOINTS
 
 CLIPS, LENGTH = 3, 3
 PICTURES = ("clips.png", "frames.png", "clip.gif")

@@ -8,7 +8,8 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy.spatial.distance import pdist
 
-from kzoo import figures, figures_cluster
+from kzoo import figures
+from kzoo.clusters import figures_cluster
 
 NAN = float("nan")
 

@@ -7,7 +7,8 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from kzoo import figures, figures_loc, localisation
+from kzoo import figures
+from kzoo.loc import figures_loc, localisation
 
 NAMES = ("x", "y", "z", "qw", "qx", "qy", "qz")
 # Camera to world of a level camera that looks along the world's z (y down, as in 7-Scenes), x (z up), and x (y up).

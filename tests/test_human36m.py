@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from kzoo import UserError
 from kzoo.datasets.human36m import cameras, clips, sources
 from kzoo.datasets.human36m.human36m_dataset_builder import Builder, Config
-from kzoo.skeletons import H36M_JOINTS
+from kzoo.pose3d.skeletons import H36M_JOINTS
 
 cdflib = pytest.importorskip("cdflib")
 

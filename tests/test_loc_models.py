@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from kzoo import googlenet
+from kzoo.loc import googlenet
+from kzoo.loc.pose_losses import PoseLoss, SemanticsLoss
 from kzoo.models.dual_input import COLOURS, LabelPicture, dual_input
 from kzoo.models.mapnet import mapnet
 from kzoo.models.multitask import multitask
 from kzoo.models.posenet import posenet
-from kzoo.pose_losses import PoseLoss, SemanticsLoss
 
 SMALL = {"encoder": "small", "features": 32}
 NETWORKS = {  # name of the case -> function, options, input shape, outputs without the batch

@@ -6,7 +6,8 @@ from scipy.spatial.transform import Rotation
 from sklearn.metrics import accuracy_score, jaccard_score
 from sklearn.neighbors import KNeighborsRegressor
 
-from kzoo import UserError, localisation
+from kzoo import UserError
+from kzoo.loc import localisation
 
 N, M, D = 40, 30, 6
 NAMES = ["x", "y", "z", "qw", "qx", "qy", "qz"]

@@ -13,7 +13,7 @@ from keras import ops
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.transform import Rotation
 
-from kzoo import alignment, metrics3d, scores3d
+from kzoo.pose3d import alignment, metrics3d, scores3d
 
 N, T, J = 11, 8, 17
 FACTORIES = {
@@ -262,7 +262,7 @@ def test_unknown_alignment():
 
 ON_A_BACKEND = """
 import sys, numpy as np
-from kzoo import metrics3d
+from kzoo.pose3d import metrics3d
 data = np.load(sys.argv[1])
 for name, make in {"mpjpe_mm": metrics3d.MPJPE3D, "n_mpjpe_mm": lambda: metrics3d.MPJPE3D("scale"), "mpjve_mm": metrics3d.MPJVE,
                    "pa_mpjpe_mm": lambda: metrics3d.MPJPE3D("procrustes"), "pck3d": metrics3d.PCK3D, "auc3d": metrics3d.AUC3D}.items():

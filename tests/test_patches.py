@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from kzoo import UserError, encoders, patches
+from kzoo import UserError, encoders
+from kzoo.explaining import patches
 from kzoo.layers import named, per_frame
 
 rng = np.random.default_rng(2)

@@ -9,11 +9,12 @@ import pytest
 import scipy.signal
 from numpy.lib.stride_tricks import sliding_window_view
 
-from kzoo import UserError, estimation, export, runs, skeletons, training
+from kzoo import UserError, export, runs, training
 from kzoo.models.conv_lstm import conv_lstm
 from kzoo.models.encoder_gru import encoder_gru
 from kzoo.models.lift import lift
 from kzoo.models.temporal import temporal
+from kzoo.pose3d import estimation, skeletons
 from kzoo.tasks import TASKS
 
 JOINTS = 17

@@ -13,7 +13,8 @@ from keras import ops
 from scipy.spatial.transform import Rotation
 from scipy.special import log_softmax
 
-from kzoo import layers, localisation, pose_losses, pose_metrics
+from kzoo import layers
+from kzoo.loc import localisation, pose_losses, pose_metrics
 
 B, T, H, W, C = 5, 3, 4, 6, 3
 RNG = np.random.default_rng(0)
@@ -325,7 +326,7 @@ def test_metrics_are_the_exact_means_however_the_data_is_cut(truth):
 PEER = """
 import sys, numpy as np
 from keras import backend, ops
-from kzoo import pose_losses, pose_metrics
+from kzoo.loc import pose_losses, pose_metrics
 assert backend.backend() == sys.argv[2]
 data = dict(np.load(sys.argv[1]))
 print(*[float(loss(data["truth"], data["terms"])) for loss in (

@@ -15,8 +15,10 @@ from keras import ops
 from PIL import Image
 from pycocotools.coco import COCO
 
-from kzoo import cli, files, predict, prediction_results, prediction_sources, runs, skeletons, training
+from kzoo import cli, files, predict, runs, training
 from kzoo.layers import named
+from kzoo.pose3d import skeletons
+from kzoo.predicting import prediction_results, prediction_sources
 from kzoo.tasks import TASKS
 
 JOINTS = ["nose", "left_eye"]

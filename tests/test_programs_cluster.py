@@ -7,7 +7,8 @@ import shutil
 import pytest
 from programs import one_line, run
 
-from kzoo import cluster_state, data
+from kzoo import data
+from kzoo.clusters import cluster_state
 
 QUICK = ("--task=cluster", "--epochs=3", "--rounds=2", "--update_interval=4", "--batch_size=32", "--set=widths=(32,16)", "--set=code=4")
 

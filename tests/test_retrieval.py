@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kzoo import localisation, report, retrieval
+from kzoo import report
+from kzoo.loc import localisation, retrieval
 
 
 def test_thumbnails_ignore_brightness_and_tell_pictures_apart():

@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras import ops
 from scipy.spatial.transform import Rotation
 
-from kzoo import rotations
+from kzoo.loc import rotations
 
 N = 10_000
 RNG = np.random.default_rng(0)

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from kzoo import geometry, scores3d
-from kzoo.skeletons import H36M_JOINTS
+from kzoo import geometry
+from kzoo.pose3d import scores3d
+from kzoo.pose3d.skeletons import H36M_JOINTS
 
 T, J = 8, 17
 NAMES = list(H36M_JOINTS)

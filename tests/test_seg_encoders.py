@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from kzoo import UserError
-from kzoo.atrous import aspp, rates_at
 from kzoo.encoders import ENCODERS, encode
 from kzoo.models.deeplabv3 import deeplabv3
 from kzoo.models.deeplabv3plus import deeplabv3plus
 from kzoo.models.fpn import fpn
 from kzoo.models.resnet34_unet import resnet34_unet
+from kzoo.seg.atrous import aspp, rates_at
 
 SHAPE = (64, 96, 3)
 TINY = {

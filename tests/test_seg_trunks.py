@@ -15,7 +15,7 @@ from kzoo.models.frrn_a import frrn_a
 from kzoo.models.frrn_b import frrn_b
 from kzoo.models.segnet import segnet
 from kzoo.models.unet2015 import _valid_sides, unet2015
-from kzoo.upsampling import max_unpool
+from kzoo.seg.upsampling import max_unpool
 
 FCN = {"encoder": "small", "fc_width": 16}
 TINY = [

@@ -10,11 +10,14 @@ import sys
 import keras
 import pytest
 
-from kzoo import cluster_losses, losses, metrics, metrics3d, pose_losses, pose_metrics, tasks
+from kzoo import losses, metrics, tasks
+from kzoo.clusters import cluster_losses
+from kzoo.loc import pose_losses, pose_metrics
+from kzoo.pose3d import metrics3d
 
 ROOT = pathlib.Path(__file__).parents[1]
-MAY_IMPORT_TENSORFLOW = {"kzoo/data.py", "kzoo/views.py", "kzoo/attention.py", "kzoo/augment.py", "kzoo/export.py"}
-FILES = sorted(path.relative_to(ROOT).as_posix() for folder in (ROOT, ROOT / "kzoo", ROOT / "kzoo/models") for path in folder.glob("*.py"))
+MAY_IMPORT_TENSORFLOW = {"kzoo/data.py", "kzoo/views.py", "kzoo/explaining/attention.py", "kzoo/augment.py", "kzoo/export.py"}
+FILES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.py"), *(ROOT / "kzoo").rglob("*.py")])
 MODELS = sorted(path.stem for path in (ROOT / "kzoo/models").glob("*.py") if path.stem != "__init__")
 ALL_FILES = [path for folder in ("kzoo", "datasets", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
 
@@ -55,8 +58,9 @@ def test_a_model_file_is_named_as_its_function(name):
 
 def serialisable():
     """Registered classes of all modules, by name."""
-    for path in (ROOT / "kzoo").glob("*.py"):
-        importlib.import_module(f"kzoo.{path.stem}")
+    for path in (ROOT / "kzoo").rglob("*.py"):
+        if path.stem not in ("__init__", "__main__"):
+            importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
     return {name: cls for name, cls in keras.saving.get_custom_objects().items() if name.startswith("kzoo>") and inspect.isclass(cls)}
 
 

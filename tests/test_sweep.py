@@ -15,7 +15,8 @@ from absl import flags
 
 pytest.importorskip("optuna")
 
-from kzoo import UserError, studies, sweep, sweep_table, sweep_trials
+from kzoo import UserError, sweep
+from kzoo.sweeps import studies, sweep_table, sweep_trials
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The score is --lr, or the place of --arch in the alphabet, and grows by 0.001 an epoch and by 0.01 a seed; --warmup is seconds an epoch.
@@ -74,7 +75,8 @@ write("report.json", json.dumps({"scores": {"miou": base, "acc": 0.5, "odd": Non
 """
 DRIVER = """
 import pathlib, sys
-from kzoo import sweep, sweep_trials
+from kzoo import sweep
+from kzoo.sweeps import sweep_trials
 sweep_trials.TRAIN, sweep_trials.PAUSE = pathlib.Path(sys.argv.pop(1)), 0.05
 sweep.aim = lambda *_: ("miou", "max")
 sweep.start()

@@ -11,7 +11,7 @@ import pytest
 from kzoo import UserError
 from kzoo.decoding import softmax
 from kzoo.models.unet import unet
-from kzoo.tiling import predict_tiled, seams
+from kzoo.seg.tiling import predict_tiled, seams
 
 STRIDE, RADIUS = 8, 10  # of `local`
 
@@ -175,7 +175,7 @@ def test_unet_by_tiles_of_a_large_picture():
 MEMORY = """
 import resource
 import keras, numpy as np
-from kzoo.tiling import predict_tiled
+from kzoo.seg.tiling import predict_tiled
 image = keras.Input((512, 512, 3), dtype="uint8")
 model = keras.Model(image, keras.layers.Conv2D(11, 1, activation="softmax")(keras.layers.Rescaling(1 / 255)(image)))
 picture = np.random.default_rng(0).integers(0, 256, (3072, 4096, 3), dtype="uint8")

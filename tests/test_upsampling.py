@@ -6,10 +6,11 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 
-from kzoo import export, upsampling
+from kzoo import export
 from kzoo.models.encdec import encdec
 from kzoo.models.unet import unet
-from kzoo.upsampling import UPSAMPLING, UPSAMPLING_INITS
+from kzoo.seg import upsampling
+from kzoo.seg.upsampling import UPSAMPLING, UPSAMPLING_INITS
 
 RNG = np.random.default_rng(0)
 SMALL = {"encoder": "small", "widths": (24, 16, 12, 8)}

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from kzoo.datasets.human36m import cameras, clips, sources
 from kzoo.datasets.sourced import Sourced
-from kzoo.skeletons import H36M_JOINTS
+from kzoo.pose3d.skeletons import H36M_JOINTS
 
 CLIP_IDS = 10**6  # per recording; a recording has a few thousand frames
 

@@ -15,7 +15,7 @@ from kzoo.datasets.people.render import cells, pickle_range
 from kzoo.datasets.people.skeleton import SIDES, uniform
 from kzoo.datasets.people.style import sample_style
 from kzoo.datasets.people.vectors import lerp
-from kzoo.skeletons import H36M_JOINTS
+from kzoo.pose3d.skeletons import H36M_JOINTS
 
 SEED = 20240503
 SIZE = 96  # pixels of a square frame

@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from kzoo.datasets.people import clips, motion, render, studio
 from kzoo.datasets.people.body import CLASSES
 from kzoo.datasets.people.skeleton import JOINTS
-from kzoo.skeletons import H36M_JOINTS
+from kzoo.pose3d.skeletons import H36M_JOINTS
 
 MAX_WORKERS = 16
 WORTH_WORKERS = 64  # pictures: below, starting processes takes longer than it saves

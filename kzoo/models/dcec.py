@@ -15,7 +15,7 @@ import math
 import keras
 from keras import layers
 
-from kzoo.autoencoders import clustered, mirrored_convolution, number_of_clusters, signal_of
+from kzoo.clusters.autoencoders import clustered, mirrored_convolution, number_of_clusters, signal_of
 
 KERNELS = (5, 5, 3)  # a last kernel serves all deeper stages
 

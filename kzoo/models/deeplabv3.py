@@ -9,9 +9,9 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 
 import keras
 
-from kzoo.atrous import MULTI_GRID, aspp, rates_at
 from kzoo.encoders import encode
 from kzoo.layers import head, upsample_to
+from kzoo.seg.atrous import MULTI_GRID, aspp, rates_at
 
 
 def deeplabv3(
@@ -41,7 +41,7 @@ def deeplabv3(
         output_stride: 8, 16 or 32, of the map that the pyramid reads.
         rates: dilations of the pyramid in cells at output stride 16; at 8 they are doubled, at 32 halved.
         width: filters of the pyramid's branches.
-        multi_grid: factors of the dilation of the last stage's bottlenecks; None: those of `kzoo.atrous.MULTI_GRID`, () without.
+        multi_grid: factors of the dilation of the last stage's bottlenecks; None: those of `kzoo.seg.atrous.MULTI_GRID`, () without.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     """

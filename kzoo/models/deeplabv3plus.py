@@ -9,9 +9,9 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers
 
-from kzoo.atrous import aspp, rates_at
 from kzoo.encoders import encode
 from kzoo.layers import conv_norm_relu, head, upsample_to
+from kzoo.seg.atrous import aspp, rates_at
 
 
 def deeplabv3plus(

@@ -21,7 +21,7 @@ from keras import layers, ops
 
 from kzoo.encoders import encode
 from kzoo.layers import named, pooling
-from kzoo.pose_heads import log_quaternion_pose, regressor
+from kzoo.loc.pose_heads import log_quaternion_pose, regressor
 
 
 def _from_bits(places) -> np.ndarray:

@@ -14,7 +14,7 @@ from keras import layers
 
 from kzoo.encoders import encode
 from kzoo.layers import head, upsample_to
-from kzoo.upsampling import upward_path
+from kzoo.seg.upsampling import upward_path
 
 
 def encdec(
@@ -39,7 +39,7 @@ def encdec(
         num_outputs: C classes.
         encoder, encoder_weights, init, scaling: see `kzoo.encoders.encode`.
         widths: filters of the decoder's steps; four of them end at stride 2, the rest of the way is bilinear.
-        upsampling, upsampling_init: how the steps double height and width, see `kzoo.upsampling.upward_path`.
+        upsampling, upsampling_init: how the steps double height and width, see `kzoo.seg.upsampling.upward_path`.
         norm: of the decoder and of the encoder `small`, see `kzoo.layers.normalise`.
         bias: where what is added before the decoder's ReLUs starts.
         dropout: rate before the last convolution.

@@ -12,8 +12,8 @@ import keras
 from keras import layers
 
 from kzoo.encoders import encode
-from kzoo.estimation import near_hip, root_relative
 from kzoo.layers import per_frame, pooling
+from kzoo.pose3d.estimation import near_hip, root_relative
 
 STRIDES = (2, 4, 8, 16, 32)  # of the maps that `encode` gives
 

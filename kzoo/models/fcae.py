@@ -17,9 +17,9 @@ Measured on 2 CPU cores (x86-64, AVX-512), seeds 0 to 4, float32:
 import keras
 from keras import layers
 
-from kzoo.autoencoders import clustered, mirrored_convolution, number_of_clusters, signal_of
+from kzoo.clusters.autoencoders import clustered, mirrored_convolution, number_of_clusters, signal_of
 from kzoo.layers import conv_norm, conv_norm_relu, normalise
-from kzoo.upsampling import max_pool_with_switches, max_unpool, nearest
+from kzoo.seg.upsampling import max_pool_with_switches, max_unpool, nearest
 
 UNPOOLING = {"switches": max_unpool, "nearest": lambda x, switches, *, name: nearest(x, name=name)}
 

@@ -10,8 +10,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 
 import keras
 
-from kzoo.fcn_scores import add_scores, classifier_maps, upsample_scores
 from kzoo.layers import head, named
+from kzoo.seg.fcn_scores import add_scores, classifier_maps, upsample_scores
 
 
 def fcn16s(

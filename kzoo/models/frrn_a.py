@@ -10,7 +10,7 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 
 import keras
 
-from kzoo.frrn import full_resolution_network
+from kzoo.seg.frrn import full_resolution_network
 
 DOWN = ((3, 2), (4, 4), (2, 8), (2, 8))  # units and filters (in widths) at scales 2, 4, 8 and 16
 UP = ((2, 4), (2, 4), (2, 2))  # and at scales 8, 4 and 2

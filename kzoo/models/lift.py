@@ -13,8 +13,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers, ops
 
-from kzoo.estimation import near_hip, observed_keypoints, root_relative
 from kzoo.layers import BATCH_NORM_MOMENTUM
+from kzoo.pose3d.estimation import near_hip, observed_keypoints, root_relative
 
 
 def lift(

@@ -1,9 +1,10 @@
 """MapNet: poses of the frames of a window, learned with the motion between them (Brahmbhatt et al., CVPR 2018).
 
 Every frame by itself: ResNet-34, global average pooling, a dense layer of 2048, position and logarithm of the quaternion (§3.2). The
-frames meet in the loss, `kzoo.pose_losses.PoseLoss`, whose weights are learned here, from 0 for positions and from -3 for rotations.
+frames meet in the loss, `kzoo.loc.pose_losses.PoseLoss`, whose weights are learned here, from 0 for positions and from -3 for rotations.
 Differs from the paper: the position is regressed in units of `spread` from `centre`, because metres far from 0 learn slowly; heads
-start from N(0, 0.01), see `kzoo.pose_heads`, its code's are Kaiming's. One picture instead of a window leaves the two relative terms out.
+start from N(0, 0.01), see `kzoo.loc.pose_heads`, its code's are Kaiming's. One picture instead of a window leaves the two relative terms
+out.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=loc --arch=mapnet
     room/windows, val median 0.421 m, 7.7 degrees, encoder small, 96x128 px, 8 epochs; mean pose 0.921 m and 61.7 degrees, retrieval
@@ -14,7 +15,7 @@ import keras
 
 from kzoo.encoders import encode
 from kzoo.layers import named, per_frame, pooling
-from kzoo.pose_heads import log_quaternion_pose, regressor
+from kzoo.loc.pose_heads import log_quaternion_pose, regressor
 
 
 def mapnet(

@@ -16,8 +16,8 @@ import keras
 
 from kzoo.encoders import encode
 from kzoo.layers import LearnedWeights, head, named, pooling, upsample_to
-from kzoo.pose_heads import log_quaternion_pose, regressor
-from kzoo.upsampling import upward_path
+from kzoo.loc.pose_heads import log_quaternion_pose, regressor
+from kzoo.seg.upsampling import upward_path
 
 
 def multitask(

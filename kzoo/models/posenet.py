@@ -1,7 +1,7 @@
 """PoseNet: a camera's position and quaternion regressed from one picture (Kendall, Grimes and Cipolla, ICCV 2015).
 
 GoogLeNet without its classifiers, a dense layer of 2048, two heads; for training the same two heads on both auxiliary branches (§3.2).
-Differs from the paper: batch normalisation and no weights of Places (`kzoo.googlenet`; norm="none" is the paper's); the position is
+Differs from the paper: batch normalisation and no weights of Places (`kzoo.loc.googlenet`; norm="none" is the paper's); the position is
 regressed in units of `spread` from `centre`, because metres far from 0 learn slowly; the quaternion starts near the identity, and it is
 normalised in the network, the paper's at test time. An encoder of the zoo can take GoogLeNet's place, then without auxiliary heads.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
@@ -14,9 +14,9 @@ import keras
 from keras import layers, ops
 
 from kzoo.encoders import encode
-from kzoo.googlenet import googlenet, scaled_filters
 from kzoo.layers import conv_norm_relu, named, pooling
-from kzoo.pose_heads import quaternion_pose, regressor
+from kzoo.loc.googlenet import googlenet, scaled_filters
+from kzoo.loc.pose_heads import quaternion_pose, regressor
 
 
 def posenet(

@@ -13,7 +13,7 @@ from keras import layers
 
 from kzoo.encoders import encode
 from kzoo.layers import head, named, upsample_to
-from kzoo.upsampling import upward_path
+from kzoo.seg.upsampling import upward_path
 
 
 def resnet34_unet(
@@ -41,7 +41,7 @@ def resnet34_unet(
         bias: where what is added before the decoder's ReLUs starts.
         dropout: rate before the score.
         widths: filters of the steps, five at most; fewer end at a stride above 1, and the rest of the way is bilinear.
-        upsampling, upsampling_init: see `kzoo.upsampling.upward_path`; max_unpool allows four widths.
+        upsampling, upsampling_init: see `kzoo.seg.upsampling.upward_path`; max_unpool allows four widths.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     """

@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from kzoo.layers import conv_norm_relu, named, scaled
-from kzoo.upsampling import max_pool_with_switches, max_unpool
+from kzoo.seg.upsampling import max_pool_with_switches, max_unpool
 
 STAGES = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))  # convolutions and filters (in widths) per stage of VGG16, Simonyan and Zisserman 2015, D
 CENTRAL = 3  # Bayesian SegNet drops out in stages 3 to 5 of both ways

@@ -14,7 +14,7 @@ import keras
 
 from kzoo.encoders import encode
 from kzoo.layers import SoftArgmax, head
-from kzoo.upsampling import upward_path
+from kzoo.seg.upsampling import upward_path
 
 
 def softargmax(

@@ -16,8 +16,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kzoo.estimation import near_hip, observed_keypoints, root_relative
 from kzoo.layers import BATCH_NORM_MOMENTUM
+from kzoo.pose3d.estimation import near_hip, observed_keypoints, root_relative
 
 
 def temporal(

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
-from kzoo import figures, localisation
+from kzoo import figures
+from kzoo.loc import localisation
 
 TRUTH, PREDICTION, ERROR, BASELINE = "tab:green", "red", "tab:blue", "darkgrey"
 MARGIN = 0.25  # of the longest side of the true trajectory: as far beyond it may predictions widen the picture; others are cut off

@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from kzoo.layers import conv_norm, conv_norm_relu, head, named, scaled
-from kzoo.upsampling import bilinear
+from kzoo.seg.upsampling import bilinear
 
 Stages = tuple[tuple[int, int], ...]  # (units, filters in widths) per stage
 

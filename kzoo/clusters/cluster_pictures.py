@@ -1,12 +1,12 @@
-"""Pictures of one clustering run: what its network and its report hand to `kzoo.figures_cluster`."""
+"""Pictures of one clustering run: what its network and its report hand to `kzoo.clusters.figures_cluster`."""
 
 import pathlib
 
 import keras
 import numpy as np
 
-from kzoo import figures_cluster
-from kzoo.cluster_state import ROUNDS, SHOWN
+from kzoo.clusters import figures_cluster
+from kzoo.clusters.cluster_state import ROUNDS, SHOWN
 
 
 def cluster_charts(result: dict, names, labels, predictions) -> dict:

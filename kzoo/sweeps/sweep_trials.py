@@ -13,7 +13,7 @@ import time
 
 from kzoo import UserError, files
 
-TRAIN = pathlib.Path(__file__).resolve().parents[1] / "train.py"
+TRAIN = pathlib.Path(__file__).resolve().parents[2] / "train.py"
 PAUSE = 2.0  # seconds between two looks at a running trial
 GRACE = 600.0  # seconds that train.py has after Ctrl-C to score its best network
 STALE = 120.0  # seconds without a sign of life after which a trial of another machine is taken over

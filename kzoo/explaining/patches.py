@@ -12,7 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kzoo import UserError, attention, attribution
+from kzoo import UserError
+from kzoo.explaining import attention, attribution
 from kzoo.layers import named
 
 COUNT = 9  # patches of a channel

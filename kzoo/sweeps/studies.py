@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 from tqdm.auto import tqdm
 
-from kzoo import UserError, files, sweep_table, sweep_trials
+from kzoo import UserError, files
+from kzoo.sweeps import sweep_table, sweep_trials
 
 SAMPLERS, PRUNERS = ("grid", "random", "tpe"), ("none", "median", "hyperband")
 SETTINGS = "sweep"  # of a study: its attribute of this name, and its file

@@ -6,7 +6,7 @@ y_true is the feature `pose` (B, 7) or (B, T, 7): position in metres and unit qu
 import keras
 from keras import ops
 
-from kzoo import rotations
+from kzoo.loc import rotations
 from kzoo.metrics import _ratio, _register
 
 

@@ -40,7 +40,7 @@ def embedding(model: keras.Model, output: str):
     Returns:
         (B, d) float32 keras tensor.
     """
-    from kzoo import attention  # not above: attention imports the localisation's scores
+    from kzoo.explaining import attention  # not above: attention imports the localisation's scores
 
     if [x.name for x in model.inputs] == ["image"]:
         try:

@@ -6,7 +6,7 @@ MM = 1000.0  # per metre
 FPS = 25  # of the clips; velocities are told per frame
 PCK_THRESHOLD_MM = 150  # Mehta et al., 3DV 2017: about half the size of a head
 AUC_THRESHOLDS_MM = np.arange(0, 151, 5)  # 0, 5, …, 150: the grid of MPI-INF-3DHP's evaluation code
-POINT = 1e-6  # metres, as in `kzoo.alignment`
+POINT = 1e-6  # metres, as in `kzoo.pose3d.alignment`
 
 
 def decode_pose3d(outputs: dict) -> dict:
@@ -34,7 +34,7 @@ def _scale_aligned(predicted, target) -> np.ndarray:
 
 
 def _procrustes_aligned(predicted, target) -> np.ndarray:
-    """As `kzoo.alignment.procrustes_aligned` (Umeyama 1991, eq. 34-43)."""
+    """As `kzoo.pose3d.alignment.procrustes_aligned` (Umeyama 1991, eq. 34-43)."""
     centre = target.mean(axis=-2, keepdims=True)
     predicted, target = predicted - predicted.mean(axis=-2, keepdims=True), target - centre
     size = _size(target)
@@ -54,7 +54,8 @@ def joint_errors_mm(labels, joints, align: str = "none") -> np.ndarray:
     """Distance of each joint in mm, after both skeletons are put with joint 0 in the origin.
 
     Args:
-        labels, joints: (N, T, J, 3) metres; align: of each frame, after the root: "none", "scale" or "procrustes", see `kzoo.alignment`.
+        labels, joints: (N, T, J, 3) metres; align: of each frame, after the root: "none", "scale" or "procrustes", see
+            `kzoo.pose3d.alignment`.
     Returns:
         (N, T, J) float64, NaN where an answer is not finite.
     """

@@ -6,8 +6,8 @@ All take y_true and y_pred (B, T, J, 3) in metres and first move both skeletons,
 import keras
 from keras import ops
 
-from kzoo import alignment, scores3d
 from kzoo.metrics import _ratio, _register
+from kzoo.pose3d import alignment, scores3d
 
 NAMES = {"none": "mpjpe_mm", "scale": "n_mpjpe_mm", "procrustes": "pa_mpjpe_mm"}  # by alignment
 
@@ -40,7 +40,7 @@ class MPJPE3D(keras.metrics.Metric):
     Raises:
         ValueError: align is unknown.
 
-    Reference: Ionescu et al., Human3.6M, PAMI 2014; alignments: see `kzoo.alignment`.
+    Reference: Ionescu et al., Human3.6M, PAMI 2014; alignments: see `kzoo.pose3d.alignment`.
     """
 
     def __init__(self, align: str = "none", joints: int = 17, name: str | None = None, **kwargs):

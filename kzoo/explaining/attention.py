@@ -9,7 +9,8 @@ import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
 
-from kzoo import UserError, localisation
+from kzoo import UserError
+from kzoo.loc import localisation
 
 STRIDES = (4, 8, 16, 32)  # of the layers 1 to 4 of an encoder
 

@@ -12,9 +12,10 @@ import numpy as np
 import scipy.special
 from tqdm.auto import tqdm
 
-from kzoo import UserError, cluster_losses, clustering, files, optimization
+from kzoo import UserError, files, optimization
 from kzoo.callbacks import read_history
-from kzoo.cluster_state import LAST, PRETRAINED, RESULT, Pretraining, State, history_row
+from kzoo.clusters import cluster_losses, clustering
+from kzoo.clusters.cluster_state import LAST, PRETRAINED, RESULT, Pretraining, State, history_row
 
 COLLAPSED = "collapsed"  # how the reason of such an end begins
 NUMBERS = 2**22  # of the signals, at most in one batch of prediction

@@ -4,7 +4,8 @@ import csv
 import io
 import statistics
 
-from kzoo import files, report, sweep_trials
+from kzoo import files, report
+from kzoo.sweeps import sweep_trials
 
 
 def direction_of(study) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers, ops
 
 from kzoo import UserError
-from kzoo.attention import gradient_of, input_tensors, outputs_by_name
+from kzoo.explaining.attention import gradient_of, input_tensors, outputs_by_name
 
 RULES = {  # of a ReLU's gradient, from the positive part of the gradient behind it and where its own slope is 1
     "guided": lambda rising, active: rising * active,

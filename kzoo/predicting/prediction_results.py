@@ -14,8 +14,9 @@ import matplotlib.colors
 import numpy as np
 from PIL import Image
 
-from kzoo import UserError, figures, files, skeletons
+from kzoo import UserError, figures, files
 from kzoo.geometry import transform_points
+from kzoo.pose3d import skeletons
 
 OVERLAYS, MASKS, CLASSES, VIDEO = "overlays", "masks", "classes.json", "annotated.mp4"
 SIDES = {"left": "tab:orange", "right": "tab:cyan", "middle": "tab:pink"}  # of Human3.6M's bones

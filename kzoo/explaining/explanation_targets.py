@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kzoo import UserError, attention, decoding
+from kzoo import UserError, decoding
+from kzoo.explaining import attention
 from kzoo.tasks import Task
 
 TINY = 1e-12  # keeps the logarithm of an empty cluster finite

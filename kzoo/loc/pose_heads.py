@@ -9,9 +9,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kzoo import rotations
 from kzoo.layers import LearnedWeights
-from kzoo.pose_losses import TERMS
+from kzoo.loc import rotations
+from kzoo.loc.pose_losses import TERMS
 
 
 def regressor(x, features: int, dropout: float, *, init: str, name: str = "regressor"):
@@ -60,7 +60,7 @@ def log_quaternion_pose(x, *, centre, spread: float, initial_weights) -> dict:
     Args:
         x: (B, K) or (B, T, K).
         centre, spread: see `position_head`.
-        initial_weights: four numbers, where the learned weights of `kzoo.pose_losses.TERMS` start.
+        initial_weights: four numbers, where the learned weights of `kzoo.loc.pose_losses.TERMS` start.
     Returns:
         {"position": (B, [T,] 3) float32 metres, "rotation": (B, [T,] 4) float32 unit quaternion w, x, y, z with w >= 0, "pose_terms":
         (B, [T,] 10) float32: position, logarithm of the rotation as regressed, the four weights}.

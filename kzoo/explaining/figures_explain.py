@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from kzoo import localisation
-from kzoo.skeletons import H36M_BONES
+from kzoo.loc import localisation
+from kzoo.pose3d.skeletons import H36M_BONES
 
 TITLES = {
     "saliency": "saliency",

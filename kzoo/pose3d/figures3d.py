@@ -8,7 +8,7 @@ from matplotlib.patheffects import withStroke
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 from kzoo import files
-from kzoo.skeletons import H36M_BONES, H36M_JOINTS
+from kzoo.pose3d.skeletons import H36M_BONES, H36M_JOINTS
 
 COLOURS = {"left": "tab:orange", "right": "tab:cyan", "middle": "tab:pink"}  # as figures.LIMBS
 FROM_CAMERA = {"elev": 10, "azim": -80}  # nearly from the camera

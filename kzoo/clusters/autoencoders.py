@@ -15,7 +15,7 @@ def signal_of(input_shape: tuple[int, ...], channels: int = 1, features: str = "
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture; with `features` what that run's network reads.
         channels: 1 for the mean of red, green and blue, 3 for all of them; not used with `features`.
-        features: folder of a run, see `kzoo.embeddings.embedded`; "" for the pixels.
+        features: folder of a run, see `kzoo.clusters.embeddings.embedded`; "" for the pixels.
     Returns:
         the model's inputs, "image" where these are pixels; the output of the layer "signal", float32: (B, H, W, channels), pixels / 255
         / rms, or (B, d), the embedding / rms.
@@ -23,7 +23,7 @@ def signal_of(input_shape: tuple[int, ...], channels: int = 1, features: str = "
         ValueError: `channels` is neither 1 nor 3, or input_shape is not that of a picture.
     """
     if features:
-        from kzoo import embeddings  # not above: embeddings loads runs, which need the table of tasks, which imports the networks
+        from kzoo.clusters import embeddings  # not above: embeddings loads runs, which need the table of tasks, which imports the networks
 
         inputs, x = embeddings.embedded(input_shape, features)
         return inputs, UnitPower(name="signal")(x)

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from kzoo import UserError, figures, figures_cluster, files
+from kzoo import UserError, figures, files
 from kzoo.callbacks import read_history, write_history
+from kzoo.clusters import figures_cluster
 
 PRETRAINED, LAST = "pretraining.weights.h5", "last.weights.h5"  # states of the first phase and of the second
 ROUNDS = "rounds.npz"  # assignments and codes after the rounds

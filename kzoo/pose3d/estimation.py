@@ -3,10 +3,11 @@
 import keras
 from keras import layers, ops
 
-from kzoo import UserError, skeletons
+from kzoo import UserError
 from kzoo.decoding import MAPS, OWN
 from kzoo.geometry import peak_position
 from kzoo.layers import named, per_frame
+from kzoo.pose3d import skeletons
 
 
 def estimated_keypoints(frames, pose_run: str):

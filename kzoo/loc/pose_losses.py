@@ -9,7 +9,8 @@ With them a loss may be negative: the minimum over a of e^-a L + a is 1 + log L.
 import keras
 from keras import ops
 
-from kzoo import losses, rotations
+from kzoo import losses
+from kzoo.loc import rotations
 from kzoo.losses import _register
 
 DISTANCES = {  # (…, 3) difference -> scalar

@@ -1,0 +1,1 @@
+"""Camera localisation: rotations, losses, metrics, heads, baselines, scores and pictures."""

@@ -1,0 +1,1 @@
+"""Segmentation: upsampling, dilation, residual streams, U-Net's border map, tiles."""
