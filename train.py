@@ -86,119 +86,6 @@ flags.DEFINE_boolean("cache", False, "keep the encoded records in memory")
 flags.DEFINE_string("out", None, "run folder (default: runs/<task>-<arch>-<dataset>-<time>)")
 flags.DEFINE_boolean("resume", False, "continue the run in --out with the flags stored there; --epochs may extend it (cluster: --rounds)")
 
-ROUND_FLAGS = ("rounds", "update_interval", "tol", "cluster_lr")
-GEOMETRIC_FLAGS = {"zoom": "zoom", "rotation": "rotation_deg", "translate": "translate", "crop": "crop", "flip": "flip"}
-
-
-def without_default(dataset: str | None) -> str | None:
-    """people for people/pictures: recipes know a data set's first configuration by the data set's name."""
-    from kzoo.data import DATASETS
-
-    name, _, config = (dataset or "").partition("/")
-    first = [c.name for c in DATASETS[name].BUILDER_CONFIGS][:1] if name in DATASETS else []
-    return name if [config] == first and name != "coco_subset" else dataset
-
-
-def resolve(task, given) -> dict:
-    """Flags of the run: the recipe of the data set, then the recipe of the arch on it, then what the user gave."""
-    from kzoo import runs, training
-
-    part = cli.assignments(given["set"], "set").get("features")
-    if isinstance(part, str) and not given["resume"]:  # the data and size that the run in question was trained on
-        trained = runs.describe(part)["flags"]
-        given = {**given, **{name: trained[name] for name in ("dataset", "size", "data_dir") if given[name] is None}}
-    known = dict.fromkeys(name for name, _ in task.recipes if name)  # in the table's order: the first configuration is the task's own
-    dataset = without_default(given["dataset"]) or next(
-        (name for name, arch in task.recipes if name and arch == given["arch"]), next(iter(known))
-    )
-    if dataset not in known:
-        dataset = next((name for name in known if name.startswith(f"{dataset}/")), dataset)
-    rows = [("", ""), (dataset, ""), ("", given["arch"]), (dataset, given["arch"])]
-    recipe = {name: value for row in rows for name, value in task.recipes.get(row, {}).items()}
-    resolved = {**given, "dataset": dataset, **{name: value for name, value in recipe.items() if given[name] is None}}
-    for name in ("set", "loss_weights", "loss_set"):  # the user's assignments come on top of the recipe's
-        own = cli.assignments(given[name], name)
-        resolved[name] = [f"{k}={v}" for k, v in {**cli.assignments(recipe.get(name), name), **own}.items()]
-    for name in training.ENCODER_FLAGS:
-        if name not in training.hyperparameters_of(task.archs[given["arch"]]):
-            if given[name] is not None:
-                raise UserError(f"{given['arch']} is a network of its own: it takes no --{name}")
-            resolved[name] = None
-    for name in task.without if task.train else ROUND_FLAGS:
-        if given[name]:
-            raise UserError(f"--{name} is not for --task={given['task']}")
-    resolved["train_split"] = resolved["train_split"] or "train"
-    resolved["val_split"] = resolved["val_split"] or ("val" if task.train is None else resolved["train_split"])
-    missing = [name for name in ("size", "epochs", "batch_size", "lr") if resolved[name] is None]
-    if missing:
-        raise UserError(f"{given['task']} has no recipe for dataset {dataset!r} (it has {', '.join(sorted(known))}): give --{missing[0]}")
-    return resolved
-
-
-def fit_keywords(builder, flag, task) -> dict:
-    """Keywords of the network that are numbers of the training split, where the network has them and the user gave none."""
-    from kzoo import data, statistics, training
-
-    keywords = set(training.hyperparameters_of(task.archs[flag["arch"]])) - set(cli.assignments(flag["set"], "set"))
-    split, fitted = flag["train_split"], {}
-    if {"low", "high"} <= keywords:
-        fitted |= statistics.fit_bounds(data.values(builder, split, "joints"))
-    if {"centre", "spread"} <= keywords:
-        fitted |= statistics.fit_places(data.values(builder, split, "position"))
-    if "channels" in keywords and "image" in builder.info.features:
-        fitted["channels"] = builder.info.features["image"].shape[-1]
-    if "classes" in keywords:
-        fitted["classes"] = len(data.classes_of(builder))
-    return fitted
-
-
-def fit_statistics(builder, flag, classes: int) -> tuple:
-    """Colours (`kzoo.statistics.ColourStatistics`) and class weights (list) of the training split, each None where no flag asks for it."""
-    from kzoo import data, statistics
-
-    colours = weights = None
-    if flag["normalise"] or (flag["color_pca"] and flag["color_pca_of"] == "train"):
-        colours = statistics.fit_colours(image for image, _ in data.pictures(builder, flag["train_split"]))
-    if flag["class_weights"] == "median_frequency":
-        if flag["task"] != "seg":
-            raise UserError(f"--class_weights is for --task=seg, got --task={flag['task']}")
-        masks = (mask for _, mask in data.pictures(builder, flag["train_split"]))
-        weights = statistics.median_frequency(*statistics.fit_classes(masks, classes)).round(4).tolist()
-    return colours, weights
-
-
-def augmented_view(plain, task, flag, colours):
-    """The `data.View` of training: the task's ranges times --augment, single ranges by their own flags, Color PCA."""
-    if not flag["augment"]:
-        return plain
-    own = {field: flag[name] for name, field in GEOMETRIC_FLAGS.items() if flag[name] is not None}
-    moving = [name for name in GEOMETRIC_FLAGS if name != "rotation" and flag[name]]
-    if task.turns_only and moving:
-        raise UserError(
-            f"--{moving[0]}={flag[moving[0]]:g}: no camera pose of --task={flag['task']} goes with such a picture; use --rotation"
-        )
-    pca = {"pca": flag["color_pca"]} if flag["color_pca"] else {}
-    if pca and flag["color_pca_of"] == "train":
-        pca["colours"] = colours
-    return dataclasses.replace(
-        plain,
-        geometric=dataclasses.replace(task.geometric.scaled(flag["augment"]), **own),
-        photometric=dataclasses.replace(task.photometric.scaled(flag["augment"]), **pca),
-    )
-
-
-def border_of(flag) -> tuple[float, float] | None:
-    """Weight and sigma of --border."""
-    if not flag["border"]:
-        return None
-    try:
-        weight, sigma = map(float, flag["border"])
-    except ValueError as error:
-        raise UserError(f"--border={','.join(flag['border'])} must be a weight and a sigma in pixels, for instance 10,5") from error
-    if flag["task"] != "seg" or weight < 0 or sigma <= 0:
-        raise UserError(f"--border is for --task=seg, with a weight of 0 or more and a sigma above 0; got {weight:g},{sigma:g}")
-    return weight, sigma
-
 
 def stored_flags(given) -> dict:
     """Flags of the run that --resume continues."""
@@ -247,7 +134,7 @@ def learn_labels(model, task, builder, flag, options, losses, colours, described
     """`model.fit` by the labels of the training split: the run folder, and a line for people; None for it after --find_lr."""
     import keras
 
-    from kzoo import callbacks, data, figures, lr_range, optimization, runs, training
+    from kzoo import callbacks, data, figures, lr_range, optimization, runs, settings, training
 
     batch_size, shape = flag["batch_size"], cli.shape_of(flag["size"])
     steps = data.steps_of(builder, flag["train_split"], batch_size)
@@ -270,7 +157,7 @@ def learn_labels(model, task, builder, flag, options, losses, colours, described
 
     labels = {name: task.outputs[name].label for name in model.output_names}
     plain = data.View(shape, labels, reads=training.reads(model))
-    augmented = dataclasses.replace(augmented_view(plain, task, flag, colours), border=border_of(flag))
+    augmented = dataclasses.replace(settings.augmented_view(plain, task, flag, colours), border=settings.border_of(flag))
     sample = training.train_sample(
         flag["train_split"], data.size_of(builder, flag["train_split"]), data.size_of(builder, flag["val_split"])
     )
@@ -353,14 +240,14 @@ def main():
     given = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
     import keras  # slow: only once the flags are known to parse
 
-    from kzoo import data, evaluation, runs, tasks, training
+    from kzoo import data, evaluation, runs, settings, tasks, training
 
     if given["resume"]:
         kept = {name: given[name] for name in ("out", "data_dir", "epochs", "rounds") if given[name] is not None}
         given = {**given, **stored_flags(given), "data_source": None, **kept, "resume": True}  # older runs lack newer flags
     task = cli.pick(tasks.TASKS, given["task"], "task")
     cli.pick(task.archs, given["arch"], "arch")
-    flag = resolve(task, given)
+    flag = settings.resolve(task, given)
     print("flags:", " ".join(f"--{name}={value}" for name, value in sorted(flag.items()) if value not in (None, [], False)), flush=True)
     accelerator = training.on_accelerator()
     precision = training.precision(flag["precision"], accelerator)
@@ -376,8 +263,8 @@ def main():
         raise UserError(f"--task={flag['task']} works on square crops, got --size={flag['size']}")
     data.steps_of(builder, flag["train_split"], flag["batch_size"])  # enough examples for one step?
 
-    colours, class_weights = fit_statistics(builder, flag, len(names))
-    fitted = fit_keywords(builder, flag, task)
+    colours, class_weights = settings.fit_statistics(builder, flag, len(names))
+    fitted = settings.fit_keywords(builder, flag, task)
     options = training.network_options(flag, colours, fitted)
     if flag["resume"]:
         options |= runs.parts_of(flag["out"])

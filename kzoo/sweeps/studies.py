@@ -175,7 +175,7 @@ def claim(place: Place, study, arguments_of: Callable, sampler: str, seed: int) 
         # a process that a killed sweep left behind stays known until it has ended
         trial.set_user_attr("owner", {**sweep_trials.me(), "train": before.get("train")})
         arguments = arguments_of(trial)
-        values = "-".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in trial.params.values())
+        values = "-".join(f"{value:.3g}" if isinstance(value, float) else str(value).rpartition("/")[2] for value in trial.params.values())
         name = f"{trial.number:03d}-{re.sub(r'[^A-Za-z0-9.+-]+', '_', values)[:80]}"
         folder = place.folder / trial.user_attrs.get("folder", name)
         trial.set_user_attr("folder", folder.name)
