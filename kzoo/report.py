@@ -1,6 +1,7 @@
-"""Reports: one run's scores as JSON and Markdown, and several runs side by side.
+"""Reports: one run's scores as JSON and Markdown; many runs as answers with their uncertainty.
 
-python -m kzoo.report RUN RUN … [--out=FOLDER]
+python -m kzoo.report STUDY [--nocosts]                        # of python -m kzoo.sweep: its folder, or its name in runs/sweeps
+python -m kzoo.report RUN RUN … [--out=FOLDER] [--nocosts]     # what differs between their flags is what is compared
 """
 
 import math
@@ -76,6 +77,24 @@ def score_table(rows: dict[str, dict]) -> str:
     return markdown_table(["", *columns], [[name, *(scores.get(column) for column in columns)] for name, scores in rows.items()])
 
 
+def export_table(rows: dict[str, dict], failed: dict[str, str]) -> str:
+    """Exports, each in its own runtime, beside the network's own answers."""
+    if not rows:
+        return "".join(f"- no {form}: {reason}\n" for form, reason in failed.items())
+    one = next(iter(rows.values()))
+    columns = ["", "file", "MiB", "ms per image", "largest difference to predict", one["score"], "change"]
+    table = [["predict", "", None, one["predict_ms"], "", one["predict"], ""]]
+    for form, row in rows.items():
+        differences = ", ".join(f"{name} {value:.1e}" for name, value in row["difference"].items())
+        table.append([form, row["file"], row["mib"], row["ms"], differences, row["value"], f"{row['value'] - row['predict']:+.1e}"])
+    inside = f"; decoder inside: {one['decoder']}" if one["decoder"] else ""
+    said = (
+        f"On the first {one['examples']} examples{inside}. Milliseconds: median at batch 1, threads: {one['threads']}. Of whole numbers "
+        "the difference is the share of them that differ. What goes in and comes out is told in exports.json.\n"
+    )
+    return "\n".join([markdown_table(columns, table), said, *(f"- no {form}: {reason}\n" for form, reason in failed.items())])
+
+
 def _ratio(scores: dict, others: dict, name: str) -> float:
     """NaN where the other is 0: on the training split retrieval finds each picture itself."""
     return scores[name] / others[name] if others[name] else math.nan
@@ -111,6 +130,8 @@ def write(folder, result: dict):
         lines.append("## Test-time augmentation\n\n" + gain_table(result["gains"]))
     if "decoders" in result:
         lines.append("## Decoders\n\n" + decoder_table(result["decoders"]))
+    if result.get("export") or result.get("export_failed"):
+        lines.append("## Exports\n\n" + export_table(result["export"], result["export_failed"]))
     for title, table in result["tables"].items():
         lines.append(f"## {title}\n\n" + markdown_table(["", "value"], [[name, value] for name, value in table.items()]))
     lines += [f"- {note}" for note in result["notes"]]
@@ -163,29 +184,54 @@ def compare(folders) -> tuple[str, list[dict]]:
     return markdown_table(columns, [[r.get(column, "") for column in columns] for r in rows]), rows
 
 
+def study_of(argument: str) -> pathlib.Path | None:
+    """The folder of the study that an argument names: its path, or its name in runs/sweeps; None for run folders."""
+    places = [pathlib.Path(argument), pathlib.Path("runs/sweeps") / argument]
+    return next((place for place in places if (place / "study.json").exists()), None)
+
+
 def main(arguments: list[str]):
+    from kzoo.sweeps import study_blocks, study_report, study_rows
+
+    if not arguments:
+        raise UserError("name a study, or the run folders to compare: python -m kzoo.report STUDY, or RUN RUN …")
+    study = study_of(arguments[0])
+    if study and len(arguments) > 1:
+        raise UserError(f"{arguments[0]} is a study: one study or several run folders make a report, got {' '.join(arguments)}")
+    if study:
+        out, runs = pathlib.Path(flags.FLAGS.out or study), study_rows.of_study(study, flags.FLAGS.storage)
+    else:
+        out, runs = pathlib.Path(flags.FLAGS.out or "runs/comparison"), study_rows.of_folders(arguments)
+    if (out / "run.json").exists():
+        raise UserError(f"--out={out} is a run folder, whose own report would be lost; give another folder")
+    if not study:
+        compare_curves(arguments, runs.metric, out)
+    result = study_report.write(runs, out, with_costs=flags.FLAGS.costs)
+    print(study_blocks.markdown(study_blocks.blocks(result)))
+    print(f"wrote {out}/report.html, .md, .json and .csv" + f", {out}/comparison.md, .json and .png" * (not study))
+
+
+def compare_curves(arguments: list[str], metric: str, out: pathlib.Path):
+    """comparison.md and .json, all scores of each run, and comparison.png, the curves of both sets."""
     from kzoo import figures
     from kzoo.callbacks import read_history
 
-    folders = [pathlib.Path(argument) for argument in arguments]
-    if not folders:
-        raise UserError("name the run folders to compare: python -m kzoo.report RUN RUN …")
-    table, rows = compare(folders)
-    metrics = dict.fromkeys(files.read_json(folder / "run.json")["score"].removeprefix("val_") for folder in folders)
-    if len(metrics) > 1:
-        raise UserError(f"these runs are scored by different metrics: {', '.join(metrics)}; compare runs of one task")
-    out = pathlib.Path(flags.FLAGS.out)
+    table, rows = compare(arguments)
     files.write_text(out / "comparison.md", table)
     files.write_json(out / "comparison.json", rows)
-    histories, metric = {folder.name: read_history(folder) for folder in folders}, next(iter(metrics))
-    written = "comparison.md and .json"
+    histories = {pathlib.Path(folder).name: read_history(pathlib.Path(folder)) for folder in arguments}
     if any(f"val_{metric}" in rows[0] for rows in histories.values() if rows):  # clustering has curves of its own, curves.png of each run
         figures.save(figures.curves(histories, metric), out / "comparison.png")
-        written = "comparison.md, .json and .png"
     print(table)
-    print(f"wrote {out}/{written}")
+
+
+def define_flags():
+    """Not on import: other programs have flags of these names."""
+    flags.DEFINE_string("out", None, "folder to write to (default: the study's, or runs/comparison)")
+    flags.DEFINE_string("storage", None, "of the study, as of kzoo.sweep (default: journal.log beside its folder)")
+    flags.DEFINE_boolean("costs", True, "measure each network's FLOPs, time and memory once, and keep them in costs.json")
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("out", "runs/comparison", "folder to write comparison.md, .json and .png to")
+    define_flags()
     cli.run(main, positional=True)

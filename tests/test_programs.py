@@ -128,7 +128,7 @@ def test_pose_trains_and_is_scored(people_dir, tmp_path, capsys, monkeypatch):
 
 
 def test_reports_side_by_side(trained, tmp_path):
-    command = [sys.executable, "-m", "kzoo.report", trained, trained, f"--out={tmp_path}"]
+    command = [sys.executable, "-m", "kzoo.report", trained, trained, f"--out={tmp_path}", "--nocosts"]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, check=True, capture_output=True, text=True)
     assert "| unet |" in done.stdout and (tmp_path / "comparison.png").stat().st_size > 1000
     assert len(json.loads((tmp_path / "comparison.json").read_text())) == 2

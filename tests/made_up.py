@@ -1,0 +1,90 @@
+"""Studies whose truth is known, in Optuna's journal and run folders, without any training."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from kzoo import files
+
+ARCHS = {"fcn": 0.40, "encdec": 0.50, "unet": 0.56}
+WEIGHTS = {"imagenet": 0.05, "none": -0.05}
+COST = {"parameters": 10, "flops": 2_000_000_000, "ms_per_example": {"1": 5.0, "8": 2.0}, "peak_memory_mib": 700.0,
+        "network_memory_mib": 30.0, "device": "CPU", "threads": 1}  # fmt: skip
+
+
+def score(arch, weights, seed, noise=0.01):
+    """Of a run whose truth is known: noise that belongs to the run, and a large part that belongs to the seed."""
+    rng = np.random.default_rng([list(ARCHS).index(arch), list(WEIGHTS).index(weights), int(seed)])
+    return ARCHS[arch] + WEIGHTS[weights] + 0.1 * int(seed) + noise * rng.normal()
+
+
+def write_run(folder, value, *, flag=None, seed=0, metric="miou", mode="max", epochs=3, planned=3, **found):
+    """A run folder as train.py leaves it, whose best epoch is the second one."""
+    flag = {"task": "seg", "arch": "unet", "dataset": "people", "val_split": "val", "size": "64", "encoder": "small", "lr": 0.1, "set": [],
+            "seed": seed, "epochs": planned, "out": str(folder), **(flag or {})}  # fmt: skip
+    dataset = {"name": "people/1.0.0", "fingerprint": found.pop("fingerprint", "abc")}
+    folder.mkdir(parents=True)
+    files.write_json(
+        folder / "run.json",
+        {"flags": flag, "score": f"val_{metric}", "mode": mode, "names": ["a", "b"], "parameters": 20_000, "dataset": dataset},
+    )
+    worse = value - 0.2 if mode == "max" else value + 0.2
+    rows = [f"{e},{value if e == 2 else worse},60" for e in range(1, epochs + 1)]
+    (folder / "history.csv").write_text("\n".join([f"epoch,val_{metric},seconds", *rows]) + "\n")
+    if found.pop("reported", True):
+        how = {"split": "val", "crop": flag["size"], "tta": "none", **found}
+        files.write_json(folder / "report.json", {"scores": {metric: value}, **how})
+
+
+def make_study(out, points, value_of, *, endings=None, run_of=None, direction="max"):
+    """A study in Optuna's journal, a run folder a trial. endings: {trial: (state, error)}; run_of: point -> arguments of `write_run`."""
+    optuna = pytest.importorskip("optuna")
+    from kzoo.sweeps import studies, sweep_table
+
+    place = studies.Place.of("s", out, None)
+    keys = {studies.key_of(point): point for point in points}
+    study = studies.prepare(place, {"arguments": [], "sampler": "grid", "metric": None}, keys, lambda: ("miou", direction), "none")
+    names = list(dict.fromkeys(name for point in points for name in point))
+    choices = {name: list(dict.fromkeys(point[name] for point in points)) for name in names}
+    for number, point in enumerate(points):
+        state, error = (endings or {}).get(number, ("complete", None))
+        if state == "waiting":
+            break
+        trial = study.ask()
+        for name in point:
+            if isinstance(point[name], str):
+                trial.suggest_categorical(name, choices[name])
+            else:
+                trial.suggest_float(name, 0.0, 1.0)
+        trial.set_user_attr("folder", f"{number:03d}-x")
+        if state == "running":
+            continue
+        value = value_of(**point)
+        flag = {name: found for name, found in point.items() if name in ("arch", "size")}
+        own = {"flag": flag, "seed": int(point.get("seed", 0)), "mode": direction, **(run_of(point) if run_of else {})}
+        write_run(place.of_trial(study.trials[number]), value, **own)
+        if error:
+            trial.set_user_attr("error", error)
+        study.tell(trial, value if state == "complete" else None, state=optuna.trial.TrialState[state.upper()])
+    sweep_table.write(place, study)
+    return place.folder
+
+
+def grid(**choices):
+    return [dict(zip(choices, one, strict=True)) for one in itertools.product(*choices.values())]
+
+
+FULL = grid(arch=tuple(ARCHS), encoder_weights=tuple(WEIGHTS), seed=("0", "1", "2"))
+
+
+def of_point(arch, encoder_weights, seed):
+    return score(arch, encoder_weights, seed)
+
+
+ENDINGS = {17: ("waiting", None), 16: ("running", None), 4: ("fail", "the loss | became nan"), 9: ("pruned", None)}
+
+
+def unfinished_study(out):
+    """3 architectures x 2 weights x 3 seeds; one run failed, one was pruned with a score that would change everything, one still runs."""
+    return make_study(out, FULL, lambda **point: 9.9 if point == FULL[9] else of_point(**point), endings=ENDINGS)
