@@ -63,3 +63,9 @@ def pick(table: Mapping, key: str, flag: str):
     if key not in table:
         raise UserError(f"unknown --{flag}={key!r}; allowed: {', '.join(map(str, table))}")
     return table[key]
+
+
+def hear_signals():
+    """Ctrl-C counts also where a shell has started this in the background, and an end by SIGTERM is as orderly."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

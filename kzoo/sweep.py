@@ -257,7 +257,7 @@ def main(arguments: list[str]):
         place = studies.Place.of(FLAGS.study, FLAGS.out, FLAGS.storage)
         result = sweep_table.write(place, studies.load(place))
     else:
-        studies.hear_signals()
+        cli.hear_signals()
         names = ("out", "storage", "sampler", "sampler_seed", "trials", "pruner", "metric", "direction")
         result = sweep(FLAGS.study, arguments, **{name: FLAGS[name].value for name in names})
     print(sweep_table.markdown(result))

@@ -9,6 +9,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # likewise of scikit-learn, whose
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def plain_graphs():
+    """Graphs as they are traced: to optimise those of tiny networks takes longer than it saves. Programs that tests start do it."""
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
 @pytest.fixture(scope="session")
 def people_dir(tmp_path_factory):
     """A data_dir in which `people` is prepared with 64 training and 32 validation examples; one per worker."""

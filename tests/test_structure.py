@@ -16,7 +16,14 @@ from kzoo.loc import pose_losses, pose_metrics
 from kzoo.pose3d import metrics3d
 
 ROOT = pathlib.Path(__file__).parents[1]
-MAY_IMPORT_TENSORFLOW = {"kzoo/data.py", "kzoo/views.py", "kzoo/explaining/attention.py", "kzoo/augment.py", "kzoo/export.py", "kzoo/costs.py"}
+MAY_IMPORT_TENSORFLOW = {
+    "kzoo/data.py",
+    "kzoo/views.py",
+    "kzoo/explaining/attention.py",
+    "kzoo/augment.py",
+    "kzoo/export.py",
+    "kzoo/costs.py",
+}
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.py"), *(ROOT / "kzoo").rglob("*.py")])
 MODELS = sorted(path.stem for path in (ROOT / "kzoo/models").glob("*.py") if path.stem != "__init__")
 ALL_FILES = [path for folder in ("kzoo", "datasets", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]

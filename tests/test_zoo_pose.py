@@ -34,6 +34,7 @@ def test_parameter_count_on_resnet50(arch, rest):
     assert model.count_params() == 23_587_712 + rest
 
 
+@pytest.mark.slow
 def test_regulariser_shapes_the_latent_maps(eight):
     """With the Jensen-Shannon term the latent maps come close to a Gaussian at the joint; without it nothing asks them to."""
     images, labels = eight

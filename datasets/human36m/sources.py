@@ -23,25 +23,7 @@ ACTIONS = (
 )
 SPELLINGS = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
 DAMAGED = {(11, "Directions", "")}  # (subject, action, trial); VideoPose3D leaves it out too, with all of its cameras
-KEPT_OF_32 = (
-    0,
-    1,
-    2,
-    3,
-    6,
-    7,
-    8,
-    12,
-    13,
-    14,
-    15,
-    17,
-    18,
-    19,
-    25,
-    26,
-    27,
-)  # H36M_JOINTS; the others stand still or repeat
+KEPT_OF_32 = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)  # H36M_JOINTS; the others stand still or repeat
 JOINT_INDICES = {32: KEPT_OF_32, 17: tuple(range(17))}
 
 # in camera coordinates and in world coordinates, as the archives unpack and as h36m-fetch unpacks them

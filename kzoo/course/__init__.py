@@ -1,1 +1,1 @@
-"""The lab course's report: which runs answer its questions, and the two pages they are answered on."""
+"""The lab course's report: which runs it needs, who trains them, what their numbers say, and the two pages."""

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import pathlib
 import re
-import signal
 import time
 import uuid
 from collections.abc import Callable
@@ -218,9 +217,3 @@ def work(place: Place, study, arguments_of: Callable, sampler: str, seed: int) -
                 bar.write(f"trial {trial.number} failed: {ended['error']}")
             study.tell(trial.number, ended.get("value"), state=states[ended["state"].upper()])
             sweep_table.write(place, study)
-
-
-def hear_signals():
-    """Ctrl-C counts also where a shell has started this in the background, and an end by SIGTERM is as orderly."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
