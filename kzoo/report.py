@@ -177,9 +177,9 @@ def row(folder) -> dict:
     return result
 
 
-def compare(folders) -> tuple[str, list[dict]]:
-    """Runs side by side: Markdown table and the same rows as dictionaries."""
-    rows = [row(folder) for folder in folders]
+def compare(folders: dict[str, pathlib.Path]) -> tuple[str, list[dict]]:
+    """Runs side by side, by name: Markdown table and the same rows as dictionaries."""
+    rows = [{**row(folder), "run": name} for name, folder in folders.items()]
     columns = list(dict.fromkeys(key for r in rows for key in r))
     return markdown_table(columns, [[r.get(column, "") for column in columns] for r in rows]), rows
 
@@ -205,23 +205,23 @@ def main(arguments: list[str]):
     if (out / "run.json").exists():
         raise UserError(f"--out={out} is a run folder, whose own report would be lost; give another folder")
     if not study:
-        compare_curves(arguments, runs.metric, out)
+        compare_curves(runs, out)
     result = study_report.write(runs, out, with_costs=flags.FLAGS.costs)
     print(study_blocks.markdown(study_blocks.blocks(result)))
     print(f"wrote {out}/report.html, .md, .json and .csv" + f", {out}/comparison.md, .json and .png" * (not study))
 
 
-def compare_curves(arguments: list[str], metric: str, out: pathlib.Path):
-    """comparison.md and .json, all scores of each run, and comparison.png, the curves of both sets."""
+def compare_curves(runs, out: pathlib.Path):
+    """comparison.md and .json, all scores of each of `study_rows.Runs`, and comparison.png, the curves of both sets."""
     from kzoo import figures
     from kzoo.callbacks import read_history
 
-    table, rows = compare(arguments)
+    table, rows = compare({run.name: run.folder for run in runs.rows})
     files.write_text(out / "comparison.md", table)
     files.write_json(out / "comparison.json", rows)
-    histories = {pathlib.Path(folder).name: read_history(pathlib.Path(folder)) for folder in arguments}
-    if any(f"val_{metric}" in rows[0] for rows in histories.values() if rows):  # clustering has curves of its own, curves.png of each run
-        figures.save(figures.curves(histories, metric), out / "comparison.png")
+    histories = {run.name: read_history(run.folder) for run in runs.rows}
+    if any(f"val_{runs.metric}" in rows[0] for rows in histories.values() if rows):  # clustering has curves of its own
+        figures.save(figures.curves(histories, runs.metric), out / "comparison.png")
     print(table)
 
 

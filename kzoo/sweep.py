@@ -244,6 +244,8 @@ def sweep(
     varied, fixed = parse(arguments, values)
     sampler, keys = points(varied, sampler, trials)
     kept = sorted(argument for argument in arguments if argument[2:].partition("=")[0] not in PLACES)
+    if pruner != "none" and metric:
+        raise UserError(f"--pruner={pruner} needs the task's own score, which each epoch has; got --metric={metric}")
     settings = {"arguments": kept, "sampler": sampler, "metric": metric}
     place = studies.Place.of(study, out, storage)
     opened = studies.prepare(place, settings, keys, lambda: aim(values, varied, fixed, metric, direction), pruner)

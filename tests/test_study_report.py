@@ -152,6 +152,17 @@ def test_less_is_better(tmp_path):
     assert any(said.startswith("`b` and `c` are not told apart: 0.05") for said in group["answers"])
 
 
+def test_a_setting_that_wins_on_the_seeds_in_common_is_not_called_behind(tmp_path):
+    for arch, values in {"a": (0.50, 0.51, 0.52, 0.70, 0.71, 0.72), "b": (0.55, 0.561, 0.57)}.items():
+        for seed, value in enumerate(values):
+            write_run(tmp_path / arch / str(seed), value, flag={"arch": arch}, seed=seed)
+    runs = study_rows.of_folders(sorted(tmp_path.glob("*/*")))
+    assert len({row.name for row in runs.rows}) == 9, "folders of the same name are told apart"
+    result = study_report.analyse(runs, {})
+    assert [row["told_apart"] for row in result["groups"][0]["settings"]] == [False, False]
+    assert "ahead of the best mean on the 3 seeds in common: by 0.0" in study_blocks.markdown(study_blocks.blocks(result))
+
+
 def comparison(**changes):
     estimate = effects.Estimate(0.031, 3, 0.02, 0.04, 0.0213, 0.0401, (0.025, 0.036))
     return {"factor": "arch", "one": "unet", "other": "encdec", "advantage": estimate, "won": 6, "pairs": 6, "tied": 0, "p": 0.03,

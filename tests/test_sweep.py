@@ -51,6 +51,7 @@ def write(name, text):
 def note(text):
     with open(out.parent / "epochs", "a") as file:
         file.write(f"{out.name} {text}\\n")
+given.setdefault("epochs", "2")
 write("run.json", json.dumps({"flags": given, "score": "val_miou", "mode": "max"}))
 arch = given.get("arch", "a")
 base = float(given.get("lr", (ord(arch[0]) - 96) / 10)) + 0.01 * int(given.get("seed", 0))
@@ -66,6 +67,8 @@ try:
         note(epoch)
         if arch == "crash":
             sys.exit("first line\\n\\rbar 10%\\rthe loss | became nan\\n")
+        if arch == "cut":
+            break
         if arch == "oom":
             os.kill(os.getpid(), signal.SIGKILL)
     stopped = False
@@ -165,6 +168,7 @@ def test_the_real_flags():
 
 
 MISTAKES = [
+    (["--seed=0,1"], {"pruner": "median", "metric": "AP", "direction": "max"}, "--pruner=median needs the task's own score.*--metric=AP"),
     (["--arhc=a,b"], {}, "unknown flag --arhc.*did you mean --arch"),
     (["--noarch"], {}, "unknown flag --noarch"),
     (["--arch"], {}, "--arch needs a value"),
@@ -258,11 +262,16 @@ def test_stopped_twice_and_resumed_to_the_same_table(fake, tmp_path, number):
 
 
 def test_crashes_and_out_of_memory_are_recorded(fake, tmp_path):
-    result = sweep.sweep("s", ["--arch=crash,oom,b"], out=tmp_path)
-    assert [row["state"] for row in result["trials"]] == ["fail", "fail", "complete"] and result["best"] == 2
-    assert [row["error"] for row in result["trials"]] == ["the loss | became nan", "killed, probably out of memory", None]
+    result = sweep.sweep("s", ["--arch=crash,oom,cut,b"], out=tmp_path)
+    assert [row["state"] for row in result["trials"]] == ["fail", "fail", "fail", "complete"] and result["best"] == 3
+    assert [row["error"] for row in result["trials"]] == [
+        "the loss | became nan",
+        "killed, probably out of memory",
+        "interrupted after epoch 1 of 2",
+        None,
+    ]
     assert "the loss \\| became nan" in sweep_table.markdown(result)
-    assert without_folders(sweep.sweep("s", ["--arch=crash,oom,b"], out=tmp_path)) == without_folders(result), "finished trials stay"
+    assert without_folders(sweep.sweep("s", ["--arch=crash,oom,cut,b"], out=tmp_path)) == without_folders(result), "finished trials stay"
 
 
 def test_hyperband(fake, tmp_path):

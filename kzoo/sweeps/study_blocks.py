@@ -120,6 +120,8 @@ def _beside_best(row: dict) -> str:
         return "no seed in common with the best"
     if behind.low is None:
         return f"not told apart from the best: {'one seed' if behind.blocks == 1 else f'{behind.blocks} seeds'} in common"
+    if behind.high < 0:  # the best mean is over other seeds, too
+        return f"ahead of the best mean on the {behind.blocks} seeds in common: by {study_report.interval_text(behind.turned())}"
     if not row["told_apart"]:
         return f"not told apart from the best: behind by {study_report.interval_text(behind)}"
     return f"behind by {study_report.interval_text(behind)}"

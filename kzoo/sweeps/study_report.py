@@ -106,7 +106,7 @@ def analyse_group(conditions: dict, rows: list[study_rows.Row], runs: study_rows
                 "score": effects.estimate(scores.values[i]),
                 "best": i == best,
                 "behind": behind[i],
-                "told_apart": behind[i] is not None and behind[i].clear,
+                "told_apart": behind[i] is not None and behind[i].low is not None and behind[i].low > 0,
                 "costs": cost_columns(members[0], found_costs),
             }
         )

@@ -150,6 +150,7 @@ def of_folders(folders) -> Runs:
         UserError: a folder is no run, or the runs are scored by different metrics.
     """
     folders = list({pathlib.Path(folder).resolve(): pathlib.Path(folder) for folder in folders}.values())
+    names_alone = {folder: folder.resolve().name for folder in folders}  # of "." too
     runs = [files.read_json(folder / "run.json") for folder in folders]
     metrics = list(dict.fromkeys(run["score"].removeprefix("val_") for run in runs))
     if len(metrics) > 1:
@@ -170,9 +171,9 @@ def of_folders(folders) -> Runs:
         elif last is not None and planned and last < planned:  # clustering has no such curve
             state, error = "unfinished", f"stopped after epoch {last} of {planned}"
         settings = {name: flags.get(name) if name in ranges else _text(flags.get(name)) or "default" for name in (*factors, *ranges)}
-        name = folder.name if [other.name for other in folders].count(folder.name) == 1 else str(folder)
+        name = names_alone[folder] if list(names_alone.values()).count(names_alone[folder]) == 1 else str(folder)
         rows.append(Row(name, folder, state, error, settings, _text(flags.get(SEED)), **rest))
-    return Runs(", ".join(folder.name for folder in folders[:4]) + ", …" * (len(folders) > 4), metric, higher, rows, ranges, follows)
+    return Runs(", ".join(list(names_alone.values())[:4]) + ", …" * (len(folders) > 4), metric, higher, rows, ranges, follows)
 
 
 def _flat(flags: dict) -> dict:

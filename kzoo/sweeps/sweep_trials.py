@@ -95,6 +95,15 @@ def score(folder: pathlib.Path, name: str, direction: str, *, of_report: bool) -
     return scores[name]
 
 
+def unfinished(folder: pathlib.Path) -> str | None:
+    """What a train.py that ended well left out: one that is interrupted by others scores what it has. Clusterings stop by themselves."""
+    flags, rows = files.read_json(folder / "run.json")["flags"], history(folder)
+    planned = flags.get("epochs")
+    if flags.get("task") == "cluster" or not planned or not rows or rows[-1]["epoch"] >= int(planned):
+        return None
+    return f"interrupted after epoch {rows[-1]['epoch']:g} of {planned}"
+
+
 def last_line(path: pathlib.Path) -> str:
     """The last line of a log that says something; progress bars return to its beginning."""
     lines = [line.strip() for line in path.read_text(errors="replace").replace("\r", "\n").split("\n") if line.strip()]
@@ -157,6 +166,8 @@ def run(trial, folder: pathlib.Path, arguments: list[str], *, name: str, directi
         raise
     if code:
         return {"state": "fail", "error": KILLED if code in OUT_OF_MEMORY else last_line(folder / "errors.log")}
+    if left := unfinished(folder):
+        return {"state": "fail", "error": left}
     try:
         return {"state": "complete", "value": score(folder, name, direction, of_report=of_report)}
     except UserError as error:
