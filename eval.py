@@ -1,11 +1,13 @@
-"""Score a trained run: exact scores, pictures, export.
+"""Score a trained run: exact scores, pictures, export. Exit code 1 where an export could not be made.
 
-python eval.py --run=runs/<name> --split=val --tta=flip --pictures=16 --export=saved_model
+python eval.py --run=runs/<name> --split=val --tta=flip --pictures=16
+python eval.py --run=runs/<name> --export=saved_model,onnx,litert
 python eval.py --run=runs/<name> --decoder=all
 python eval.py --run=runs/<name> --tta=all --size=384x512
 """
 
 import pathlib
+import sys
 
 from absl import flags
 
@@ -32,7 +34,13 @@ flags.DEFINE_string(
     "table of them (default: coords where the network emits them, else dark)",
 )
 flags.DEFINE_integer("pictures", 0, "examples to draw: best, median and worst", lower_bound=0)
-flags.DEFINE_string("export", None, "saved_model, onnx or litert: written to the run folder, checked against predict")
+flags.DEFINE_list(
+    "export",
+    [],
+    "some of saved_model, onnx, litert: written to the run folder with pre- and post-processing inside, checked in their own runtimes",
+)
+flags.DEFINE_bool("export_raw", False, "exports also give the network's outputs as they are, logits and heat maps, as raw_<name>")
+flags.DEFINE_integer("export_examples", 64, "examples of the split that each export is compared with predict on", lower_bound=1)
 flags.DEFINE_integer("batch_size", 32, "examples a step", lower_bound=1)
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: the run's)")
 flags.DEFINE_string("out", None, "folder of report and pictures (default: the run folder)")
@@ -52,15 +60,22 @@ def main():
         overlap=FLAGS.overlap,
         decoder=FLAGS.decoder,
         pictures=FLAGS.pictures,
-        export=FLAGS.export,
+        export=tuple(form.strip() for form in FLAGS.export),
+        export_raw=FLAGS.export_raw,
+        export_examples=FLAGS.export_examples,
         batch_size=FLAGS.batch_size,
         data_dir=FLAGS.data_dir,
         out=FLAGS.out,
     )
     out = pathlib.Path(FLAGS.out or FLAGS.run)
-    for name, difference in result.get("export", {}).items():
-        print(f"exported to {name} in {FLAGS.run}: largest difference to predict {difference:.1e}")
     print((out / "report.md").read_text())
+    for form, row in result.get("export", {}).items():
+        print(f"exported {form} to {FLAGS.run}/{row['file']}")
+    failed = result.get("export_failed", {})
+    for form, reason in failed.items():
+        print(f"eval.py: no {form}: {' '.join(reason.split())}", file=sys.stderr)
+    if failed:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from kzoo.explaining import attention
 from kzoo.loc import retrieval
 from kzoo.pose3d import figures3d
 from kzoo.tasks import Task
-from kzoo.training import hyperparameters_of, reads
+from kzoo.training import reads
 
 SAVERS = {".png": figures.save, ".gif": figures3d.save_animation}
 COLOUR_VARIANTS = 4  # colours that --tta=color_pca shows
@@ -29,7 +29,9 @@ def evaluate(
     tile: str | None = None,
     overlap: int | None = None,
     pictures: int = 0,
-    export: str | None = None,
+    export: tuple[str, ...] = (),
+    export_raw: bool = False,
+    export_examples: int = 64,
     batch_size: int = 32,
     data_dir: str | None = None,
     out=None,
@@ -40,7 +42,9 @@ def evaluate(
         folder: run folder; out: where to write (default: there); split: of its data set; size: as --size (both by default the run's);
         tta: of `prediction.MIRRORED_TTA` or `kzoo.tta.TTA`; decoder: see `prediction.decoders_of`; tile: as --size, put the answers
         together from tiles; overlap: of the tiles in pixels (default: half of the shorter side of a tile);
-        pictures: how many examples to draw; export: key of `kzoo.export.EXPORTS`; data_dir: of prepared data sets (default: the run's).
+        pictures: how many examples to draw; export: keys of `kzoo.export.EXPORTS`, written to `folder`; export_raw: with the network's
+        outputs as they are, see `kzoo.export.export_run`; export_examples: of the split, that exports are scored on; data_dir: of prepared
+        data sets (default: the run's).
     Returns:
         the content of `report.json`.
     """
@@ -56,9 +60,12 @@ def evaluate(
         raise UserError(f"--tile is for networks that answer each pixel, not for {run['flags']['task']}")
     if tile and overlap is None:
         overlap = min(cli.shape_of(tile)) // 2
-    if export:
-        cli.pick(exports(), export, "export")
+    for form in export:
+        cli.pick(exporting().EXPORTS, form, "export")
+        exporting().check_backend()
     at = (prediction.rounded(shape) if task.dense else shape) if size else None
+    if export and at not in (None, shape):
+        raise UserError(f"--export={','.join(export)} needs a --size of multiples of {prediction.STRIDE}, got {size}")
     model = runs.load_model(folder, at)
     decoders = prediction.decoders_of(model, decoder)
     builder = data.prepare(run["flags"]["dataset"], data_dir or run["flags"]["data_dir"])
@@ -95,9 +102,9 @@ def evaluate(
         scores = {name: task.report(labels, found, extras, run["names"])["scores"] for name, found in answers.items()}
         result["gains"] = {name: {"passes": passes, **scores[name]} for name, passes in predictor.passes.items()}
     if export:
-        if at not in (None, shape):
-            raise UserError(f"--export={export} needs a --size of multiples of {prediction.STRIDE}, got {size}")
-        result["export"] = {export: _export(export, model, folder, at, _first(pipeline))}
+        inputs, truth, more = first(pipeline, export_examples)
+        examples = inputs, truth["label"], data.named(builder, more)
+        result["export"], result["export_failed"] = exporting().export_run(folder, export, model, at, decoders[0], examples, raw=export_raw)
     result["seconds"] = round(time.time() - started, 1)
     report.write(out, result)
     files.write_text(out / "README.md", cards.card(run, result))
@@ -111,26 +118,21 @@ def evaluate(
     return result
 
 
-def _first(pipeline, count: int = 4):
-    """Inputs of the first examples."""
-    return keras.tree.map_structure(lambda values: values[:count], next(pipeline.as_numpy_iterator())[0])
+def first(pipeline, count: int) -> tuple:
+    """Inputs, labels and extras of the first `count` examples."""
+    batches, found = [], 0
+    for batch in pipeline.as_numpy_iterator():
+        batches.append(batch)
+        found += len(batch[1]["label"])
+        if found >= count:
+            break
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:count], *batches)
 
 
-def exports() -> dict:
-    from kzoo.export import EXPORTS  # loads TensorFlow, which other backends do without
+def exporting():
+    from kzoo import export  # loads TensorFlow, which other backends do without
 
-    return EXPORTS
-
-
-def _export(name: str, model, folder, shape, example) -> float:
-    export, run = exports()[name], runs.describe(folder)
-    task = runs.task_of(run)
-    if export.portable and "portable" in hyperparameters_of(task.archs[run["flags"]["arch"]]):
-        model = runs.load_model(folder, shape, portable=True)
-    served = {name: output for name, output in model.output.items() if task.outputs[name].served}
-    if len(served) < len(model.output):
-        model = keras.Model(model.input, served, name=model.name)
-    return export.write(model, folder / export.file, example)
+    return export
 
 
 def _save(drawn: dict, folder):

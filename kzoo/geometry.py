@@ -35,8 +35,9 @@ def expected_position(probabilities):
         (B, J, 2) float32, x and y as fractions.
     """
     _, height, width, _ = probabilities.shape
-    x = ops.einsum("bhwj,w->bj", probabilities, cell_centres(width))
-    y = ops.einsum("bhwj,h->bj", probabilities, cell_centres(height))
+    # Not einsum, which LiteRT does not have in this form. Sums over rows (B, w, J) and over columns (B, h, J).
+    x = ops.sum(ops.sum(probabilities, axis=1) * cell_centres(width)[:, None], axis=1)
+    y = ops.sum(ops.sum(probabilities, axis=2) * cell_centres(height)[:, None], axis=1)
     return ops.stack([x, y], axis=-1)
 
 

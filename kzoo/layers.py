@@ -317,7 +317,8 @@ class SoftAssignment(layers.Layer):
     def call(self, codes):
         difference = ops.expand_dims(ops.cast(codes, "float32"), 1) - self.centres  # (B, 1, d) - (K, d) -> (B, K, d)
         squared = ops.sum(ops.square(difference), axis=-1)
-        logarithms = -0.5 * (self.alpha + 1) * ops.log1p(squared / self.alpha)  # of far codes, whose powers are 0 / 0
+        # Logarithms, because of far codes the powers are 0 / 0.
+        logarithms = -0.5 * (self.alpha + 1) * ops.log(1 + squared / self.alpha)  # log1p is not in ONNX
         return ops.exp(logarithms - ops.logsumexp(logarithms, axis=-1, keepdims=True))
 
     def get_config(self):

@@ -43,7 +43,7 @@ def test_digits_are_clustered_scored_drawn_and_exported(digits_dir, tmp_path, ca
     code, _, err = run(capsys, monkeypatch, "eval.py", f"--run={out}", "--split=val", "--export=saved_model", f"--out={tmp_path / 'val'}")
     assert code == 0, err
     report = json.loads((tmp_path / "val" / "report.json").read_text())
-    assert report["examples"] == 40 and "baselines" not in report and report["export"]["saved_model"] < 1e-4
+    assert report["examples"] == 40 and "baselines" not in report and max(report["export"]["saved_model"]["difference"].values()) < 1e-4
 
     rows = history(out)
     code, _, err = run(capsys, monkeypatch, "train.py", "--resume", f"--out={out}")
@@ -51,6 +51,7 @@ def test_digits_are_clustered_scored_drawn_and_exported(digits_dir, tmp_path, ca
     assert [row["kl"] for row in history(out)] == pytest.approx([row["kl"] for row in rows]), "a finished run stays as it is"
 
 
+@pytest.mark.slow
 def test_the_embeddings_of_a_run_are_clustered(digits_dir, people_dir, tmp_path, capsys, monkeypatch):
     pose, out = tmp_path / "pose", tmp_path / "clusters"
     flags = ("--size=64", "--epochs=1", "--batch_size=16", "--set=widths=(8,8,8)", f"--data_dir={people_dir}", f"--out={pose}")

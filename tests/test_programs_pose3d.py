@@ -23,10 +23,11 @@ def test_frames_to_joints_and_pictures(clips_dir, tmp_path, capsys, monkeypatch)
     code, out, err = run(capsys, monkeypatch, "eval.py", f"--run={tmp_path}", "--tta=flip", "--export=litert", "--pictures=2")
     assert code == 0, err
     report = report_of(tmp_path)
-    assert report["export"]["litert"] < 1e-5 and (tmp_path / "model.tflite").exists() and "mpjpe_mm" in out
+    assert max(report["export"]["litert"]["difference"].values()) < 1e-5 and (tmp_path / "model.tflite").exists() and "mpjpe_mm" in out
     assert set(report["tables"]["MPJPE per action (mm)"]) <= {"walk", "run", "wave", "sit_down", "squat", "reach", "turn", "punch"}
 
 
+@pytest.mark.slow
 def test_a_lifter_on_a_2d_run_is_one_network(clips_dir, people_dir, tmp_path, capsys, monkeypatch):
     """Frames in, joints in space out, and evaluated after the 2-D run is gone."""
     flat, lifted = tmp_path / "flat", tmp_path / "lifted"

@@ -61,7 +61,7 @@ if arch == "report":
 note("start")
 try:
     for epoch in range(len(rows), int(given.get("epochs", 2)) + 1):
-        time.sleep(float(given.get("warmup", 0)) * (10 if base < 0.05 else 1))
+        time.sleep(float(given.get("warmup", 0)) * (40 if base < 0.05 else 1))
         rows.append(f"{epoch},{base + 0.001 * epoch},60")
         write("history.csv", "\\n".join(rows) + "\\n")
         note(epoch)

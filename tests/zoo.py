@@ -47,7 +47,7 @@ TINY = {
 COARSE = ("fcn", "fcn32s", "fcn16s", "deeplabv3")  # whose scores have a stride of 16 or 32
 # The slow group: half a minute each; each has a near relative in the default group, or its parts have.
 SLOW = (
-    *("hourglass_attention", "pyranet", "compositional", "fcn16s", "fcn32s", "frrn_a", "frrn_b", "deeplabv3", "resnet34_unet"),
+    *("hourglass", "hourglass_attention", "pyranet", "compositional", "fcn16s", "fcn32s", "frrn_a", "frrn_b", "deeplabv3", "resnet34_unet"),
     *("encoder_gru", "mapnet", "dual_input", "fpn", "part_heatmap"),
 )
 VARIANTS = {  # further forms of an arch that are another network
@@ -57,7 +57,10 @@ VARIANTS = {  # further forms of an arch that are another network
         ("unet", {"upsampling": "subpixel", "upsampling_init": "icnr", "norm": "group"}),
         ("unet2015", {"padding": "valid", "depth": 3}),
     ],
-    "pose3d": [("conv_lstm", {"filters": 8, "portable": True}), ("encoder_gru", {"pool": "flatten", "bidirectional": True})],
+    "pose3d": [
+        ("conv_lstm", {"filters": 8, "portable": True}),
+        ("encoder_gru", {"pool": "flatten", "bidirectional": True, "portable": True}),
+    ],
     "loc": [
         ("posenet", {"encoder": "googlenet", "width": 0.1, "aux_dropout": 0.0}),
         ("dual_input", {"variant": "shared"}),

@@ -6,6 +6,7 @@ runs in TF32 on recent GPUs. The quaternions q and -q are one rotation; labels a
 
 import math
 
+import numpy as np
 from keras import ops
 
 SMALL = 1e-3  # squared length in rad^2 below which the Taylor series of three terms is exact in float32
@@ -24,7 +25,7 @@ def positive(q):
 
 def normalise(q):
     """Unit quaternion of any 4-vector: (…, 4) -> (…, 4). A vector shorter than 1e-6 becomes the identity, without gradient."""
-    identity = ops.convert_to_tensor([1.0, 0.0, 0.0, 0.0], dtype=q.dtype)
+    identity = np.array([1, 0, 0, 0], "float32")  # not a tensor: a network would hold it as an input, which ONNX files then ask for
     q = ops.where(_squared(q) < EMPTY, identity, q)  # before the division: a `where` after it would let NaN into the gradient
     return q / ops.sqrt(_squared(q))
 

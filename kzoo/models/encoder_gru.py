@@ -30,6 +30,7 @@ def encoder_gru(
     pool: str = "average",
     stride: int = 32,
     bidirectional: bool = False,
+    portable: bool = False,
 ) -> keras.Model:
     """Build the network.
 
@@ -42,6 +43,7 @@ def encoder_gru(
         pool: what becomes of the encoder's map: "average" over its cells, or "flatten", which keeps where features are.
         stride: of that map: 2, 4, 8, 16 or 32; at small sizes the last map of an encoder has few cells.
         bidirectional: a second GRU reads the clip backwards, and each frame's answer depends on later frames as well.
+        portable: the same function of the same weights from operations that LiteRT has: the GRU unrolled.
     Returns:
         model with input "frames" and output {"joints": (B, T, J, 3) float32 metres, relative to joint 0, camera coordinates}.
     Raises:
@@ -54,7 +56,7 @@ def encoder_gru(
     gather = pooling(pool)
     x = per_frame(lambda pictures: gather(encode(pictures, encoder, encoder_weights, init=init)[tap]), frames)  # (B, T, K)
     # float32: what is carried from frame to frame adds up its rounding.
-    gru = layers.GRU(units, return_sequences=True, dropout=dropout, dtype="float32", name="gru")
+    gru = layers.GRU(units, return_sequences=True, dropout=dropout, unroll=portable, dtype="float32", name="gru")
     x = layers.Bidirectional(gru, dtype="float32", name="both_ways")(x) if bidirectional else gru(x)
     x = layers.Dense(3 * num_outputs, kernel_initializer=near_hip(), dtype="float32", name="dense")(x)
     return keras.Model(frames, root_relative(x, num_outputs), name="encoder_gru")
