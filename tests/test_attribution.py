@@ -231,7 +231,8 @@ SEG_IS_SLOW = ["pose", pytest.param("seg", marks=pytest.mark.slow)]
 SMOOTH = {"pose": lambda outputs: ops.mean(ops.square(outputs["heatmaps"]), axis=(1, 2, 3)), "seg": person}
 
 
-@pytest.mark.parametrize("task", SEG_IS_SLOW)
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["pose", "seg"])
 def test_integrated_gradients_are_complete(task, trained):
     images, networks = trained
     model, score = networks(task)[0], SMOOTH[task]
