@@ -10,6 +10,7 @@ import pathlib
 import shlex
 import sys
 import tempfile
+import warnings
 
 from absl import flags
 
@@ -25,7 +26,7 @@ def define_flags():
     flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
     flags.DEFINE_string("out", "report.pdf", "the report; its numbers go to <the same name>.json")
     flags.DEFINE_enum("budget", "quick", list(plan.BUDGETS), "quick: small pictures, part of the data; full: the course's setting")
-    flags.DEFINE_string("encoder", "resnet50", "see kzoo/encoders.py; one with ImageNet weights")
+    flags.DEFINE_string("encoder", "resnet50", "see kzoo/encoders.py; one with ImageNet weights, or any with a file of its own")
     flags.DEFINE_string("encoder_weights", "imagenet", "imagenet or a weights file")
     flags.DEFINE_string("work", None, "folder of the runs (default: <name of the report>-runs beside it)")
     flags.DEFINE_integer("seed", 0, "of the runs; --budget=full takes the next ones too", lower_bound=0)
@@ -52,11 +53,11 @@ def lab(settings: plan.Settings, out="report.pdf", work=None) -> dict:
     except OSError as error:
         raise UserError(f"could not write to {out.parent}, where --out lies: {error.strerror}") from error
 
-    from kzoo import data, encoders  # slow: only once the flags are known to be sound
+    from kzoo import data  # slow: only once the flags are known to be sound
     from kzoo.course import findings, numbers, pages, runner
 
     pages.needed()
-    cli.pick(encoders.ENCODERS, settings.encoder, "encoder")
+    check_encoder(settings)
     builders = {
         task: data.prepare(f"coco_subset/{task}", settings.data_dir, settings.data_source or None) for task in plan.BUDGETS["quick"].flags
     }
@@ -72,11 +73,30 @@ def lab(settings: plan.Settings, out="report.pdf", work=None) -> dict:
         raise UserError(f"no run has ended, so there is nothing to report: {'; '.join(f'{n}: {why}' for n, why in failed.items())}")
     poses, pictures = look(work, found, settings.data_dir)
     told, command = findings.findings(found), command_of(settings, out, work)
-    drawn = pages.figures_of(found, poses, pictures)
-    count = pages.write(out, found, told, command, drawn)
-    result = {**found, "findings": told, "command": command, "pages": count}
+    result = {**found, "findings": told, "command": command, "pages": None}
+    files.write_json(out.with_suffix(".json"), result)  # the numbers stay where the pages cannot be laid out
+    result["pages"] = pages.write(out, found, told, command, pages.figures_of(found, poses, pictures))
     files.write_json(out.with_suffix(".json"), result)
     return result
+
+
+def check_encoder(settings: plan.Settings):
+    """Build the encoder with its weights, which may download them.
+
+    Raises:
+        UserError: there is no such encoder, or the weights are not its own.
+    """
+    import keras
+
+    from kzoo import encoders
+
+    encoder = cli.pick(encoders.ENCODERS, settings.encoder, "encoder")
+    if settings.encoder_weights == "imagenet" and not encoder.imagenet:
+        able = ", ".join(name for name, other in encoders.ENCODERS.items() if other.imagenet)
+        raise UserError(f"there are no ImageNet weights for --encoder={settings.encoder}; give --encoder_weights=<file>, or one of: {able}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras warns of each layer that is not in the file before it raises
+        encoders.encode(keras.Input((64, 64, 3), dtype="uint8"), settings.encoder, settings.encoder_weights)
 
 
 def look(work: pathlib.Path, found: dict, data_dir: str | None) -> tuple[dict | None, dict | None]:

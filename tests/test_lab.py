@@ -19,8 +19,8 @@ pytest.importorskip("pypdf")
 import pypdf
 from programs import run_module
 
-from kzoo import UserError, cli, data, lab
-from kzoo.course import drawings, examples, findings, numbers, pages, plan, runner
+from kzoo import UserError, cli, data, encoders, lab
+from kzoo.course import drawings, examples, findings, numbers, pages, plan, runner, tables
 from kzoo.sweeps import sweep_trials
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -195,6 +195,35 @@ def test_another_plan_in_the_same_folder(work, change, words):
         plan.keep(work, settings, plan.runs(settings, SIZES))
 
 
+@pytest.mark.parametrize("source", ["coco", "coco/", "./x/../coco", "{here}/coco", "link"])
+@pytest.mark.parametrize("weights", ["w.h5", "./w.h5", "{here}/w.h5"])
+def test_the_same_paths_in_other_words(work, tmp_path, monkeypatch, source, weights):
+    monkeypatch.chdir(tmp_path)
+    for name in ("coco", "other", "x"):
+        pathlib.Path(name).mkdir()
+    pathlib.Path("link").symlink_to("coco")
+    for name in ("w.h5", "v.h5"):
+        pathlib.Path(name).touch()
+
+    def keep(source, weights):
+        settings = plan.Settings(source, encoder_weights=weights)
+        plan.keep(work, settings, plan.runs(settings, SIZES))
+
+    first, again = ("coco", "w.h5"), (source.format(here=tmp_path), weights.format(here=tmp_path))
+    keep(*again)
+    keep(*first)
+    text = (work / "plan.json").read_text().replace(f"{tmp_path}/", "")  # paths as typed, which older versions wrote
+    (work / "plan.json").write_text(text)
+    assert json.loads(text)["data_source"] == "coco" and "--encoder_weights=w.h5" in text
+    keep(*again)
+    monkeypatch.chdir(work)
+    with pytest.raises(UserError, match="--data_source="):
+        keep("../other", "../w.h5")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="--encoder_weights=.*v.h5"):
+        keep("coco", "v.h5")
+
+
 def test_a_plan_of_another_version(work):
     settings = plan.Settings("coco")
     runs = plan.runs(settings, SIZES)
@@ -268,8 +297,17 @@ def test_stopped_and_continued(fake, work, number):
 
 def row(score, task="pose", **changes):
     curve = {"train": [score + 6, score - 2], "val": [score + 5, score]}
+    by_seed = {str(seed): score for seed in range(changes.get("seeds", 1))}
     common = {"task": task, "arch": "softargmax", "words": "a row", "score": score, "spread": None, "seeds": 1, "curve": curve}
-    return {**common, "epochs": 2, "best_epoch": 2, "gap": 2.0, "ablation": False, "tables": {}, **changes}
+    more = {"epochs": 2, "best_epoch": 2, "gap": 2.0, "ablation": False, "tables": {}, "scores": {}, "parameters": 0, "cpu_minutes": None}
+    return {**common, **more, "by_seed": by_seed, **changes}
+
+
+def seeded(by_seed, task="pose", **changes):
+    """A row of these scores."""
+    values = list(by_seed.values())
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return row(float(np.mean(values)), task, **{"by_seed": by_seed, "seeds": len(values), "spread": spread, **changes})
 
 
 @pytest.mark.parametrize(
@@ -285,6 +323,12 @@ def row(score, task="pose", **changes):
             row(22.0, spread=1.0, seeds=3),
             "A is better than B by 2.0 px (9 %: 20.0 px against 22.0 px), within the spread of 3 seeds",
         ),
+        (
+            seeded({"0": 20.0, "1": 40.0}),
+            seeded({"1": 50.0}),
+            "A is better than B by 10.0 px (20 %: 40.0 px against 50.0 px, seed 1), within the spread of 2 seeds",
+        ),
+        (seeded({"0": 20.0}), seeded({"1": 25.0}), "A is better than B by 5.0 px (20 %: 20.0 px against 25.0 px, of different seeds)"),
     ],
 )
 def test_compare(one, other, expected):
@@ -309,8 +353,12 @@ def test_target(arch, score, expected):
     assert findings.target(arch, score, CONDITION) == expected
 
 
-def changed(score):
-    return row(score, ablation=True, words="x")
+def changed(score, seed="0"):
+    return seeded({seed: score}, ablation=True, words="x")
+
+
+BASE = seeded({"0": 18.0, "1": 20.0, "2": 22.0})  # its mean is 20
+ALONE = "One seed a row: how far chance alone would move these numbers was not measured"
 
 
 def numbers_of(**rows):
@@ -334,6 +382,16 @@ def numbers_of(**rows):
         ("heads", numbers_of(regression=row(20.0), softargmax=row(22.0)), "Soft-argmax (base) is worse than scalar regression by 2.0 px"),
         ("choices", numbers_of(softargmax=row(20.0), x=changed(18.0)), "Better than the base of 20.0 px: x (-2.0 px)"),
         ("choices", numbers_of(softargmax=row(20.0), x=changed(20.1)), "Level with it (within 1 %): x (+0.1 px)"),
+        ("choices", numbers_of(softargmax=row(20.0), x=changed(20.1)), f"{ALONE}."),
+        ("choices", numbers_of(softargmax=BASE, x=changed(19.0)), "Worse than the base of 18.0 px (seed 0): x (+1.0 px)."),
+        ("choices", numbers_of(softargmax=BASE, x=changed(19.0)), f"{ALONE}; the base's 3 seeds spread by 2.0 px."),
+        ("choices", numbers_of(softargmax=BASE, x=changed(19.0, "5")), "Not compared, for the base has no run of their seed: x."),
+        (
+            "heads",
+            numbers_of(softargmax=BASE, x=changed(17.0), regression=row(20.0)),
+            "The best row of soft-argmax is: x, 17.0 px, against 18.0 px of the base (seed 0).",
+        ),
+        ("heads", numbers_of(softargmax=BASE, x=changed(17.0), regression=row(17.0)), "by 1.0 px (6 %: 18.0 px against 17.0 px, seed 0)"),
         (
             "overfitting",
             numbers_of(softargmax=row(20.0, curve={"train": [20, 10.0], "val": [18.0, 21.0]}, best_epoch=1)),
@@ -356,6 +414,28 @@ def test_sentences_follow_the_numbers(part, found, said):
     assert said in told
 
 
+@pytest.mark.parametrize(
+    ("rows", "best"),
+    [
+        ({"softargmax": BASE, "x": changed(19.0), "y": changed(18.5)}, "softargmax"),  # 19.0 is below the base's mean, above its seed 0
+        ({"softargmax": BASE, "x": changed(19.0), "y": changed(17.0)}, "y"),
+        ({"softargmax": BASE, "x": changed(10.0, "5")}, "softargmax"),
+        ({"x": changed(19.0), "y": changed(18.5)}, "y"),
+        ({}, None),
+    ],
+)
+def test_best_is_by_the_base_at_the_same_seed(rows, best):
+    assert numbers.best_softargmax(rows) == best
+    score = f"soft-argmax <b>{rows[best]['score']:.1f} px</b>" if best else "encoder resnet50"
+    assert tables.subtitle({"settings": vars(plan.Settings("coco")), "rows": rows}).count(score) == 1
+
+
+@pytest.mark.parametrize(("seed", "told"), [("0", "+1.0"), ("2", "-3.0"), ("5", "")])
+def test_the_table_subtracts_the_base_at_the_same_seed(seed, told):
+    table = tables.pose_table(numbers_of(softargmax=BASE, x=changed(19.0, seed)))
+    assert [cells[2] for cells in table] == ["to base", "base", told]
+
+
 def test_rows_are_means_over_seeds(fake, work):
     runs = [run for run in planned(budget="full") if run.row.name == plan.UNET]
     runner.work(work, runs)
@@ -364,13 +444,53 @@ def test_rows_are_means_over_seeds(fake, work):
     assert found["gap"] == pytest.approx(-0.1 * 0.707) and found["best_epoch"] == 4
     assert 0 < found["cpu_minutes"] < 1
     assert found["background"] == pytest.approx(0.8 / 2)
+    assert found["by_seed"] == pytest.approx({"0": 0.7, "1": 0.707, "2": 0.714})
+    assert found["tables"]["IoU per class"]["person"] == pytest.approx(0.607)
+
+
+SEEDS = [
+    ({"unet": [0]}, "seed 0;", False),
+    ({"unet": [0, 1, 2]}, "seeds 0, 1, 2 (mean ± SD);", True),
+    ({"unet": [1, 2]}, "seeds 1, 2 (mean ± SD);", True),  # the first one failed
+    ({"unet": [1, 2], "fcn": [0]}, "seeds 0, 1, 2 (mean ± SD; a row without ± has one seed);", True),
+]
+
+
+@pytest.mark.parametrize(("ended", "told", "several"), SEEDS)
+def test_seeds_and_gaps_are_those_of_the_runs_that_ended(fake, work, monkeypatch, ended, told, several):
+    runs = [run for run in planned(budget="full") if run.seed in ended.get(run.row.name, ())]
+    runner.work(work, runs)
+    monkeypatch.setattr(data, "values", lambda *_: pytest.fail("no run of pose"))
+    found = numbers.collect(work, plan.Settings("coco", "full"), runs, {}, {"pose": None, "seg": None})
+    lines = " ".join(tables.conditions(found, ""))
+    assert told in lines and ("pictures are of the first of them" in lines) == several
+    unet = found["rows"]["unet"]
+    last = {
+        split: np.mean([sweep_trials.history(work / r.name)[-1][f"{split}_miou"] for r in runs if r.row.name == "unet"])
+        for split in unet["curve"]
+    }
+    cells = dict(zip(*tables.seg_table({**found, "rows": {"unet": unet}})[:2], strict=True))
+    assert cells["train"] == f"{last['train']:.3f}" and unet["gap"] == pytest.approx(last["val"] - last["train"])
+    assert f"decoder with skips, {last['train']:.3f} against {last['val']:.3f}." in findings.networks({**found, "rows": {"unet": unet}})[-1]
+
+
+def test_sentences_and_table_of_pose_agree_over_seeds(fake, work):
+    runs = [run for run in planned(budget="full") if run.row.name in (plan.IMAGENET, plan.SOFTARGMAX)]
+    runner.work(work, runs)
+    rows = {name: numbers.row(work, [run for run in runs if run.row.name == name]) for name in (plan.IMAGENET, plan.SOFTARGMAX)}
+    found = {**numbers_of(), "rows": rows}
+    for cells, r in zip(tables.pose_table(found)[1:], rows.values(), strict=True):
+        assert f"{cells[4]} px (training {cells[3]}, evaluation " in findings.gap(r)
+    trained = tables.pose_table(found)[1][3]
+    assert f"the error (mean of 3 seeds) falls from 28.1 px to {trained} px" in findings.evolution(found)[0]
 
 
 def test_mean_pose(monkeypatch):
     train = np.array([[[0.2, 0.2, 2], [0, 0, 0]], [[0.4, 0.2, 1], [0.5, 0.5, 2]]], "float32")
     val = np.array([[[0.3, 0.3, 2], [0.9, 0.9, 0]], [[0.3, 0.2, 2], [0.5, 0.4, 1]]], "float32")
-    monkeypatch.setattr(data, "values", lambda builder, split, feature: iter({"train": train, "val": val}[split]))
-    assert numbers.baselines({"pose": None}, {})["mean_pose_px"] == pytest.approx(256 * (0.1 + 0 + 0.1) / 3, rel=1e-5)
+    monkeypatch.setattr(data, "values", lambda builder, split, feature: iter({"train[:2]": train, "val[:2]": val}[split]))
+    held = {"pose": {"trained_on": "train[:2]", "split": "val[:2]"}}
+    assert numbers.baselines({"pose": None}, {}, held)["mean_pose_px"] == pytest.approx(256 * (0.1 + 0 + 0.1) / 3, rel=1e-5)
 
 
 @pytest.mark.parametrize("sigma", [0.05, 0.1])
@@ -422,7 +542,10 @@ def program(fake, tmp_path, monkeypatch, capsys):
     builders = {f"coco_subset/{task}": types.SimpleNamespace(task=task) for task in SIZES}
     monkeypatch.setattr(data, "prepare", lambda name, *_: builders[name])
     monkeypatch.setattr(data, "size_of", lambda builder, split: SIZES[builder.task][split])
-    monkeypatch.setattr(data, "values", lambda *_: iter(np.full((2, 17, 3), 0.5) + np.arange(2)[:, None, None] / 10))
+    labels = np.full((2, 17, 3), 0.5) + np.arange(2)[:, None, None] / 10
+    monkeypatch.setattr(data, "values", lambda builder, split, _: iter({"train[:1200]": labels, "val": labels}[split]))
+    encode = encoders.encode  # nothing is downloaded
+    monkeypatch.setattr(encoders, "encode", lambda image, name, weights: weights == "imagenet" or encode(image, name, weights))
     monkeypatch.setattr(lab, "look", looked)
     monkeypatch.setattr(drawings, "DPI", 50)
     monkeypatch.setattr(cli, "hear_signals", lambda: None)
@@ -486,14 +609,46 @@ def test_a_failed_run_is_in_the_report(program, tmp_path):
         (["--out=train.py/report.pdf"], "could not write to train.py"),
         (["--out=report.txt"], "--out=report.txt must end with .pdf"),
         (["--encoder=nothing"], "unknown --encoder='nothing'"),
+        (["--encoder=small"], "no ImageNet weights for --encoder=small; give --encoder_weights=<file>, or one of: resnet50, "),
+        (["--encoder=resnet18_torch"], "no ImageNet weights for --encoder=resnet18_torch"),
+        (["--encoder=small", "--encoder_weights=other.weights.h5"], "other.weights.h5 does not hold weights of small"),
+        (["--encoder=mobilenetv2", "--encoder_weights=small.weights.h5"], "small.weights.h5 does not hold weights of mobilenetv2"),
+        (["--encoder=small", "--encoder_weights=train.py"], "train.py does not hold weights of small"),
         (["--encoder_weights=none"], "allowed: imagenet or a file"),
         (["--budget=huge"], "quick|full"),
         (["extra"], "unexpected argument 'extra'"),
     ],
 )
-def test_mistakes_are_one_line(program, arguments, words):
-    code, _, err = program(*arguments)
+def test_mistakes_are_one_line(program, tmp_path, recwarn, arguments, words):
+    save_small(tmp_path / "other.weights.h5", widths=(4, 4, 4, 4, 4))
+    save_small(tmp_path / "small.weights.h5")
+    code, _, err = program("--out=report.pdf", *arguments)
     assert code == 2 and words in err and len(err.strip().splitlines()) == 1, err
+    assert not (tmp_path / "report-runs").exists()
+    assert not [str(warning.message) for warning in recwarn if "layers" in str(warning.message)]  # each would be lines of its own
+
+
+def save_small(path, **options):
+    import keras
+
+    encoders.small(keras.Input((64, 64, 3)), **options).save_weights(path)
+
+
+def test_the_encoders_own_weights_are_taken(tmp_path):
+    save_small(tmp_path / "small.weights.h5")
+    lab.check_encoder(plan.Settings("coco", encoder="small", encoder_weights=str(tmp_path / "small.weights.h5")))
+
+
+def test_the_numbers_stay_where_the_pages_cannot_be_laid_out(program, tmp_path, monkeypatch):
+    monkeypatch.setattr(drawings, "iou_curves", lambda rows: drawings.sheet(600))  # higher than a page, also at the least scale
+    code, _, err = program("--work=w", "--out=r.pdf")
+    assert code == 2 and "could not be laid out" in err and "Traceback" not in err
+    kept = json.loads((tmp_path / "r.json").read_text())
+    assert kept["rows"]["unet"]["score"] == 0.7 and kept["findings"]["networks"] and kept["pages"] is None
+    assert not (tmp_path / "r.pdf").exists()
+    monkeypatch.setattr(drawings, "iou_curves", lambda rows: drawings.sheet(290))  # fits once it is smaller
+    code, _, _ = program("--work=w", "--out=r.pdf")
+    assert code == 0 and json.loads((tmp_path / "r.json").read_text())["pages"] == 2
 
 
 def test_nothing_trained_is_no_report(program, tmp_path):

@@ -18,16 +18,24 @@ def signed(value: float, task: str) -> str:
     return f"{value:+.{UNITS[task][1]}f}"
 
 
+def seed_words(seeds) -> str:
+    """`seed 0`, `seeds 0, 1, 2`"""
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
+
+
 def compare(name: str, one: dict, other_name: str, other: dict) -> str:
-    """One sentence on two rows of `numbers.collect`, without a full stop."""
-    task, values = one["task"], (one["score"], other["score"])
+    """One sentence on two rows of `numbers.collect`, at the seeds that both have; without a full stop."""
+    task, seeds = one["task"], numbers.shared_seeds(one, other)
+    values = [numbers.score_at(r, seeds or r["by_seed"]) for r in (one, other)]
     told = " against ".join(amount(v, task) for v in values)
+    if set(one["by_seed"]) != set(other["by_seed"]):
+        told += f", {seed_words(seeds)}" if seeds else ", of different seeds"
     difference = abs(values[0] - values[1])
     spreads = [r["spread"] for r in (one, other) if r["spread"] is not None]
     if difference < LEVEL * max(values):
         return f"{name} and {other_name} are level ({told})"
     word = "better" if (values[0] > values[1]) == UNITS[task][2] else "worse"
-    noise = f", within the spread of {one['seeds']} seeds" if spreads and difference < math.hypot(*spreads) else ""
+    noise = f", within the spread of {max(one['seeds'], other['seeds'])} seeds" if spreads and difference < math.hypot(*spreads) else ""
     share = 100 * difference / values[1]
     return f"{name} is {word} than {other_name} by {amount(difference, task)} ({share:.0f} %: {told}){noise}"
 
@@ -58,10 +66,11 @@ def moved(values: list[float], task: str) -> str:
 def evolution(found: dict) -> list[str]:
     """Item 1."""
     row = found["rows"][plan.IMAGENET]
-    curve = row["curve"]
+    curve, mean = row["curve"], f" (mean of {row['seeds']} seeds)" if row["seeds"] > 1 else ""
     return [
-        f"From epoch 1 to {row['epochs']} the error {moved(curve['train'], 'pose')} on the training set and {moved(curve['val'], 'pose')} "
-        f"on the evaluation set, whose lowest value is {amount(min(curve['val']), 'pose')} in epoch {row['best_epoch']}.",
+        f"From epoch 1 to {row['epochs']} the error{mean} {moved(curve['train'], 'pose')} on the training set and "
+        f"{moved(curve['val'], 'pose')} on the evaluation set, "
+        f"whose lowest value is {amount(min(curve['val']), 'pose')} in epoch {row['best_epoch']}.",
         target("regression", row["score"], found["conditions"]["pose"]),
     ]
 
@@ -87,9 +96,13 @@ def choices(found: dict) -> list[str]:
     """Item 3, the ablation."""
     rows = found["rows"]
     base = rows[plan.SOFTARGMAX]
-    changes = {r["words"]: r["score"] - base["score"] for r in rows.values() if r["ablation"]}
-    worse = sorted((name for name, d in changes.items() if d >= LEVEL * base["score"]), key=lambda name: -changes[name])
-    better = sorted((name for name, d in changes.items() if d <= -LEVEL * base["score"]), key=changes.get)
+    changed = {r["words"]: r for r in rows.values() if r["ablation"]}
+    paired = {name: r for name, r in changed.items() if numbers.shared_seeds(base, r)}
+    seeds = [seed for seed in base["by_seed"] if any(seed in r["by_seed"] for r in paired.values())] or list(base["by_seed"])
+    score, at = numbers.score_at(base, seeds), f" ({seed_words(seeds)})" if len(seeds) < base["seeds"] else ""
+    changes = {name: numbers.change(r, base) for name, r in paired.items()}
+    worse = sorted((name for name, d in changes.items() if d >= LEVEL * score), key=lambda name: -changes[name])
+    better = sorted((name for name, d in changes.items() if d <= -LEVEL * score), key=changes.get)
     level = [name for name in changes if name not in (*worse, *better)]
 
     def told(names):
@@ -97,13 +110,16 @@ def choices(found: dict) -> list[str]:
 
     sentences = []
     if worse:
-        sentences.append(f"Worse than the base of {base['score']:.1f} px: {told(worse)}.")
+        sentences.append(f"Worse than the base of {score:.1f} px{at}: {told(worse)}.")
     if better:
-        sentences.append(f"Better than the base of {base['score']:.1f} px: {told(better)}.")
+        sentences.append(f"Better than the base of {score:.1f} px{at}: {told(better)}.")
     if level:
         sentences.append(f"Level with it (within {100 * LEVEL:.0f} %): {told(level)}.")
-    if base["seeds"] == 1:
-        sentences.append("One seed a row: how far chance alone would move these numbers was not measured.")
+    if alone := [name for name in changed if name not in paired]:
+        sentences.append(f"Not compared, for the base has no run of their seed: {'; '.join(alone)}.")
+    if any(r["seeds"] == 1 for r in changed.values()):
+        spread = "" if base["spread"] is None else f"; the base's {base['seeds']} seeds spread by {base['spread']:.1f} px"
+        sentences.append(f"One seed a row: how far chance alone would move these numbers was not measured{spread}.")
     return sentences
 
 
@@ -115,7 +131,11 @@ def heads(found: dict) -> list[str]:
     if base and regression:
         sentences.append(compare("Soft-argmax (base)", base, "scalar regression", regression) + ", on the same data, encoder and epochs.")
     if best and best != plan.SOFTARGMAX:
-        sentences.append(f"The best row of soft-argmax is: {rows[best]['words']}, {amount(rows[best]['score'], 'pose')}.")
+        row, at = rows[best], ""
+        if base and set(row["by_seed"]) != set(base["by_seed"]):
+            seeds = numbers.shared_seeds(row, base)
+            at = f", against {amount(numbers.score_at(base, seeds), 'pose')} of the base ({seed_words(seeds)})"
+        sentences.append(f"The best row of soft-argmax is: {row['words']}, {amount(row['score'], 'pose')}{at}.")
     if best:
         sentences.append(target("softargmax", rows[best]["score"], found["conditions"]["pose"]))
     return sentences

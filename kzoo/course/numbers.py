@@ -29,27 +29,26 @@ def collect(folder, settings: plan.Settings, planned: list[plan.Run], failed: di
         if runner.is_finished(folder / run.name):
             rows.setdefault(run.row.name, []).append(run)
     found = {name: row(folder, trained) for name, trained in rows.items()}
-    return {
-        "settings": vars(settings),
-        "failed": failed,
-        "rows": found,
-        "conditions": {
-            task: conditions(folder / next(run.name for some in rows.values() for run in some if run.row.task == task))
-            for task in MAIN
-            if any(r["task"] == task for r in found.values())
-        },
-        "baselines": baselines(builders, found),
+    held = {
+        task: conditions(folder / next(run.name for some in rows.values() for run in some if run.row.task == task))
+        for task in MAIN
+        if any(r["task"] == task for r in found.values())
     }
+    return {"settings": vars(settings), "failed": failed, "rows": found, "conditions": held, "baselines": baselines(builders, found, held)}
 
 
 def row(folder: pathlib.Path, trained: list[plan.Run]) -> dict:
-    """One row of the tables: scores are means over its seeds, curves are the first seed's."""
+    """One row of the tables: scores, tables and curves are means over its seeds, of which `by_seed` has the main score."""
     kind = trained[0].row
     reports = [files.read_json(folder / run.name / "report.json") for run in trained]
     histories = [sweep_trials.history(folder / run.name) for run in trained]
     name, better = MAIN[kind.task]
-    values = [found["scores"][name] for found in reports]
-    curve = {split: [epoch[f"{split}_{name}"] for epoch in histories[0]] for split in ("train", "val")}
+    by_seed = {str(run.seed): found["scores"][name] for run, found in zip(trained, reports, strict=True)}
+    values = list(by_seed.values())
+    curve = {
+        split: [statistics.fmean(epoch[f"{split}_{name}"] for epoch in epochs) for epochs in zip(*histories, strict=True)]
+        for split in ("train", "val")
+    }
     return {
         "task": kind.task,
         "arch": kind.arch,
@@ -58,18 +57,23 @@ def row(folder: pathlib.Path, trained: list[plan.Run]) -> dict:
         "score": statistics.fmean(values),
         "spread": statistics.stdev(values) if len(values) > 1 else None,
         "seeds": len(trained),
-        "scores": {key: statistics.fmean(found["scores"][key] for found in reports) for key in reports[0]["scores"]},
-        "tables": reports[0]["tables"],
+        "by_seed": by_seed,
+        "scores": means([found["scores"] for found in reports]),
+        "tables": {title: means([found["tables"][title] for found in reports]) for title in reports[0]["tables"]},
         "parameters": reports[0]["parameters"],
         "cpu_minutes": cpu_minutes([folder / run.name / "cost.json" for run in trained]),
         "curve": curve,
-        "epochs": len(histories[0]),
+        "epochs": len(curve["val"]),
         "best_epoch": 1 + curve["val"].index(better(v for v in curve["val"] if math.isfinite(v))),
-        "gap": statistics.fmean(history[-1][f"val_{name}"] - history[-1][f"train_{name}"] for history in histories),
+        "gap": curve["val"][-1] - curve["train"][-1],
         "run": trained[0].name,
         "command": report.command(reports[0]["flags"]),
         **({"background": background(reports[0]["confusion"])} if "confusion" in reports[0] else {}),
     }
+
+
+def means(found: list[dict[str, float]]) -> dict[str, float]:
+    return {key: statistics.fmean(numbers[key] for numbers in found) for key in found[0]}
 
 
 def cpu_minutes(paths: list[pathlib.Path]) -> float | None:
@@ -100,19 +104,44 @@ def conditions(folder: pathlib.Path) -> dict:
     }
 
 
-def baselines(builders: dict, rows: dict) -> dict:
-    """What needs no training: MPJPE of the training set's mean pose in px of a 256-px crop, mIoU of answering background everywhere."""
+def baselines(builders: dict, rows: dict, held: dict) -> dict:
+    """What needs no training: MPJPE of the mean pose in px of a 256-px crop, mIoU of answering background everywhere.
+
+    Args:
+        builders: task -> prepared data set; rows: see `row`; held: task -> `conditions`: the mean is that of the examples that the runs
+            were trained on, and both are scored on those that the runs were scored on.
+    """
     backgrounds = [r["background"] for r in rows.values() if "background" in r]
     found = {"background_miou": backgrounds[0]} if backgrounds else {}
-    if "pose" in builders:
-        train, val = (np.stack(list(data.values(builders["pose"], split, "keypoints"))) for split in ("train", "val"))
+    if "pose" in held:
+        splits = (held["pose"]["trained_on"], held["pose"]["split"])
+        train, val = (np.stack(list(data.values(builders["pose"], split, "keypoints"))) for split in splits)
         labelled = train[..., 2:] > 0
         mean = (train[..., :2] * labelled).sum(axis=0) / np.maximum(labelled.sum(axis=0), 1)
         found["mean_pose_px"] = float(np.nanmean(scores.joint_errors(val, np.broadcast_to(mean, val[..., :2].shape))))
     return found
 
 
+def shared_seeds(one: dict, other: dict) -> list[str]:
+    """Seeds that two rows both have."""
+    return [seed for seed in one["by_seed"] if seed in other["by_seed"]]
+
+
+def score_at(row: dict, seeds) -> float:
+    """Mean main score of a row over some of its seeds, of which there is at least one."""
+    return statistics.fmean(row["by_seed"][seed] for seed in seeds)
+
+
+def change(row: dict, base: dict) -> float | None:
+    """Main score of a row minus the base's at the same seeds; None where they share none."""
+    seeds = shared_seeds(row, base)
+    return score_at(row, seeds) - score_at(base, seeds) if seeds else None
+
+
 def best_softargmax(rows: dict) -> str | None:
-    """Name of the row of soft-argmax with the lowest error."""
+    """Name of the row of soft-argmax that is better than the base by most; without the base, with the lowest error."""
     names = [name for name, r in rows.items() if r["arch"] == "softargmax"]
+    if base := rows.get(plan.SOFTARGMAX):
+        changes = {name: change(rows[name], base) for name in names}
+        return min((name for name in names if changes[name] is not None), key=changes.get)
     return min(names, key=lambda name: rows[name]["score"], default=None)

@@ -178,12 +178,13 @@ def write(path, found: dict, told: dict[str, list[str]], command: str, drawn: di
     Returns:
         its pages.
     Raises:
-        UserError: it does not fit on two pages or into five megabytes, or ReportLab is missing.
+        UserError: it does not fit on two pages or into five megabytes, a part of it not into a column, or ReportLab is missing.
     """
     needed()
     from reportlab.lib.pagesizes import A4
     from reportlab.lib.units import mm
     from reportlab.platypus import BaseDocTemplate, Frame, PageTemplate
+    from reportlab.platypus.doctemplate import LayoutError
 
     path, (page_width, page_height) = pathlib.Path(path), A4
     height, plain = page_height - 2 * MARGIN_MM * mm, {"leftPadding": 0, "rightPadding": 0, "topPadding": 0, "bottomPadding": 0}
@@ -208,7 +209,12 @@ def write(path, found: dict, told: dict[str, list[str]], command: str, drawn: di
             document = BaseDocTemplate(str(temporary), pagesize=A4, invariant=1, title="Human pose and segmentation on COCO", author="")
             first = PageTemplate("first", [band, *columns(height - TITLE_MM * mm, "first")], onPage=number, autoNextPageTemplate="later")
             document.addPageTemplates([first, PageTemplate("later", columns(height, "later"), onPage=number)])
-            document.build(story(found, told, command, encoded, scale))
+            try:
+                document.build(story(found, told, command, encoded, scale))
+            except LayoutError as error:  # something is larger than a column: smaller figures may fit
+                if scale == SCALES[-1]:
+                    raise UserError(f"the report could not be laid out: {' '.join(str(error).split())[:200]}") from error
+                continue
             if document.page <= PAGES:
                 break
         size = temporary.stat().st_size

@@ -20,6 +20,7 @@ class Row:
     budgets: tuple[str, ...] = ("quick", "full")
 
 
+PATHS, KEYWORDS = ("data_source", "encoder_weights"), ("imagenet", "none", "official")  # flags that name a path, and what is none
 IMAGENET, SCRATCH, SOFTARGMAX = "regression", "regression-scratch", "softargmax"
 FCN, ENCDEC, UNET = SEGMENTATION = ("fcn", "encdec", "unet")
 NO_AUGMENTATION, NO_REGULARISER = "no-augmentation", "no-regulariser"
@@ -111,6 +112,7 @@ class Run:
 
     name: str
     row: Row
+    seed: int
     arguments: tuple[str, ...]
 
 
@@ -143,8 +145,26 @@ def runs(settings: Settings, sizes: dict[str, dict[str, int]]) -> list[Run]:
             ]
             known = (f"--task={row.task}", f"--arch={row.arch}", "--dataset=coco_subset")
             name = row.name if seed == settings.seed else f"{row.name}-seed{seed}"
-            found.append(Run(name, row, (*known, *(f"--{flag}" for flag in flags))))
+            found.append(Run(name, row, seed, (*known, *(f"--{flag}" for flag in flags))))
     return found
+
+
+def one_spelling(name: str, value):
+    """The absolute path of what a flag of PATHS names, if it is there; all else as it is."""
+    if name not in PATHS or not value or value in KEYWORDS or not pathlib.Path(value).exists():
+        return value
+    return str(pathlib.Path(value).resolve())
+
+
+def comparable(plan: dict) -> dict:
+    """A plan, just made or as it was written, in which the same path is the same string."""
+
+    def argument(text: str) -> str:
+        flag, equals, value = text.partition("=")
+        return f"{flag}{equals}{one_spelling(flag.removeprefix('--'), value)}"
+
+    settings = {name: one_spelling(name, value) for name, value in plan.items() if name != "runs"}
+    return {**settings, "runs": {name: [argument(a) for a in arguments] for name, arguments in plan["runs"].items()}}
 
 
 def keep(folder, settings: Settings, planned: list[Run]):
@@ -156,11 +176,11 @@ def keep(folder, settings: Settings, planned: list[Run]):
     path = pathlib.Path(folder) / "plan.json"
     moving = ("--data_dir=",)
     arguments = {run.name: [a for a in run.arguments if not a.startswith(moving)] for run in planned}
-    plan = {**{k: v for k, v in dataclasses.asdict(settings).items() if k != "data_dir"}, "runs": arguments}
+    plan = comparable({**{k: v for k, v in dataclasses.asdict(settings).items() if k != "data_dir"}, "runs": arguments})
     if not path.exists():
         files.write_json(path, plan)
         return
-    known = files.read_json(path)
+    known, arguments = comparable(files.read_json(path)), plan["runs"]
     for name, value in plan.items():
         if name != "runs" and known.get(name) != value:
             raise UserError(

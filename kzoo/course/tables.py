@@ -12,13 +12,14 @@ def pose_table(found: dict) -> list[list[str]]:
     table = [["task 1 and 2", "MPJPE", "to base", "train", "gap", "AP", "M par.", "min"]]
     for name, row in rows.items():
         if row["task"] == "pose":
-            change = f"{row['score'] - base['score']:+.1f}" if base and row["ablation"] else "base" if name == plan.SOFTARGMAX else ""
+            change = numbers.change(row, base) if base and row["ablation"] else None
+            to_base = "base" if name == plan.SOFTARGMAX else "" if change is None else f"{change:+.1f}"
             words = f"– {row['words']}" if row["ablation"] else row["words"]
             table.append(
                 [
                     words,
                     with_spread(row, 1),
-                    change,
+                    to_base,
                     f"{row['curve']['train'][-1]:.1f}",
                     f"{row['gap']:+.1f}",
                     f"{row['scores']['AP']:.3f}" if "AP" in row["scores"] else "",
@@ -82,8 +83,10 @@ def conditions(found: dict, command: str) -> list[str]:
             )
     c = next(iter(found["conditions"].values()), None)
     if c:
-        seeds = max(r["seeds"] for r in found["rows"].values())
-        numbered = f"seed {settings['seed']}" if seeds == 1 else f"seeds {settings['seed']} to {settings['seed'] + seeds - 1} (mean ± SD)"
+        counts = {r["seeds"] for r in found["rows"].values()}
+        numbered = findings.seed_words(sorted({seed for r in found["rows"].values() for seed in r["by_seed"]}, key=int))
+        if max(counts) > 1:
+            numbered += f" (mean ± SD{'; a row without ± has one seed' if 1 in counts else ''})"
         minutes = [r["cpu_minutes"] for r in found["rows"].values()]
         spent = "" if None in minutes else f"{sum(minutes):.0f} CPU minutes in all on "
         weights = settings["encoder_weights"]
@@ -93,7 +96,7 @@ def conditions(found: dict, command: str) -> list[str]:
             "MPJPE in px of a 256-px crop, over labelled joints; AP by OKS with true boxes. The epoch that is best on the evaluation set "
             "is kept and scored on that same set. Training-set scores are without augmentation; <i>train</i> and <i>gap</i> "
             "(evaluation minus training) are those after the last epoch."
-            + (" Curves, <i>train</i> and pictures are the first seed's." if seeds > 1 else "")
+            + (" Curves and tables are means over a row's seeds, pictures are of the first of them." if max(counts) > 1 else "")
         )
         lines.append(f"Encoder {settings['encoder']}, weights {escape(weights)}; {numbered}; {spent}{escape(c['device'])}; {packages}.")
     return [*lines, f'<font face="Courier" size="6.3">{escape(command)}</font>']
@@ -103,11 +106,12 @@ def subtitle(found: dict) -> str:
     """One line under the title."""
     settings, rows = found["settings"], found["rows"]
     parts = [f"budget {settings['budget']}", f"encoder {settings['encoder']}"]
-    for arch, word in (("regression", "regression"), ("softargmax", "soft-argmax")):
-        values = [r["score"] for r in rows.values() if r["arch"] == arch]
-        if values:
-            asked = findings.TARGETS[arch]
-            parts.append(f"{word} <b>{min(values):.1f} px</b> (target {asked:.0f}: {'met' if min(values) < asked else 'not met'})")
+    regressions = [name for name, r in rows.items() if r["arch"] == "regression"]
+    regression = min(regressions, key=lambda name: rows[name]["score"], default=None)
+    for word, best in (("regression", regression), ("soft-argmax", numbers.best_softargmax(rows))):
+        if best:
+            score, asked = rows[best]["score"], findings.TARGETS[rows[best]["arch"]]
+            parts.append(f"{word} <b>{score:.1f} px</b> (target {asked:.0f}: {'met' if score < asked else 'not met'})")
     values = {name: rows[name]["score"] for name in plan.SEGMENTATION if name in rows}
     if values:
         best = max(values, key=values.get)
