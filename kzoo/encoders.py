@@ -14,6 +14,7 @@ on the same cell; efficientnetv2b0 averages whole maps (squeeze and excitation),
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Callable
 
 import keras
@@ -236,7 +237,9 @@ def _load(base, encoder: Encoder, name: str, weights: str, init: str):
     if not os.path.isfile(weights):
         raise UserError(f"no encoder weights at {weights!r}; allowed: imagenet, none, or an existing weights file")
     try:
-        base.load_weights(weights)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of each layer that is not in the file, before the error that says so
+            base.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
         raise UserError(f"{weights} does not hold weights of {name}: {str(error).splitlines()[0]}") from error
 

@@ -10,7 +10,6 @@ import pathlib
 import shlex
 import sys
 import tempfile
-import warnings
 
 from absl import flags
 
@@ -94,9 +93,7 @@ def check_encoder(settings: plan.Settings):
     if settings.encoder_weights == "imagenet" and not encoder.imagenet:
         able = ", ".join(name for name, other in encoders.ENCODERS.items() if other.imagenet)
         raise UserError(f"there are no ImageNet weights for --encoder={settings.encoder}; give --encoder_weights=<file>, or one of: {able}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras warns of each layer that is not in the file before it raises
-        encoders.encode(keras.Input((64, 64, 3), dtype="uint8"), settings.encoder, settings.encoder_weights)
+    encoders.encode(keras.Input((64, 64, 3), dtype="uint8"), settings.encoder, settings.encoder_weights)
 
 
 def look(work: pathlib.Path, found: dict, data_dir: str | None) -> tuple[dict | None, dict | None]:
