@@ -77,7 +77,7 @@ def main():
         raise UserError("--run=<run folder> is needed")
     from tqdm.auto import tqdm
 
-    from kzoo import data, files, report, runs
+    from kzoo import data, files, runs, tables
     from kzoo.decoding import MAPS
     from kzoo.explaining import explanation_inputs, explanation_targets
 
@@ -92,7 +92,7 @@ def main():
     taps = explanation_targets.taps(model, output, FLAGS.layer, down=FLAGS.down)
     view = data.View(cli.shape_of(run["flags"]["size"]), {"keypoints": "keypoints", "mask": "mask"})
     steps = -(-data.size_of(builder, FLAGS.split) // FLAGS.batch_size)
-    tables, result = [], {"run": pathlib.Path(FLAGS.run).name, "split": FLAGS.split, "layers": list(taps), "scores": {}}
+    shown, result = [], {"run": pathlib.Path(FLAGS.run).name, "split": FLAGS.split, "layers": list(taps), "scores": {}}
     for score, method in itertools.product(FLAGS.score, FLAGS.method):
         if possible[score] is None:
             print(f"no {score}: the network emits {', '.join(model.output_names)}")
@@ -104,7 +104,7 @@ def main():
         columns = [*(f"{layer} ({x.shape[1]}x{x.shape[2]})" for layer, x in taps.items()), "mean"]
         everyone = np.nanmean(found, axis=0)
         rows = [[joint, *map(float, row)] for joint, row in zip([*joints, "all joints"], [*found, everyone], strict=True)]
-        tables.append(f"{name}\n\n{report.markdown_table(['joint', *columns], rows)}")
+        shown.append(f"{name}\n\n{tables.markdown_table(['joint', *columns], rows)}")
         result["scores"][name] = {
             "ratio": {joint: dict(zip(columns, numbers, strict=True)) for joint, *numbers in rows},
             "share_of_area": float(np.nanmean(areas)),
@@ -113,8 +113,8 @@ def main():
     result["seconds"] = round(time.time() - started, 1)
     out = pathlib.Path(FLAGS.run)
     files.write_json(out / "attention_on_people.json", result)
-    files.write_text(out / "attention_on_people.md", "\n".join(tables))
-    print("\n".join(tables))
+    files.write_text(out / "attention_on_people.md", "\n".join(shown))
+    print("\n".join(shown))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Reference: Mitchell et al., Model Cards for Model Reporting, FAT* 2019, fig. 1.
 import math
 import pathlib
 
-from kzoo import report
+from kzoo import report, tables
 
 MODELS = pathlib.Path(__file__).parent / "models"
 # Whose the data is; from datasets/<name>/README.md, of mnist and fashion_mnist from https://keras.io/api/datasets.
@@ -79,7 +79,7 @@ def said(value) -> bool:
 
 def scores_of(scores: dict) -> str:
     """Table of the scores that are numbers, and the names of those that are not defined."""
-    table = report.markdown_table(["score", "value"], [[name, value] for name, value in scores.items() if said(value)])
+    table = tables.markdown_table(["score", "value"], [[name, value] for name, value in scores.items() if said(value)])
     undefined = [name for name, value in scores.items() if not said(value)]
     return table + (f"\nNot defined on this split: {', '.join(undefined)}.\n" if undefined else "")
 
@@ -154,13 +154,13 @@ def card(run: dict, result: dict) -> str:
 
 
 def _facts(facts: dict) -> str:
-    return report.markdown_table(["", ""], [[name, value] for name, value in facts.items() if said(value)])
+    return tables.markdown_table(["", ""], [[name, value] for name, value in facts.items() if said(value)])
 
 
 def _compared(result: dict) -> list[str]:
     """The baselines' first score, a line each."""
     main = next(iter(result["scores"]))
-    lines = [f"- {main} of {name}: {report.number(row[main])}" for name, row in result.get("baselines", {}).items() if said(row.get(main))]
+    lines = [f"- {main} of {name}: {tables.number(row[main])}" for name, row in result.get("baselines", {}).items() if said(row.get(main))]
     return ["\nFor comparison:\n", *lines] if lines else []
 
 

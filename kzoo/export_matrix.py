@@ -197,7 +197,7 @@ def _last_words(ended: subprocess.CompletedProcess) -> str:
 
 def table(results: dict, forms) -> str:
     """Markdown: a row for each network, and what failed or is far from `predict`, with the upstream error and why it is so."""
-    from kzoo import report
+    from kzoo import tables
 
     rows, notes = [], []
     for key, found in results.items():
@@ -210,7 +210,7 @@ def table(results: dict, forms) -> str:
                 cell += f" ({len(notes)})"
             rows[-1].append(cell)
     numbered = "".join(f"{number}. {note}\n" for number, note in enumerate(notes, start=1))
-    return f"{report.markdown_table(['task', 'arch', *forms], rows)}\n{numbered or 'Nothing failed.'}"
+    return f"{tables.markdown_table(['task', 'arch', *forms], rows)}\n{numbered or 'Nothing failed.'}"
 
 
 def _cell(row: dict | None) -> tuple[str, str]:

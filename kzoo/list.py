@@ -15,7 +15,7 @@ import textwrap
 
 from absl import flags
 
-from kzoo import UserError, cards, cli, recipes, report
+from kzoo import UserError, cards, cli, recipes, tables
 
 PACKAGE = pathlib.Path(__file__).parent
 WIDTH = 120
@@ -137,7 +137,7 @@ def text_table(rows: list[dict]) -> str:
 
 
 def markdown(rows: list[dict]) -> str:
-    return report.markdown_table(list(rows[0]), [list(row.values()) for row in rows])
+    return tables.markdown_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 TABLES = {"tasks": tasks, "archs": archs, "encoders": encoders, "datasets": datasets}

@@ -11,21 +11,10 @@ import shlex
 from absl import flags
 
 from kzoo import UserError, cli, files
+from kzoo.tables import markdown_table
 
 COMMA_LISTS = ("milestones", "border")  # flags that take one list; other lists are flags that may be repeated
 OWN_TRUNK = "its own"  # of networks that take no --encoder
-
-
-def number(value) -> str:
-    """Four significant digits, integers whole."""
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.4g}"
-    return "" if value is None else str(value)
-
-
-def markdown_table(header: list[str], rows: list[list]) -> str:
-    lines = [header, ["---"] * len(header), *([number(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def command(flag: dict, program: str = "train.py") -> str:
@@ -191,7 +180,7 @@ def study_of(argument: str) -> pathlib.Path | None:
 
 
 def main(arguments: list[str]):
-    from kzoo.sweeps import study_blocks, study_report, study_rows
+    from kzoo.sweeps import study_blocks, study_page, study_rows
 
     if not arguments:
         raise UserError("name a study, or the run folders to compare: python -m kzoo.report STUDY, or RUN RUN …")
@@ -206,7 +195,7 @@ def main(arguments: list[str]):
         raise UserError(f"--out={out} is a run folder, whose own report would be lost; give another folder")
     if not study:
         compare_curves(runs, out)
-    result = study_report.write(runs, out, with_costs=flags.FLAGS.costs)
+    result = study_page.write(runs, out, with_costs=flags.FLAGS.costs)
     print(study_blocks.markdown(study_blocks.blocks(result)))
     print(f"wrote {out}/report.html, .md, .json and .csv" + f", {out}/comparison.md, .json and .png" * (not study))
 

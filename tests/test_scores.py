@@ -8,7 +8,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import confusion_matrix, jaccard_score
 
-from kzoo import decoding, evaluation, failures, figures, files, report, scores
+from kzoo import decoding, evaluation, failures, figures, files, report, scores, tables
 from kzoo.geometry import flip_permutation
 
 RNG = np.random.default_rng(0)
@@ -199,7 +199,7 @@ def test_command_repeats_the_run():
 
 
 def test_markdown_table():
-    assert report.markdown_table(["a", "b"], [["x", 0.123456], [1, float("nan")]]).splitlines()[2:] == ["| x | 0.1235 |", "| 1 |  |"]
+    assert tables.markdown_table(["a", "b"], [["x", 0.123456], [1, float("nan")]]).splitlines()[2:] == ["| x | 0.1235 |", "| 1 |  |"]
 
 
 def test_report_tells_how_the_scores_were_made(tmp_path):

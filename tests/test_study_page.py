@@ -70,7 +70,7 @@ document.title = "seen " + btoa(JSON.stringify(seen));
 
 def test_the_page_in_a_browser(study, tmp_path):
     needs_browser()
-    study_report.write(study_rows.of_study(study), tmp_path, with_costs=False)
+    study_page.write(study_rows.of_study(study), tmp_path, with_costs=False)
     page = (tmp_path / "report.html").read_text()
     (tmp_path / "clicked.html").write_text(page.replace("</body>", CLICKS))
     dom, console = opened(tmp_path / "clicked.html", tmp_path)

@@ -14,7 +14,7 @@ from absl import flags
 from made_up import COST, grid, make_study, of_point, unfinished_study, write_run
 
 from kzoo import UserError, cli, costs, files, report
-from kzoo.sweeps import effects, study_blocks, study_charts, study_report, study_rows
+from kzoo.sweeps import effects, study_blocks, study_charts, study_page, study_report, study_rows
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_ranges(tmp_path):
 def test_nothing_complete(tmp_path):
     write_run(tmp_path / "a", float("nan"), reported=False)
     runs = study_rows.of_folders([tmp_path / "a"])
-    study_report.write(runs, tmp_path / "out", with_costs=False)
+    study_page.write(runs, tmp_path / "out", with_costs=False)
     assert "No run is complete yet" in (tmp_path / "out" / "report.md").read_text()
 
 
@@ -249,7 +249,7 @@ def test_bands():
 
 
 def test_files(study, tmp_path):
-    result = study_report.write(study_rows.of_study(study), tmp_path, with_costs=False)
+    result = study_page.write(study_rows.of_study(study), tmp_path, with_costs=False)
     assert {path.name for path in tmp_path.iterdir()} == {f"report.{ending}" for ending in ("md", "json", "csv", "html")}
     stored = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
     assert len(stored["runs"]) == 18 and stored["groups"][0]["comparisons"][0]["advantage"]["plain"]
@@ -258,7 +258,7 @@ def test_files(study, tmp_path):
         lines = list(csv.DictReader(file))
     assert len(lines) == 18 and lines[4]["error"] == "the loss | became nan" and lines[4]["score"] == "" and lines[0]["crop"] == "64"
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    study_report.write(study_rows.of_study(study), tmp_path, with_costs=False)
+    study_page.write(study_rows.of_study(study), tmp_path, with_costs=False)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before, "the same study, the same bytes"
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from kzoo import report
+from kzoo import tables
 from kzoo.sweeps import effects, study_report, study_rows
 
 WHAT_EFFECTS_ARE = (
@@ -108,7 +108,7 @@ def _apart(result: dict) -> list[Block]:
 
 
 def _with_interval(score: effects.Estimate | None) -> str | None:
-    return score and f"{report.number(score.value)} ({study_report.interval_text(score)})"
+    return score and f"{tables.number(score.value)} ({study_report.interval_text(score)})"
 
 
 def _beside_best(row: dict) -> str:
@@ -237,7 +237,7 @@ def _runs(result: dict) -> list[Block]:
 
 def cell_text(value) -> str:
     """Numbers to four digits, large integers with commas."""
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000 else report.number(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000 else tables.number(value)
 
 
 def markdown(found: list[Block]) -> str:
@@ -250,7 +250,7 @@ def markdown(found: list[Block]) -> str:
             parts.append("".join(f"- {item}\n" for item in block.items))
         elif block.kind == "table" and block.rows:
             rows = [[" ".join(cell_text(cell).replace("|", "\\|").split()) for cell in row] for row in block.rows]
-            parts.append((f"{block.text}\n\n" if block.text else "") + report.markdown_table(list(block.header), rows))
+            parts.append((f"{block.text}\n\n" if block.text else "") + tables.markdown_table(list(block.header), rows))
         elif block.kind == "text":
             parts.append(f"{block.text}\n")
     return "\n".join([*parts, "Curves and charts: report.html.\n"])

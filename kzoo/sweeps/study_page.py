@@ -1,8 +1,11 @@
 """The report of many runs as one HTML file that needs nothing else, no network, no library. Tables sort by clicks, hide rows by words."""
 
 import html
+import pathlib
 import re
 
+from kzoo import files
+from kzoo.sweeps import study_blocks, study_charts, study_report, study_rows
 from kzoo.sweeps.study_blocks import Block, cell_text
 
 SHORT = 26  # letters that a cell shows on one line
@@ -124,3 +127,17 @@ def page(title: str, blocks: list[Block], figures: dict[str, str]) -> str:
     if drawn:
         parts.append(f'<div class="figures">{"".join(drawn)}</div>')
     return PAGE.format(policy=POLICY, title=html.escape(title), style=STYLE, body="\n".join(parts), script=SCRIPT)
+
+
+def write(runs: study_rows.Runs, folder, *, with_costs: bool = True) -> dict:
+    """`report.md`, `report.json`, `report.csv` and `report.html` in a folder; returns `study_report.analyse`."""
+    folder = pathlib.Path(folder)
+    result = study_report.analyse(runs, study_report.measured_costs(runs, folder, only_known=not with_costs))
+    blocks = study_blocks.blocks(result)
+    html_page = page(f"Report of {result['title']}", blocks, study_charts.charts(result))
+    slim = {**result, "runs": [{name: value for name, value in row.items() if name != "curve"} for row in result["runs"]]}
+    files.write_json(folder / "report.json", study_report.as_json(slim))
+    files.write_text(folder / "report.md", study_blocks.markdown(blocks))
+    files.write_text(folder / "report.csv", study_report.as_csv(result))
+    files.write_text(folder / "report.html", html_page)
+    return result

@@ -260,19 +260,3 @@ def as_csv(result: dict) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def write(runs: study_rows.Runs, folder, *, with_costs: bool = True) -> dict:
-    """`report.md`, `report.json`, `report.csv` and `report.html` in a folder; returns `analyse`."""
-    from kzoo.sweeps import study_blocks, study_charts, study_page
-
-    folder = pathlib.Path(folder)
-    result = analyse(runs, measured_costs(runs, folder, only_known=not with_costs))
-    blocks = study_blocks.blocks(result)
-    page = study_page.page(f"Report of {result['title']}", blocks, study_charts.charts(result))
-    slim = {**result, "runs": [{name: value for name, value in row.items() if name != "curve"} for row in result["runs"]]}
-    files.write_json(folder / "report.json", as_json(slim))
-    files.write_text(folder / "report.md", study_blocks.markdown(blocks))
-    files.write_text(folder / "report.csv", as_csv(result))
-    files.write_text(folder / "report.html", page)
-    return result

@@ -4,7 +4,7 @@ import csv
 import io
 import statistics
 
-from kzoo import files, report
+from kzoo import files, tables
 from kzoo.sweeps import sweep_trials
 
 
@@ -62,7 +62,7 @@ def markdown(result: dict) -> str:
     """The table for people."""
     columns = columns_of(result["trials"])
     rows = [{**row, "error": (row["error"] or "").replace("|", "\\|")} for row in result["trials"]]
-    text = f"# {result['study']}\n\n{report.markdown_table(columns, [[row.get(name) for name in columns] for row in rows])}"
+    text = f"# {result['study']}\n\n{tables.markdown_table(columns, [[row.get(name) for name in columns] for row in rows])}"
     if result["best"] is not None:
         text += f"\nBest: trial {result['best']} ({result['score']}, {result['direction']}).\n"
     if result["over_seeds"]:
@@ -70,8 +70,8 @@ def markdown(result: dict) -> str:
         names = [name for name in result["over_seeds"][0] if name not in (score, "sd")]
         for row in result["over_seeds"]:
             spread = "" if row["sd"] is None else f" ± {row['sd']:.2g}"
-            rows.append([*(row[name] for name in names), f"{report.number(row[score])}{spread}"])
-        text += f"\n## Mean ± standard deviation (n - 1) over seeds\n\n{report.markdown_table([*names, score], rows)}"
+            rows.append([*(row[name] for name in names), f"{tables.number(row[score])}{spread}"])
+        text += f"\n## Mean ± standard deviation (n - 1) over seeds\n\n{tables.markdown_table([*names, score], rows)}"
     return text
 
 
