@@ -179,10 +179,12 @@ def served(network: keras.Model, task: Task, decoder: str | None = None, *, any_
     inputs = seen = keras.tree.map_structure(fresh, network.input)
     shape = tuple(network.inputs[0].shape[-3:-1])
     if any_size:
-        seen = layers.Lambda(functools.partial(letterbox, shape=shape), name="letterbox")(inputs)
+        seen = layers.Lambda(functools.partial(letterbox, shape=shape), dtype="uint8", name="letterbox")(inputs)
     outputs = network(seen)
     answers = answer({name: outputs[name] for name in names}, decoder)
     for name in set(IN_PICTURE) & set(answers) if any_size else ():
-        back = layers.Lambda(lambda found, to=IN_PICTURE[name]: to(*found, shape=shape), name=f"{name}_in_picture")
+        back = layers.Lambda(
+            lambda found, to=IN_PICTURE[name]: to(*found, shape=shape), dtype=answers[name].dtype, name=f"{name}_in_picture"
+        )
         answers[name] = back([answers[name], inputs])
     return keras.Model(inputs, named({**answers, **{f"raw_{name}": outputs[name] for name in raw}}), name=f"served_{network.name}")

@@ -22,6 +22,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # The score is --lr, or the place of --arch in the alphabet, and grows by 0.001 an epoch and by 0.01 a seed; --warmup is seconds an epoch.
 FAKE = """
 import json, os, pathlib, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started the tests in the background
 
 def define():
     flags.DEFINE_string("task", "seg", "")
