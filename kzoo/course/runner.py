@@ -4,7 +4,6 @@ import contextlib
 import pathlib
 import resource
 import subprocess
-import sys
 import time
 
 from tqdm.auto import tqdm
@@ -76,16 +75,7 @@ def train(folder, arguments, tell=lambda epochs: None) -> str | None:
 
 def process(folder: pathlib.Path, arguments, tell) -> int:
     """The exit code of train.py, see `train`."""
-    if (folder / "run.json").exists():
-        arguments = ["--resume", *(argument for argument in arguments if argument.startswith("--data_dir="))]
-    with open(folder / "train.log", "ab") as log, open(folder / "errors.log", "ab") as errors:
-        child = subprocess.Popen(
-            [sys.executable, str(sweep_trials.TRAIN), *arguments, f"--out={folder}"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=errors,
-            start_new_session=True,  # Ctrl-C in the terminal reaches this process alone, which passes it on once
-        )
+    child = sweep_trials.launch(folder, arguments)
     try:
         files.write_json(folder.parent / "owner.json", {**sweep_trials.me(), "train": [child.pid, sweep_trials.birth(child.pid)]})
         code = None

@@ -130,6 +130,20 @@ def stop(child: subprocess.Popen):
         child.wait()
 
 
+def launch(folder: pathlib.Path, arguments) -> subprocess.Popen:
+    """A train.py that begins the run of a folder, or continues the one that is there; its output goes to train.log and errors.log."""
+    if (folder / "run.json").exists():
+        arguments = ["--resume", *(argument for argument in arguments if argument.startswith("--data_dir="))]
+    with open(folder / "train.log", "ab") as log, open(folder / "errors.log", "ab") as errors:
+        return subprocess.Popen(
+            [sys.executable, str(TRAIN), *arguments, f"--out={folder}"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C in the terminal reaches this process alone, which passes it on once
+        )
+
+
 def run(trial, folder: pathlib.Path, arguments: list[str], *, name: str, direction: str, of_report: bool) -> dict:
     """Run or continue a trial until its process has ended.
 
@@ -138,17 +152,8 @@ def run(trial, folder: pathlib.Path, arguments: list[str], *, name: str, directi
     Returns:
         {"state": "complete", "value": …}, {"state": "pruned"} or {"state": "fail", "error": …}.
     """
-    if (folder / "run.json").exists():
-        arguments = ["--resume", *(argument for argument in arguments if argument.startswith("--data_dir="))]
     seen = set(trial.storage.get_trial(trial._trial_id).intermediate_values)
-    with open(folder / "train.log", "ab") as log, open(folder / "errors.log", "ab") as errors:
-        child = subprocess.Popen(
-            [sys.executable, str(TRAIN), *arguments, f"--out={folder}"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=errors,
-            start_new_session=True,  # Ctrl-C in the terminal reaches this process alone, which passes it on once
-        )
+    child = launch(folder, arguments)
     try:
         trial.set_user_attr("owner", {**me(), "train": [child.pid, birth(child.pid)]})
         code = None
