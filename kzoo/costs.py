@@ -6,7 +6,7 @@ python -m kzoo.costs runs/<name> [--batch_size=1,8]
   operations count where the profiler knows them; null where a loop (LSTM, GRU) hides how often its body runs.
 - ms_per_example: median of at least 10 passes through the compiled graph without XLA, after a warm-up, over the batch size; from the input
   in memory to the answer in memory.
-- peak_memory_mib: the most that this process has held (ru_maxrss), with Python, TensorFlow and the loading of the weights.
+- peak_memory_mib: the most that this process has held (VmHWM or ru_maxrss), with Python, TensorFlow and the loading of the weights.
 - network_memory_mib: weights, and what the passes of the largest batch held on top of what was held before them: of the processor's memory
   where Linux tells it (/proc), of the accelerator's where there is one.
 """
@@ -93,6 +93,13 @@ def forget_peak() -> bool:
     return True
 
 
+def most_held() -> float:
+    """The most that this process has held, in MiB. Where Linux tells it (/proc): ru_maxrss also counts what started the process held."""
+    if known := resident():
+        return known[1]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (MIB if platform.system() == "Darwin" else 1024)  # bytes there, else KiB
+
+
 def measure(folder, batch_sizes=(1, 8)) -> dict:
     """Costs of a run's network, in this process; for numbers that mean something call it in a fresh one, as `in_own_process` does.
 
@@ -112,14 +119,13 @@ def measure(folder, batch_sizes=(1, 8)) -> dict:
     accelerators = tf.config.list_logical_devices("GPU")
     gc.collect()
     weights = sum(variable.value.numpy().nbytes for variable in model.variables) / MIB
-    loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    loaded = most_held()
     known, before, held = forget_peak(), resident(), None
     times = {str(batch): milliseconds(model, batch) for batch in batch_sizes}
     if accelerators:
         held = tf.config.experimental.get_memory_info("GPU:0")["peak"] / MIB
     elif known and before:
         held = weights + max(0.0, resident()[1] - before[0])
-    peak = max(loaded, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # `forget_peak` makes it begin anew as well
     counted = model
     if "portable" in training.hyperparameters_of(task.archs[run["flags"]["arch"]]):
         counted = runs.load_model(folder, portable=True)  # the same network without loops
@@ -127,7 +133,7 @@ def measure(folder, batch_sizes=(1, 8)) -> dict:
         "parameters": model.count_params(),
         "flops": flops(counted),
         "ms_per_example": times,
-        "peak_memory_mib": peak / (MIB if platform.system() == "Darwin" else 1024),  # in bytes there, else in KiB
+        "peak_memory_mib": max(loaded, most_held()),  # `forget_peak` makes it begin anew
         "network_memory_mib": held,
         "device": accelerators[0].name if accelerators else f"CPU, {platform.machine()}",
         "threads": tf.config.threading.get_intra_op_parallelism_threads()

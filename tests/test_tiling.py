@@ -173,15 +173,15 @@ def test_unet_by_tiles_of_a_large_picture():
 
 
 MEMORY = """
-import resource
 import keras, numpy as np
+from kzoo import costs
 from kzoo.seg.tiling import predict_tiled
 image = keras.Input((512, 512, 3), dtype="uint8")
 model = keras.Model(image, keras.layers.Conv2D(11, 1, activation="softmax")(keras.layers.Rescaling(1 / 255)(image)))
 picture = np.random.default_rng(0).integers(0, 256, (3072, 4096, 3), dtype="uint8")
 maps = predict_tiled(model.predict_on_batch, picture, tile=(512, 512), overlap=128, classes=11, batch_size=2)
 assert maps.shape == (3072, 4096, 11) and abs(maps[::64, ::64].sum(axis=-1) - 1).max() < 1e-5
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+print(costs.most_held() / 2**10)
 """
 
 
