@@ -16,8 +16,12 @@ from kzoo import UserError, cli
 FLAGS = flags.FLAGS
 flags.DEFINE_string("run", None, "run folder that train.py wrote")
 flags.DEFINE_string("split", None, "TFDS split; slices like val[:100] are allowed (default: the run's --val_split)")
-flags.DEFINE_string("size", None, "of the pictures in pixels: side of a square or <height>x<width> (default: the run's)")
-flags.DEFINE_string("tile", None, "put the answer together from overlapping tiles of this size, for pictures too large for memory (seg)")
+flags.DEFINE_string(
+    "size", None, "of the pictures in pixels: side of a square or <height>x<width> (default: the run's)"
+)
+flags.DEFINE_string(
+    "tile", None, "put the answer together from overlapping tiles of this size, for pictures too large for memory (seg)"
+)
 flags.DEFINE_integer("overlap", None, "of the tiles in pixels (default: half of a tile)", lower_bound=0)
 flags.DEFINE_enum(
     "tta",
@@ -39,8 +43,12 @@ flags.DEFINE_list(
     [],
     "some of saved_model, onnx, litert: written to the run folder with pre- and post-processing inside, checked in their own runtimes",
 )
-flags.DEFINE_bool("export_raw", False, "exports also give the network's outputs as they are, logits and heat maps, as raw_<name>")
-flags.DEFINE_integer("export_examples", 64, "examples of the split that each export is compared with predict on", lower_bound=1)
+flags.DEFINE_bool(
+    "export_raw", False, "exports also give the network's outputs as they are, logits and heat maps, as raw_<name>"
+)
+flags.DEFINE_integer(
+    "export_examples", 64, "examples of the split that each export is compared with predict on", lower_bound=1
+)
 flags.DEFINE_integer("batch_size", 32, "examples a step", lower_bound=1)
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: the run's)")
 flags.DEFINE_string("out", None, "folder of report and pictures (default: the run folder)")
@@ -49,9 +57,9 @@ flags.DEFINE_string("out", None, "folder of report and pictures (default: the ru
 def main():
     if not FLAGS.run:
         raise UserError("--run=<run folder> is needed")
-    from kzoo import evaluation  # slow: only once the flags are known to parse
+    from kzoo.evaluation import scoring  # slow: only once the flags are known to parse
 
-    result = evaluation.evaluate(
+    result = scoring.evaluate(
         FLAGS.run,
         split=FLAGS.split,
         size=FLAGS.size,

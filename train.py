@@ -25,15 +25,27 @@ flags.DEFINE_string(
     "coco_subset alone means the task's configuration (default: the built-in one of the task)",
 )
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
-flags.DEFINE_string("data_source", None, "raw data of data sets that are not made here: the folder of your copy; see datasets/*/README.md")
-flags.DEFINE_string("train_split", None, "TFDS split to train on; slices like train[:100] are allowed (default: train, or the recipe's)")
+flags.DEFINE_string(
+    "data_source",
+    None,
+    "raw data of data sets that are not made here: the folder of your copy; see datasets/*/README.md",
+)
+flags.DEFINE_string(
+    "train_split", None, "TFDS split to train on; slices like train[:100] are allowed (default: train, or the recipe's)"
+)
 flags.DEFINE_string("val_split", None, "TFDS split to validate on (default: val; cluster: the one trained on)")
-flags.DEFINE_string("encoder", None, "see kzoo/encoders.py")
+flags.DEFINE_string("encoder", None, "see kzoo/nn/encoders.py")
 flags.DEFINE_string("encoder_weights", None, "imagenet, none or a weights file")
-flags.DEFINE_string("init", None, "kernel initialiser of everything without weights: he_normal, glorot_uniform, … (default: the network's)")
+flags.DEFINE_string(
+    "init",
+    None,
+    "kernel initialiser of everything without weights: he_normal, glorot_uniform, … (default: the network's)",
+)
 flags.DEFINE_enum("norm", None, ["batch", "group", "none"], "normalisation inside the network (default: the network's)")
 flags.DEFINE_float("bias", None, "where the values added before ReLUs start; small and positive keeps them alive")
-flags.DEFINE_float("dropout", None, "share of features switched off (default: the network's)", lower_bound=0.0, upper_bound=0.99)
+flags.DEFINE_float(
+    "dropout", None, "share of features switched off (default: the network's)", lower_bound=0.0, upper_bound=0.99
+)
 flags.DEFINE_enum(
     "normalise",
     None,
@@ -41,22 +53,37 @@ flags.DEFINE_enum(
     "of the input, by statistics of the training split that are kept in the network (default: what the encoder was trained with)",
 )
 flags.DEFINE_multi_string("set", None, "hyperparameter of the architecture, --set=width=32; may be repeated")
-flags.DEFINE_string("size", None, "of the input in pixels: the side of a square, or <height>x<width>; mostly multiples of 32")
+flags.DEFINE_string(
+    "size", None, "of the input in pixels: the side of a square, or <height>x<width>; mostly multiples of 32"
+)
 flags.DEFINE_integer("batch_size", None, "examples a step", lower_bound=1)
 flags.DEFINE_integer("epochs", None, "passes over the training split", lower_bound=1)
 flags.DEFINE_float("lr", None, "peak learning rate", lower_bound=0.0)
 flags.DEFINE_integer(
-    "lr_base_batch", None, "linear scaling: --lr is for this batch size, times --batch_size over it is used", lower_bound=1
+    "lr_base_batch",
+    None,
+    "linear scaling: --lr is for this batch size, times --batch_size over it is used",
+    lower_bound=1,
 )
-flags.DEFINE_boolean("find_lr", False, "try rates from 1e-6 to 1 instead of training: lr_range.png and .json in the run folder")
+flags.DEFINE_boolean(
+    "find_lr", False, "try rates from 1e-6 to 1 instead of training: lr_range.png and .json in the run folder"
+)
 flags.DEFINE_string("schedule", None, "constant, step, cosine, poly or plateau (a tenth when the score rests)")
 flags.DEFINE_list("milestones", [], "epochs after which --schedule=step divides the rate by 10")
-flags.DEFINE_integer("patience", 5, "epochs without a better score after which --schedule=plateau divides the rate by 10", lower_bound=1)
+flags.DEFINE_integer(
+    "patience", 5, "epochs without a better score after which --schedule=plateau divides the rate by 10", lower_bound=1
+)
 flags.DEFINE_float("warmup", None, "epochs of linear warm-up", lower_bound=0.0)
 flags.DEFINE_string("optimizer", None, "adam, sgd or rmsprop")
 flags.DEFINE_float("weight_decay", None, "decoupled weight decay", lower_bound=0.0)
 flags.DEFINE_float("l2", 0.0, "L2 penalty in the loss, of all kernels", lower_bound=0.0)
-flags.DEFINE_float("ema", None, "score and keep the moving average of the weights, for instance 0.999", lower_bound=0.0, upper_bound=1.0)
+flags.DEFINE_float(
+    "ema",
+    None,
+    "score and keep the moving average of the weights, for instance 0.999",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
 flags.DEFINE_string(
     "loss",
     None,
@@ -64,27 +91,56 @@ flags.DEFINE_string(
     "seg: cross_entropy, cross_entropy_dice, dice, bootstrapped (the hardest quarter of the pixels, or --loss_set=bootstrap=<number>)",
 )
 flags.DEFINE_multi_string("loss_set", None, "keyword of the loss, --loss_set=label_smoothing=0.1; may be repeated")
-flags.DEFINE_enum("class_weights", None, ["none", "median_frequency"], "of seg losses, by the classes' frequency in the training split")
+flags.DEFINE_enum(
+    "class_weights",
+    None,
+    ["none", "median_frequency"],
+    "of seg losses, by the classes' frequency in the training split",
+)
 flags.DEFINE_list("border", None, "weight and sigma of U-Net's border map, 10,5 in the paper (seg)")
-flags.DEFINE_multi_string("loss_weights", None, "weight of an output's loss, --loss_weights=latent_heatmaps=0.1; may be repeated")
-flags.DEFINE_enum("precision", "auto", ["auto", "float32", "mixed_bfloat16", "mixed_float16"], "auto: float32 on CPU, mixed elsewhere")
-flags.DEFINE_enum("jit", "auto", ["auto", "on", "off"], "XLA; auto: off on TensorFlow's CPU, where it is slower, on elsewhere")
+flags.DEFINE_multi_string(
+    "loss_weights", None, "weight of an output's loss, --loss_weights=latent_heatmaps=0.1; may be repeated"
+)
+flags.DEFINE_enum(
+    "precision", "auto", ["auto", "float32", "mixed_bfloat16", "mixed_float16"], "auto: float32 on CPU, mixed elsewhere"
+)
+flags.DEFINE_enum(
+    "jit", "auto", ["auto", "on", "off"], "XLA; auto: off on TensorFlow's CPU, where it is slower, on elsewhere"
+)
 flags.DEFINE_integer("seed", 0, "of weights, shuffle and augmentation", lower_bound=0)
-flags.DEFINE_float("augment", None, "strength of the random affine and colour jitter: 1 as in kzoo/tasks.py, 0 none", lower_bound=0.0)
-flags.DEFINE_float("zoom", None, "scale is drawn from 1 / (1 + zoom) to 1 + zoom (default of these five: kzoo/tasks.py)", lower_bound=0.0)
+flags.DEFINE_float(
+    "augment", None, "strength of the random affine and colour jitter: 1 as in kzoo/tasks.py, 0 none", lower_bound=0.0
+)
+flags.DEFINE_float(
+    "zoom",
+    None,
+    "scale is drawn from 1 / (1 + zoom) to 1 + zoom (default of these five: kzoo/tasks.py)",
+    lower_bound=0.0,
+)
 flags.DEFINE_float("rotation", None, "degrees, to either side", lower_bound=0.0, upper_bound=180.0)
 flags.DEFINE_float("translate", None, "share of each side, to either side", lower_bound=0.0, upper_bound=1.0)
-flags.DEFINE_float("crop", None, "share of each side that a window at a random place leaves out", lower_bound=0.0, upper_bound=0.9)
+flags.DEFINE_float(
+    "crop", None, "share of each side that a window at a random place leaves out", lower_bound=0.0, upper_bound=0.9
+)
 flags.DEFINE_float("flip", None, "probability of mirroring", lower_bound=0.0, upper_bound=1.0)
 flags.DEFINE_float("color_pca", None, "sigma of Color PCA (Krizhevsky 2012): 0.1 in the paper", lower_bound=0.0)
 flags.DEFINE_enum("color_pca_of", "train", ["train", "imagenet"], "whose principal colours")
 flags.DEFINE_integer("rounds", None, "cluster: updates of the target distribution, at most", lower_bound=0)
 flags.DEFINE_integer("update_interval", None, "cluster: steps between two of them", lower_bound=1)
-flags.DEFINE_float("tol", None, "cluster: stop once fewer labels than this share change in a round", lower_bound=0.0, upper_bound=1.0)
-flags.DEFINE_float("cluster_lr", None, "cluster: learning rate of the rounds; --lr and --epochs are the auto-encoder's", lower_bound=0.0)
+flags.DEFINE_float(
+    "tol", None, "cluster: stop once fewer labels than this share change in a round", lower_bound=0.0, upper_bound=1.0
+)
+flags.DEFINE_float(
+    "cluster_lr",
+    None,
+    "cluster: learning rate of the rounds; --lr and --epochs are the auto-encoder's",
+    lower_bound=0.0,
+)
 flags.DEFINE_boolean("cache", False, "keep the encoded records in memory")
 flags.DEFINE_string("out", None, "run folder (default: runs/<task>-<arch>-<dataset>-<time>)")
-flags.DEFINE_boolean("resume", False, "continue the run in --out with the flags stored there; --epochs may extend it (cluster: --rounds)")
+flags.DEFINE_boolean(
+    "resume", False, "continue the run in --out with the flags stored there; --epochs may extend it (cluster: --rounds)"
+)
 
 
 def stored_flags(given) -> dict:
@@ -99,7 +155,9 @@ def run_folder(flag) -> pathlib.Path:
     if flag["resume"]:
         return pathlib.Path(flag["out"])
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = pathlib.Path(flag["out"] or f"runs/{flag['task']}-{flag['arch']}-{flag['dataset'].replace('/', '-')}-{stamp}")
+    folder = pathlib.Path(
+        flag["out"] or f"runs/{flag['task']}-{flag['arch']}-{flag['dataset'].replace('/', '-')}-{stamp}"
+    )
     if (folder / "run.json").exists():
         raise UserError(f"{folder} already holds a run; give another --out, or --resume to continue it")
     try:  # hours of training should not end at a folder that cannot be written
@@ -112,9 +170,10 @@ def run_folder(flag) -> pathlib.Path:
 
 def describe_run(flag, task, builder, model, names, precision, colours, fitted, class_weights) -> dict:
     """Content of `run.json`."""
-    from kzoo import data, training
+    from kzoo.data import builders
+    from kzoo.training import environment
 
-    frames = data.frames_of(builder)
+    frames = builders.frames_of(builder)
     return {
         "flags": {**flag, "resume": False},
         "score": f"val_{task.score[0]}",
@@ -125,8 +184,8 @@ def describe_run(flag, task, builder, model, names, precision, colours, fitted, 
         **({"fitted": fitted} if fitted else {}),
         **({"frames": frames} if frames else {}),
         **({"class_weights": dict(zip(names, class_weights, strict=True))} if class_weights else {}),
-        **training.provenance(model),
-        "dataset": data.describe(builder),
+        **environment.provenance(model),
+        "dataset": builders.describe(builder),
     }
 
 
@@ -134,10 +193,13 @@ def learn_labels(model, task, builder, flag, options, losses, colours, described
     """`model.fit` by the labels of the training split: the run folder, and a line for people; None for it after --find_lr."""
     import keras
 
-    from kzoo import callbacks, data, figures, lr_range, optimization, runs, settings, training
+    from kzoo import runs
+    from kzoo.data import builders, pipeline, transforms
+    from kzoo.figures import base as figures
+    from kzoo.training import callbacks, lr_range, networks, optimization, settings
 
     batch_size, shape = flag["batch_size"], cli.shape_of(flag["size"])
-    steps = data.steps_of(builder, flag["train_split"], batch_size)
+    steps = pipeline.steps_of(builder, flag["train_split"], batch_size)
     lr = optimization.scaled_lr(flag["lr"], batch_size, flag["lr_base_batch"]) if flag["lr_base_batch"] else flag["lr"]
     optimizer = optimization.optimizer(
         flag["optimizer"],
@@ -153,21 +215,30 @@ def learn_labels(model, task, builder, flag, options, losses, colours, described
     if flag["l2"]:
         optimization.add_l2(model, flag["l2"])
     model.compile(optimizer, jit_compile=jit, **losses)
-    model.optimizer.build(model.trainable_variables)  # inside the graph of the first step it takes as long as all of the rest
+    model.optimizer.build(
+        model.trainable_variables
+    )  # inside the graph of the first step it takes as long as all of the rest
 
     labels = {name: task.outputs[name].label for name in model.output_names}
-    plain = data.View(shape, labels, reads=training.reads(model))
-    augmented = dataclasses.replace(settings.augmented_view(plain, task, flag, colours), border=settings.border_of(flag))
-    sample = training.train_sample(
-        flag["train_split"], data.size_of(builder, flag["train_split"]), data.size_of(builder, flag["val_split"])
+    plain = transforms.View(shape, labels, reads=networks.reads(model))
+    augmented = dataclasses.replace(
+        settings.augmented_view(plain, task, flag, colours), border=settings.border_of(flag)
+    )
+    sample = networks.train_sample(
+        flag["train_split"],
+        builders.size_of(builder, flag["train_split"]),
+        builders.size_of(builder, flag["val_split"]),
     )
     unaugmented, val = (
-        data.pipeline(builder, split, plain, batch_size=batch_size, cache=flag["cache"]) for split in (sample, flag["val_split"])
+        pipeline.pipeline(builder, split, plain, batch_size=batch_size, cache=flag["cache"])
+        for split in (sample, flag["val_split"])
     )
 
     folder, score = run_folder(flag), described["score"]
     if flag["find_lr"]:
-        batches = data.pipeline(builder, flag["train_split"], augmented, batch_size=batch_size, seed=flag["seed"], epochs=range(1))
+        batches = pipeline.pipeline(
+            builder, flag["train_split"], augmented, batch_size=batch_size, seed=flag["seed"], epochs=range(1)
+        )
         found = lr_range.find(model, batches)
         files.write_json(folder / "lr_range.json", {"flags": flag, **found})
         figures.save(lr_range.plot(found), folder / "lr_range.png")
@@ -178,7 +249,7 @@ def learn_labels(model, task, builder, flag, options, losses, colours, described
     first = keeper.restore(model) if flag["resume"] else 0
     files.write_json(folder / "run.json", described)
     if first < flag["epochs"]:
-        train = data.pipeline(
+        train = pipeline.pipeline(
             builder,
             flag["train_split"],
             augmented,
@@ -218,10 +289,13 @@ def learn_labels(model, task, builder, flag, options, losses, colours, described
 
 def learn_clusters(model, task, builder, flag, options, losses, colours, described, jit) -> tuple:
     """The task's own training, without labels: as `learn_labels`."""
-    from kzoo import data, evaluation, runs, training
+    from kzoo import runs
+    from kzoo.data import builders
+    from kzoo.evaluation import scoring
+    from kzoo.training import networks
 
     split, shape = flag["train_split"], cli.shape_of(flag["size"])
-    batches = evaluation.batches(task, builder, split, shape, flag["batch_size"], training.reads(model))
+    batches = scoring.batches(task, builder, split, shape, flag["batch_size"], networks.reads(model))
     folder = None
 
     def start():
@@ -232,7 +306,9 @@ def learn_clusters(model, task, builder, flag, options, losses, colours, describ
         return folder
 
     compiled = {name: losses[name] for name in ("loss", "loss_weights")}
-    ended = task.train(model, batches, data.size_of(builder, split), compiled=compiled, flag=flag, start=start, jit_compile=jit)
+    ended = task.train(
+        model, batches, builders.size_of(builder, split), compiled=compiled, flag=flag, start=start, jit_compile=jit
+    )
     return folder, ended
 
 
@@ -240,49 +316,67 @@ def main():
     given = {flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
     import keras  # slow: only once the flags are known to parse
 
-    from kzoo import data, evaluation, runs, settings, tasks, training
+    from kzoo import runs, tasks
+    from kzoo.data import builders, pipeline
+    from kzoo.evaluation import scoring
+    from kzoo.training import environment, networks, settings
 
     if given["resume"]:
         kept = {name: given[name] for name in ("out", "data_dir", "epochs", "rounds") if given[name] is not None}
-        given = {**given, **stored_flags(given), "data_source": None, **kept, "resume": True}  # older runs lack newer flags
+        given = {
+            **given,
+            **stored_flags(given),
+            "data_source": None,
+            **kept,
+            "resume": True,
+        }  # older runs lack newer flags
     task = cli.pick(tasks.TASKS, given["task"], "task")
     cli.pick(task.archs, given["arch"], "arch")
     flag = settings.resolve(task, given)
-    print("flags:", " ".join(f"--{name}={value}" for name, value in sorted(flag.items()) if value not in (None, [], False)), flush=True)
-    accelerator = training.on_accelerator()
-    precision = training.precision(flag["precision"], accelerator)
+    print(
+        "flags:",
+        " ".join(f"--{name}={value}" for name, value in sorted(flag.items()) if value not in (None, [], False)),
+        flush=True,
+    )
+    accelerator = environment.on_accelerator()
+    precision = environment.precision(flag["precision"], accelerator)
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(flag["seed"])
 
-    builder = data.prepare(flag["dataset"], flag["data_dir"], flag["data_source"])
-    metadata = data.metadata_of(builder)
+    builder = builders.prepare(flag["dataset"], flag["data_dir"], flag["data_source"])
+    metadata = builders.metadata_of(builder)
     if task.names not in metadata:
         raise UserError(f"{builder.info.full_name} has no {task.names}: it is not for --task={flag['task']}")
     names, shape = metadata[task.names], cli.shape_of(flag["size"])
     if task.square and shape[0] != shape[1]:
         raise UserError(f"--task={flag['task']} works on square crops, got --size={flag['size']}")
-    data.steps_of(builder, flag["train_split"], flag["batch_size"])  # enough examples for one step?
+    pipeline.steps_of(builder, flag["train_split"], flag["batch_size"])  # enough examples for one step?
 
     colours, class_weights = settings.fit_statistics(builder, flag, len(names))
     fitted = settings.fit_keywords(builder, flag, task)
-    options = training.network_options(flag, colours, fitted)
+    options = networks.network_options(flag, colours, fitted)
     if flag["resume"]:
         options |= runs.parts_of(flag["out"])
-    model = training.build(task, flag["arch"], (*data.frames_of(builder), *shape), len(names), **options)
-    losses = training.compile_arguments(
+    model = networks.build(task, flag["arch"], (*builders.frames_of(builder), *shape), len(names), **options)
+    losses = networks.compile_arguments(
         task,
         model,
         len(names),
         loss=flag["loss"],
-        loss_options={**({"class_weights": class_weights} if class_weights else {}), **cli.assignments(flag["loss_set"], "loss_set")},
+        loss_options={
+            **({"class_weights": class_weights} if class_weights else {}),
+            **cli.assignments(flag["loss_set"], "loss_set"),
+        },
         weights=cli.assignments(flag["loss_weights"], "loss_weights"),
     )
     described = describe_run(flag, task, builder, model, names, precision, colours, fitted, class_weights)
     learn = learn_clusters if task.train else learn_labels
-    folder, ended = learn(model, task, builder, flag, options, losses, colours, described, training.jit(flag["jit"], accelerator))
+    folder, ended = learn(
+        model, task, builder, flag, options, losses, colours, described, environment.jit(flag["jit"], accelerator)
+    )
     if ended is None:
         return
-    result = evaluation.evaluate(folder, split=flag["val_split"], pictures=6, data_dir=flag["data_dir"])
+    result = scoring.evaluate(folder, split=flag["val_split"], pictures=6, data_dir=flag["data_dir"])
     scores = ", ".join(f"{name} {value:.4f}" for name, value in result["scores"].items())
     print(f"{ended}; {flag['val_split']}: {scores}\nwrote {folder}/")
 

@@ -44,18 +44,18 @@ def share_on_persons(maps, persons) -> np.ndarray:
 
 def measure(model, batches, joints: list[str], taps: dict, asked: str, method: str) -> tuple[np.ndarray, np.ndarray]:
     """Share of mass and share of area: (N, joints, layers) and (N, joints), NaN where a joint or a map is missing."""
-    from kzoo import explain
-    from kzoo.explaining import explanation_targets
+    from kzoo.explain import explanation
+    from kzoo.explain import targets as explain_targets
 
     shares, areas = [], []
     for images, labels in batches:
         persons = (labels["mask"] > 0) & (labels["mask"] != IGNORE)
         area = persons.mean(axis=(1, 2))
-        answers = explain.answers_of(model, {"image": images})
+        answers = explanation.answers_of(model, {"image": images})
         found = np.full((len(images), len(joints), len(taps)), np.nan)
         for number, joint in enumerate(joints):
-            target = explanation_targets.target({"joints": joints}, model, f"coords:{joint}" + asked)
-            maps = explain.looked(method, model, {"image": images}, target.scores(answers), taps)
+            target = explain_targets.target({"joints": joints}, model, f"coords:{joint}" + asked)
+            maps = explanation.looked(method, model, {"image": images}, target.scores(answers), taps)
             found[:, number] = np.stack([share_on_persons(array, persons) for array in maps.values()], axis=-1)
         labelled = (labels["keypoints"][..., 2] > 0) & (area > 0)[:, None]
         shares.append(np.where(labelled[..., None], found, np.nan))
@@ -77,38 +77,48 @@ def main():
         raise UserError("--run=<run folder> is needed")
     from tqdm.auto import tqdm
 
-    from kzoo import data, files, runs, tables
-    from kzoo.decoding import MAPS
-    from kzoo.explaining import explanation_inputs, explanation_targets
+    from kzoo import files, runs
+    from kzoo.data import builders, pipeline, transforms
+    from kzoo.evaluation import tables
+    from kzoo.explain import reading
+    from kzoo.explain import targets as explain_targets
+    from kzoo.nn.decoding import MAPS
 
     started, run = time.time(), runs.describe(FLAGS.run)
     if run["flags"]["task"] != "pose":
         raise UserError(f"--run={FLAGS.run} is a run of --task={run['flags']['task']}; allowed: pose")
     model, joints = runs.load_model(FLAGS.run), list(run["names"])
-    builder = explanation_inputs.prepared(run, FLAGS.data_dir)
-    data.classes_of(builder)
+    builder = reading.prepared(run, FLAGS.data_dir)
+    builders.classes_of(builder)
     output = next((name for name in MAPS if name in model.output_names), "coords")
     possible = {"peak": "" if output in MAPS else None, "xy": ":xy" if "coords" in model.output_names else None}
-    taps = explanation_targets.taps(model, output, FLAGS.layer, down=FLAGS.down)
-    view = data.View(cli.shape_of(run["flags"]["size"]), {"keypoints": "keypoints", "mask": "mask"})
-    steps = -(-data.size_of(builder, FLAGS.split) // FLAGS.batch_size)
+    taps = explain_targets.taps(model, output, FLAGS.layer, down=FLAGS.down)
+    view = transforms.View(cli.shape_of(run["flags"]["size"]), {"keypoints": "keypoints", "mask": "mask"})
+    steps = -(-builders.size_of(builder, FLAGS.split) // FLAGS.batch_size)
     shown, result = [], {"run": pathlib.Path(FLAGS.run).name, "split": FLAGS.split, "layers": list(taps), "scores": {}}
     for score, method in itertools.product(FLAGS.score, FLAGS.method):
         if possible[score] is None:
             print(f"no {score}: the network emits {', '.join(model.output_names)}")
             continue
         name = f"{method} of {score}"
-        batches = data.pipeline(builder, FLAGS.split, view, batch_size=FLAGS.batch_size).as_numpy_iterator()
-        shares, areas = measure(model, tqdm(batches, total=steps, desc=name, dynamic_ncols=True), joints, taps, possible[score], method)
+        batches = pipeline.pipeline(builder, FLAGS.split, view, batch_size=FLAGS.batch_size).as_numpy_iterator()
+        shares, areas = measure(
+            model, tqdm(batches, total=steps, desc=name, dynamic_ncols=True), joints, taps, possible[score], method
+        )
         found = ratios(shares, areas)
         columns = [*(f"{layer} ({x.shape[1]}x{x.shape[2]})" for layer, x in taps.items()), "mean"]
         everyone = np.nanmean(found, axis=0)
-        rows = [[joint, *map(float, row)] for joint, row in zip([*joints, "all joints"], [*found, everyone], strict=True)]
+        rows = [
+            [joint, *map(float, row)] for joint, row in zip([*joints, "all joints"], [*found, everyone], strict=True)
+        ]
         shown.append(f"{name}\n\n{tables.markdown_table(['joint', *columns], rows)}")
         result["scores"][name] = {
             "ratio": {joint: dict(zip(columns, numbers, strict=True)) for joint, *numbers in rows},
             "share_of_area": float(np.nanmean(areas)),
-            "pictures": {joint: int(number) for joint, number in zip(joints, np.isfinite(shares).all(axis=2).sum(axis=0), strict=True)},
+            "pictures": {
+                joint: int(number)
+                for joint, number in zip(joints, np.isfinite(shares).all(axis=2).sum(axis=0), strict=True)
+            },
         }
     result["seconds"] = round(time.time() - started, 1)
     out = pathlib.Path(FLAGS.run)

@@ -22,7 +22,9 @@ flags.DEFINE_string("dataset", "digits", "of train.py")
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
 flags.DEFINE_multi_string("train_flag", [], "further flag of train.py, --train_flag=--epochs=50; may be repeated")
 flags.DEFINE_string("out", "runs/clustering", "folder of the runs")
-flags.DEFINE_string("results", str(repeats.ROOT / "benchmarks" / "results" / "clustering"), "the results, without the ending")
+flags.DEFINE_string(
+    "results", str(repeats.ROOT / "benchmarks" / "results" / "clustering"), "the results, without the ending"
+)
 SCORES = ("acc", "nmi", "ari")
 
 
@@ -34,7 +36,9 @@ def rows_of(folder: pathlib.Path) -> list[dict]:
     about = {"arch": result["flags"]["arch"], "seed": result["flags"]["seed"]}
     own = {"parameters": result["parameters"], "stopped": result["stopped"]}
     scored = {"the network": result["scores"], **result.get("baselines", {})}
-    return [{**about, "method": name, **scores, **(own if name == "the network" else {})} for name, scores in scored.items()]
+    return [
+        {**about, "method": name, **scores, **(own if name == "the network" else {})} for name, scores in scored.items()
+    ]
 
 
 def table(rows: list[dict]) -> str:
@@ -66,7 +70,13 @@ def main():
     with tqdm(plan, unit="run", disable=None) as progress:
         for arch, seed, folder in progress:
             progress.set_postfix_str(folder.name)
-            flags = ["--task=cluster", f"--arch={arch}", f"--dataset={FLAGS.dataset}", f"--seed={seed}", *FLAGS.train_flag]
+            flags = [
+                "--task=cluster",
+                f"--arch={arch}",
+                f"--dataset={FLAGS.dataset}",
+                f"--seed={seed}",
+                *FLAGS.train_flag,
+            ]
             repeats.train(folder, flags, FLAGS.data_dir)
     rows = [row for _, _, folder in sorted(plan, key=lambda run: FLAGS.archs.index(run[0])) for row in rows_of(folder)]
     results, text = pathlib.Path(FLAGS.results), table(rows)

@@ -24,9 +24,16 @@ class Contender:
     def __init__(self, script: str, settings: dict, **environment: str):
         env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
         # The package next to this folder, installed or not.
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(pathlib.Path(__file__).resolve().parents[1]), env.get("PYTHONPATH")]))
+        env["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(pathlib.Path(__file__).resolve().parents[1]), env.get("PYTHONPATH")])
+        )
         self.process = subprocess.Popen(
-            [sys.executable, script, "--worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True, bufsize=1
+            [sys.executable, script, "--worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=env,
+            text=True,
+            bufsize=1,
         )
         try:
             self.about = self.ask(settings)  # start up, compile, warm up
@@ -107,7 +114,9 @@ def summary(rates: dict[str, list[float]], first: str) -> dict[str, dict]:
     for name, values in rates.items():
         result[name] = {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": values}
         if first in rates:
-            result[name]["ratio"] = statistics.median(ours / theirs for ours, theirs in zip(rates[first], values, strict=False))
+            result[name]["ratio"] = statistics.median(
+                ours / theirs for ours, theirs in zip(rates[first], values, strict=False)
+            )
     return result
 
 
@@ -130,7 +139,9 @@ def hardware() -> str:
         cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
     parts = [cpu, f"{cores()} cores", f"load {os.getloadavg()[0]:.1f} at the start"]
     try:
-        found = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=60)
+        found = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=60
+        )
         parts += found.stdout.strip().splitlines() if not found.returncode else []
     except (OSError, subprocess.TimeoutExpired):
         pass

@@ -31,24 +31,28 @@ PICTURES = 2000  # --images of None: this many, or the whole split if it is smal
 
 
 def kzoo_loader(settings):
-    """Endless batches of `kzoo.data.pipeline`, and the number that may lie ready."""
-    from kzoo import augment, data
+    """Endless batches of `kzoo.data.pipeline.pipeline`, and the number that may lie ready."""
+    from kzoo.data import augment, builders, pipeline, transforms
 
-    builder = data.prepare(settings["dataset"], settings["data_dir"])
-    view = data.View(
+    builder = builders.prepare(settings["dataset"], settings["data_dir"])
+    view = transforms.View(
         settings["size"],
         {"coords": "keypoints"},
         geometric=augment.Geometric(**settings["geometric"]),
         photometric=augment.Photometric(**settings["photometric"]),
     )
     per_epoch = settings["images"] // settings["batch_size"]
-    ahead = 4 + math.ceil(2 * settings["cores"] / settings["batch_size"])  # prefetch(2), and what `map` and `batch` hold
+    ahead = 4 + math.ceil(
+        2 * settings["cores"] / settings["batch_size"]
+    )  # prefetch(2), and what `map` and `batch` hold
     epochs = range(2 + math.ceil(settings["rounds"] * (1 + ahead / per_epoch)))
-    return iter(data.pipeline(builder, settings["split"], view, batch_size=settings["batch_size"], epochs=epochs)), ahead
+    return iter(
+        pipeline.pipeline(builder, settings["split"], view, batch_size=settings["batch_size"], epochs=epochs)
+    ), ahead
 
 
 def random_affine(rng, ranges, size, width, height):
-    """Output pixels -> input pixels, both from the corner: (3, 3); and whether it mirrors. The distribution of `kzoo.augment`."""
+    """Output pixels -> input pixels, both from the corner: (3, 3); and whether it mirrors. The distribution of `kzoo.data.augment`."""
     zoom, aspect, turn, shift_x, shift_y = rng.uniform(-1, 1, 5)
     scale = math.exp(zoom * math.log1p(ranges["zoom"]))
     stretch = math.exp(0.5 * aspect * math.log1p(ranges["aspect"]))
@@ -70,7 +74,12 @@ def colour_matrix(rng, ranges):
     to_yiq = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
     angle, factor = hue * math.radians(ranges["hue_deg"]), 1 + saturation * ranges["saturation"]
     cos, sin = factor * math.cos(angle), factor * math.sin(angle)
-    colour = (1 + contrast * ranges["contrast"]) * np.linalg.inv(to_yiq) @ np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ to_yiq
+    colour = (
+        (1 + contrast * ranges["contrast"])
+        * np.linalg.inv(to_yiq)
+        @ np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+        @ to_yiq
+    )
     offset = 127.5 - colour @ np.full(3, 127.5) + 255 * brightness * ranges["brightness"]
     return np.concatenate([colour, offset[:, None]], axis=1)
 
@@ -85,7 +94,9 @@ def opencv_picture(path, rng, settings):
     indices = matrix.copy()  # OpenCV counts from the centre of the first pixel
     indices[:2, 2] += 0.5 * matrix[:2, :2].sum(axis=1) - 0.5
     side = settings["size"]
-    image = cv2.warpAffine(image, indices[:2], (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=(0, 0, 0))
+    image = cv2.warpAffine(
+        image, indices[:2], (side, side), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderValue=(0, 0, 0)
+    )
     return cv2.transform(image, colour_matrix(rng, settings["photometric"])), matrix, mirrored, (width, height)
 
 
@@ -97,8 +108,14 @@ def pillow_picture(path, rng, settings):
         image = file.convert("RGB")
     matrix, mirrored = random_affine(rng, settings["geometric"], settings["size"], *image.size)
     source_size, ranges = image.size, settings["photometric"]
-    image = image.transform((settings["size"],) * 2, Image.Transform.AFFINE, matrix[:2].ravel().tolist(), Image.Resampling.BILINEAR)
-    for enhance, name in ((ImageEnhance.Brightness, "brightness"), (ImageEnhance.Contrast, "contrast"), (ImageEnhance.Color, "saturation")):
+    image = image.transform(
+        (settings["size"],) * 2, Image.Transform.AFFINE, matrix[:2].ravel().tolist(), Image.Resampling.BILINEAR
+    )
+    for enhance, name in (
+        (ImageEnhance.Brightness, "brightness"),
+        (ImageEnhance.Contrast, "contrast"),
+        (ImageEnhance.Color, "saturation"),
+    ):
         image = enhance(image).enhance(1 + ranges[name] * rng.uniform(-1, 1))
     return np.array(image), matrix, mirrored, source_size
 
@@ -118,7 +135,9 @@ class Pictures:
         return len(self.keypoints)
 
     def __getitem__(self, item):
-        image, matrix, mirrored, source_size = self.picture(os.path.join(self.settings["folder"], f"{item}.img"), self.rng, self.settings)
+        image, matrix, mirrored, source_size = self.picture(
+            os.path.join(self.settings["folder"], f"{item}.img"), self.rng, self.settings
+        )
         keypoints = self.keypoints[item]
         pixels = np.concatenate([keypoints[:, :2] * source_size, np.ones((len(keypoints), 1))], axis=1)
         moved = (pixels @ np.linalg.inv(matrix).T)[:, :2] / self.settings["size"]
@@ -197,15 +216,16 @@ def extract(builder, split, folder) -> list[int]:
 def main():
     from absl import flags
 
-    from kzoo import UserError, data
-    from kzoo.geometry import flip_permutation
+    from kzoo import UserError
+    from kzoo.data import builders
+    from kzoo.nn.geometry import flip_permutation
     from kzoo.tasks import POSE
 
     flag = flags.FLAGS
-    builder = data.prepare(flag.dataset, flag.data_dir)
+    builder = builders.prepare(flag.dataset, flag.data_dir)
     if "keypoints" not in builder.info.features:
         raise UserError(f"{flag.dataset} has no keypoints; use people or coco_subset/pose")
-    images = min(flag.images or PICTURES, data.size_of(builder, "train"))
+    images = min(flag.images or PICTURES, builders.size_of(builder, "train"))
     if images < flag.batch_size:
         raise UserError(f"--images={images} (or the split) is smaller than --batch_size={flag.batch_size}")
     with tempfile.TemporaryDirectory() as folder:
@@ -236,7 +256,16 @@ def main():
             for contender in running.values():
                 contender.close()
     result = contenders.summary(rates, names["kzoo"])
-    packages = ("kzoo", "tensorflow", "tensorflow-datasets", "torch", "opencv-python-headless", "opencv-python", "pillow", "numpy")
+    packages = (
+        "kzoo",
+        "tensorflow",
+        "tensorflow-datasets",
+        "torch",
+        "opencv-python-headless",
+        "opencv-python",
+        "pillow",
+        "numpy",
+    )
     print(
         f"\nInput pipeline: {builder.info.full_name}, {images} pictures of {sum(sizes) / len(sizes) / 1024:.1f} KiB, "
         f"to {flag.size} px, batch {flag.batch_size}, {flag.rounds} rounds of {images // flag.batch_size} batches\n"
@@ -245,7 +274,12 @@ def main():
         contenders.table(
             ["loader", "images/s (median)", "min to max", "kzoo ÷ it"],
             [
-                [name, f"{row['median']:.0f}", f"{row['min']:.0f} to {row['max']:.0f}", f"{row['ratio']:.2f}" if "ratio" in row else "-"]
+                [
+                    name,
+                    f"{row['median']:.0f}",
+                    f"{row['min']:.0f} to {row['max']:.0f}",
+                    f"{row['ratio']:.2f}" if "ratio" in row else "-",
+                ]
                 for name, row in result.items()
             ],
         )
@@ -254,7 +288,13 @@ def main():
     if flag.out:
         pathlib.Path(flag.out).write_text(
             json.dumps(
-                {"hardware": hardware, "versions": contenders.versions(*packages), "settings": settings, "images_per_s": result}, indent=1
+                {
+                    "hardware": hardware,
+                    "versions": contenders.versions(*packages),
+                    "settings": settings,
+                    "images_per_s": result,
+                },
+                indent=1,
             )
         )
 
@@ -268,7 +308,9 @@ def _define_flags():
     flags.DEFINE_integer("size", 256, "side of the network's input in pixels", lower_bound=128)
     flags.DEFINE_integer("batch_size", 32, "pictures a batch", lower_bound=1)
     flags.DEFINE_integer("rounds", 5, "times that every loader has its turn", lower_bound=1)
-    flags.DEFINE_integer("images", None, f"pictures used, and timed a round (default: the first {PICTURES} of train)", lower_bound=1)
+    flags.DEFINE_integer(
+        "images", None, f"pictures used, and timed a round (default: the first {PICTURES} of train)", lower_bound=1
+    )
     flags.DEFINE_string("out", None, "JSON file for the numbers")
 
 

@@ -66,21 +66,22 @@ def one_layer_miou(train, val, classes: int, epochs: int, seed: int) -> float:
     """mIoU on `val` of one 9 x 9 convolution."""
     import keras
 
-    from kzoo import losses, metrics
+    from kzoo.losses import seg as seg_losses
+    from kzoo.metrics import seg as seg_metrics
 
     keras.utils.set_random_seed(seed)
     image = keras.Input(train["image"].shape[1:], dtype="uint8")
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")(image)
     model = keras.Model(image, keras.layers.Conv2D(classes, 9, padding="same")(scaled))
-    loss = losses.PixelCrossEntropy(dice=1.0, class_weights=(1.0, *[4.0] * (classes - 1)))
-    model.compile(keras.optimizers.Adam(3e-3), loss=loss, metrics=[metrics.MeanIoU(classes)], jit_compile=False)
+    loss = seg_losses.PixelCrossEntropy(dice=1.0, class_weights=(1.0, *[4.0] * (classes - 1)))
+    model.compile(keras.optimizers.Adam(3e-3), loss=loss, metrics=[seg_metrics.MeanIoU(classes)], jit_compile=False)
     model.fit(train["image"], train["mask"], batch_size=8, epochs=epochs, verbose=0)
     return model.evaluate(val["image"], val["mask"], batch_size=8, verbose=0, return_dict=True)["miou"]
 
 
 def coarse_miou(masks, classes: int, cells: int) -> float:
     """mIoU of the least-squares approximation of one-hot masks (N, H, H) by cells x cells maps, enlarged bilinearly."""
-    from kzoo import scores
+    from kzoo.metrics import seg_scores
 
     side = masks.shape[1]
     place = np.clip((np.arange(side) + 0.5) * cells / side - 0.5, 0, cells - 1)
@@ -89,14 +90,14 @@ def coarse_miou(masks, classes: int, cells: int) -> float:
     matrix = np.zeros((classes, classes), "int64")
     for mask in masks:
         answer = np.einsum("yi,ijc,xj->yxc", project, np.eye(classes)[mask], project, optimize=True).argmax(-1)
-        matrix += scores.confusion_matrix(mask, answer, classes)
-    return float(np.nanmean(scores.iou_per_class(matrix)))
+        matrix += seg_scores.confusion_matrix(mask, answer, classes)
+    return float(np.nanmean(seg_scores.iou_per_class(matrix)))
 
 
 def main():
-    from kzoo import data
+    from kzoo.data import builders
 
-    builder = data.prepare("people", FLAGS.data_dir)
+    builder = builders.prepare("people", FLAGS.data_dir)
     classes = len(builder.info.metadata["classes"])
     train, val = arrays(builder, "train"), arrays(builder, "val")
     print(f"mean pose        MPJPE {mpjpe(val['keypoints'], mean_pose(train)):.1f} px", flush=True)
@@ -104,7 +105,10 @@ def main():
     print(f"linear           MPJPE {error:.1f} px (ridge {penalty:g})", flush=True)
     print(f"all background   mIoU {(val['mask'] == 0).mean() / classes:.3f}", flush=True)
     for cells in CELLS:
-        print(f"{cells:2d} x {cells:2d} cells    mIoU {coarse_miou(val['mask'][:100], classes, cells):.3f} at most", flush=True)
+        print(
+            f"{cells:2d} x {cells:2d} cells    mIoU {coarse_miou(val['mask'][:100], classes, cells):.3f} at most",
+            flush=True,
+        )
     print(f"one convolution  mIoU {one_layer_miou(train, val, classes, FLAGS.epochs, FLAGS.seed):.3f}", flush=True)
 
 

@@ -26,7 +26,12 @@ def train(folder: pathlib.Path, flags: list[str], data_dir: str | None):
 
     if (folder / "report.json").exists():
         return
-    command = [sys.executable, str(ROOT / "train.py"), f"--out={folder}", *([f"--data_dir={data_dir}"] if data_dir else [])]
+    command = [
+        sys.executable,
+        str(ROOT / "train.py"),
+        f"--out={folder}",
+        *([f"--data_dir={data_dir}"] if data_dir else []),
+    ]
     command += ["--resume"] if (folder / "run.json").exists() else flags
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

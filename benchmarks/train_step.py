@@ -32,7 +32,9 @@ def synthetic(size: int, batch_size: int):
     """Pictures (B, size, size, 3) uint8 and keypoints (B, J, 3) float32."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (batch_size, size, size, 3), dtype=np.uint8)
-    keypoints = np.concatenate([rng.random((batch_size, JOINTS, 2)), rng.integers(0, 3, (batch_size, JOINTS, 1))], axis=-1)
+    keypoints = np.concatenate(
+        [rng.random((batch_size, JOINTS, 2)), rng.integers(0, 3, (batch_size, JOINTS, 1))], axis=-1
+    )
     return images, keypoints.astype("float32")
 
 
@@ -40,16 +42,22 @@ def keras_trainer(settings):
     """Function steps -> loss of the last step, or of the mean; and the facts for the table."""
     import keras
 
-    from kzoo.losses import CoordinateLoss
+    from kzoo.losses.pose import CoordinateLoss
     from kzoo.models.regression import regression
     from kzoo.models.softargmax import softargmax
 
     keras.config.set_dtype_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[settings["precision"]])
     keras.utils.set_random_seed(0)
-    model = {"regression": regression, "softargmax": softargmax}[settings["model"]]((settings["size"],) * 2 + (3,), JOINTS)
+    model = {"regression": regression, "softargmax": softargmax}[settings["model"]](
+        (settings["size"],) * 2 + (3,), JOINTS
+    )
     accelerator = any("cpu" not in device.lower() for device in keras.distribution.list_devices())
     jit = "auto" if accelerator or keras.backend.backend() != "tensorflow" else False
-    model.compile(keras.optimizers.AdamW(LR, weight_decay=WEIGHT_DECAY), loss={"coords": CoordinateLoss(norm="l1")}, jit_compile=jit)
+    model.compile(
+        keras.optimizers.AdamW(LR, weight_decay=WEIGHT_DECAY),
+        loss={"coords": CoordinateLoss(norm="l1")},
+        jit_compile=jit,
+    )
     images, keypoints = synthetic(settings["size"], settings["batch_size"])
 
     def on_batches(steps):
@@ -77,7 +85,9 @@ def torch_networks():
     from torch import nn
 
     def conv_bn(inputs, outputs, kernel, stride=1):
-        return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs))
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs)
+        )
 
     class Bottleneck(nn.Module):
         """1x1, 3x3, 1x1 (He et al. 2016, figure 5, right); the stride is on the first convolution, as in the paper and in Keras."""
@@ -137,7 +147,12 @@ def torch_networks():
             return torch.stack([(p.sum(2) * columns).sum(-1), (p.sum(3) * rows).sum(-1)], dim=-1)
 
     def regression(joints):
-        return Network([], nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, 2 * joints), nn.Unflatten(1, (joints, 2))))
+        return Network(
+            [],
+            nn.Sequential(
+                nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, 2 * joints), nn.Unflatten(1, (joints, 2))
+            ),
+        )
 
     def softargmax(joints, widths=(256, 256, 256)):
         decoder, inputs = [], 2048
@@ -215,7 +230,10 @@ def measure(settings, flag):
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
-    rows = {ours: ({**settings, "framework": "kzoo"}, environment), "PyTorch eager": ({**settings, "framework": "torch"}, {})}
+    rows = {
+        ours: ({**settings, "framework": "kzoo"}, environment),
+        "PyTorch eager": ({**settings, "framework": "torch"}, {}),
+    }
     if flag.compile:
         rows["PyTorch torch.compile"] = ({**settings, "framework": "torch", "compile": True}, {})
     running = contenders.start_all(__file__, rows)
@@ -284,7 +302,16 @@ def main():
         f"\nTraining step, ResNet50, {flag.size} px, batch {flag.batch_size}, {flag.rounds} rounds of {flag.steps} steps, "
         f"--loop={flag.loop}, PyTorch channels {'last' if flag.channels_last else 'first'}, on {', '.join(sorted(devices))}\n"
     )
-    header = ["network", "precision", "framework", "images/s (median)", "min to max", "kzoo ÷ it", "weights", "BatchNorm statistics"]
+    header = [
+        "network",
+        "precision",
+        "framework",
+        "images/s (median)",
+        "min to max",
+        "kzoo ÷ it",
+        "weights",
+        "BatchNorm statistics",
+    ]
     print(contenders.table([*header, "first step, s"], lines))
     print(f"\n{hardware}; {packages}")
 
@@ -297,9 +324,13 @@ def _define_flags():
     flags.DEFINE_integer("steps", 5, "steps a round", lower_bound=1)
     flags.DEFINE_integer("rounds", 5, "times that every framework has its turn", lower_bound=1)
     flags.DEFINE_integer("warmup", 2, "steps before the first round, besides the first", lower_bound=1)
-    flags.DEFINE_multi_enum("models", ["regression", "softargmax"], ["regression", "softargmax"], "networks; may be repeated")
+    flags.DEFINE_multi_enum(
+        "models", ["regression", "softargmax"], ["regression", "softargmax"], "networks; may be repeated"
+    )
     flags.DEFINE_multi_enum("precisions", list(PRECISIONS), list(PRECISIONS), "precisions; may be repeated")
-    flags.DEFINE_enum("loop", "train_on_batch", ["train_on_batch", "fit"], "read the loss at every step, or at the end of a round")
+    flags.DEFINE_enum(
+        "loop", "train_on_batch", ["train_on_batch", "fit"], "read the loss at every step, or at the end of a round"
+    )
     flags.DEFINE_boolean("compile", False, "torch.compile as a third contender (meant for GPUs)")
     flags.DEFINE_boolean("channels_last", False, "PyTorch's networks in torch.channels_last")
     flags.DEFINE_string("out", None, "JSON file for the numbers")

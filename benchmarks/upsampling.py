@@ -1,9 +1,9 @@
-"""Which upsampling, and do skip connections help? Every mode of `kzoo.seg.upsampling` with and without them, on one encoder, over seeds.
+"""Which upsampling, and do skip connections help? Every mode of `kzoo.nn.upsampling` with and without them, on one encoder, over seeds.
 
     python benchmarks/upsampling.py
     python benchmarks/upsampling.py --modes=transposed,max_unpool --seeds=0,1 --train_flag=--lr=1e-3
 
-`encdec` and `unet` differ by the concatenations alone, the modes by what doubles height and width (`kzoo/seg/upsampling.py` says what each
+`encdec` and `unet` differ by the concatenations alone, the modes by what doubles height and width (`kzoo/nn/upsampling.py` says what each
 weighs). Each run is train.py in a process of its own, one after the other; called again, it repeats no finished run and continues one that
 was stopped. Writes the mean ± standard deviation (n - 1) of mIoU over the seeds, scored by train.py on --val_split, as .json, .md and .png.
 """
@@ -20,7 +20,7 @@ from tqdm import tqdm
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ARCHS = {"encdec": "without skips", "unet": "with skips"}
 FLAGS = flags.FLAGS
-flags.DEFINE_list("modes", [], "keys of kzoo.seg.upsampling.UPSAMPLING (default: all)")
+flags.DEFINE_list("modes", [], "keys of kzoo.nn.upsampling.UPSAMPLING (default: all)")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "of train.py")
 flags.DEFINE_string("dataset", "people", "of train.py")
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
@@ -33,12 +33,21 @@ flags.DEFINE_integer("batch_size", 16, "of each run", lower_bound=1)
 flags.DEFINE_multi_string("train_flag", [], "further flag of train.py, --train_flag=--lr=1e-3; may be repeated")
 flags.DEFINE_string("out", "runs/upsampling", "folder of the runs")
 flags.DEFINE_string("results", str(ROOT / "benchmarks" / "results" / "upsampling"), "the results, without the ending")
-SHARED = ("dataset", "train_split", "val_split", "encoder", "size", "epochs", "batch_size")  # what all runs have in common
+SHARED = (
+    "dataset",
+    "train_split",
+    "val_split",
+    "encoder",
+    "size",
+    "epochs",
+    "batch_size",
+)  # what all runs have in common
 
 
 def collect(folder: pathlib.Path, arch: str, mode: str) -> dict:
     """One run as a row, from its report."""
-    from kzoo import files, report
+    from kzoo import files
+    from kzoo.programs import report
 
     result, row = files.read_json(folder / "report.json"), report.row(folder)
     return {
@@ -67,7 +76,14 @@ def table(runs: list[dict]) -> str:
     for mode in dict.fromkeys(run["upsampling"] for run in runs):
         cells = (groups[mode, arch] for arch in ARCHS)
         rows.append(
-            [mode, *(part for group in cells for part in (repeats.cell([run["miou"] for run in group]), f"{group[0]['parameters']:,}"))]
+            [
+                mode,
+                *(
+                    part
+                    for group in cells
+                    for part in (repeats.cell([run["miou"] for run in group]), f"{group[0]['parameters']:,}")
+                ),
+            ]
         )
     return contenders.table(header, rows) + "\n"
 
@@ -84,7 +100,12 @@ def bars(runs: list[dict]):
         places = [place + 0.4 * i - 0.2 for place in range(len(modes))]
         spread = [statistics.stdev(s) if len(s) > 1 else 0.0 for s in scores]
         axes.bar(places, [statistics.mean(s) for s in scores], 0.38, yerr=spread, capsize=3, label=f"{words} ({arch})")
-        axes.plot([p for p, s in zip(places, scores, strict=True) for _ in s], [v for s in scores for v in s], "k.", markersize=4)
+        axes.plot(
+            [p for p, s in zip(places, scores, strict=True) for _ in s],
+            [v for s in scores for v in s],
+            "k.",
+            markersize=4,
+        )
     axes.set_xticks(range(len(modes)), modes)
     axes.set(ylabel="mIoU", xlabel="upsampling")
     axes.grid(axis="y", alpha=0.3)
@@ -94,8 +115,9 @@ def bars(runs: list[dict]):
 
 
 def main():
-    from kzoo import cli, figures, files
-    from kzoo.seg.upsampling import UPSAMPLING
+    from kzoo import cli, files
+    from kzoo.figures import base as figures
+    from kzoo.nn.upsampling import UPSAMPLING
 
     modes = FLAGS.modes or list(UPSAMPLING)
     for mode in modes:
@@ -105,7 +127,9 @@ def main():
     repeats.check_settings(out, settings)
     hardware = contenders.hardware()
     # Seeds outermost: when stopped early, there is one whole table before there is a second seed.
-    plan = [(arch, mode, seed, out / f"{arch}-{mode}-{seed}") for seed in FLAGS.seeds for mode in modes for arch in ARCHS]
+    plan = [
+        (arch, mode, seed, out / f"{arch}-{mode}-{seed}") for seed in FLAGS.seeds for mode in modes for arch in ARCHS
+    ]
     with tqdm(plan, unit="run", disable=None) as progress:
         for arch, mode, seed, folder in progress:
             progress.set_postfix_str(folder.name)

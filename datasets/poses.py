@@ -75,8 +75,12 @@ def pose_features(config: Config) -> dict:
     """TFDS features that every example has: the pose (of all frames of a window), sequence and frame."""
     time = () if config.steps == 1 else (config.steps,)
     return {
-        "position": tfds.features.Tensor(shape=(*time, 3), dtype=np.float32, doc="the camera's centre, metres, world coordinates"),
-        "rotation": tfds.features.Tensor(shape=(*time, 4), dtype=np.float32, doc="unit quaternion w, x, y, z, w >= 0, camera to world"),
+        "position": tfds.features.Tensor(
+            shape=(*time, 3), dtype=np.float32, doc="the camera's centre, metres, world coordinates"
+        ),
+        "rotation": tfds.features.Tensor(
+            shape=(*time, 4), dtype=np.float32, doc="unit quaternion w, x, y, z, w >= 0, camera to world"
+        ),
         "sequence": tfds.features.Scalar(np.int64),
         "frame": tfds.features.Scalar(np.int64, doc="number in its sequence; of a window the middle one's"),
     }
@@ -91,7 +95,9 @@ def read_matrix(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """Position and rotation of a text file that holds a 4x4 matrix, camera to world, in metres; see `pose_of`."""
     rows = [line.split() for line in read_text(path).splitlines() if line.strip()]
     if len(rows) != 4 or any(len(row) != 4 for row in rows):
-        raise ValueError(f"{path}: pose has rows of {[len(row) for row in rows[:9]]} numbers; expected 4 rows of 4: a 4x4 matrix")
+        raise ValueError(
+            f"{path}: pose has rows of {[len(row) for row in rows[:9]]} numbers; expected 4 rows of 4: a 4x4 matrix"
+        )
     try:
         matrix = np.array(rows, np.float64)
     except ValueError as error:
@@ -113,9 +119,13 @@ def pose_of(matrix: np.ndarray, name) -> tuple[np.ndarray, np.ndarray]:
       ValueError: not finite, last row not 0 0 0 1, mirrored, or further than ORTHONORMAL from a rotation.
     """
     if not np.isfinite(matrix).all():
-        raise ValueError(f"{name}: pose is not finite: {np.array2string(matrix.ravel(), max_line_width=10**4, precision=4)}")
+        raise ValueError(
+            f"{name}: pose is not finite: {np.array2string(matrix.ravel(), max_line_width=10**4, precision=4)}"
+        )
     if (np.abs(matrix[3] - [0, 0, 0, 1]) > 1e-6).any():
-        raise ValueError(f"{name}: last row of the pose is {matrix[3].tolist()}; expected 0 0 0 1: a matrix from camera to world")
+        raise ValueError(
+            f"{name}: last row of the pose is {matrix[3].tolist()}; expected 0 0 0 1: a matrix from camera to world"
+        )
     rotation = matrix[:3, :3]
     determinant = np.linalg.det(rotation)
     if determinant < 0:
@@ -201,7 +211,9 @@ def windows(run: list[Frame], config: Config, read: Callable[[Frame], bytes]) ->
         yield middle.key, {**example, "sequence": middle.sequence, "frame": middle.number}
 
 
-def read_picture(path: pathlib.Path, counts: dict, size: tuple[int, int] | None = None) -> tuple[bytes, tuple[int, int]]:
+def read_picture(
+    path: pathlib.Path, counts: dict, size: tuple[int, int] | None = None
+) -> tuple[bytes, tuple[int, int]]:
     """A picture as JPEG or PNG, the file's own bytes where they are an RGB one already, and its (width, height).
 
     Args:
@@ -211,7 +223,9 @@ def read_picture(path: pathlib.Path, counts: dict, size: tuple[int, int] | None 
     """
     picture, content = open_picture(path)
     if size and picture.size != size:
-        raise ValueError(f"{path}: picture is {picture.width}x{picture.height}; others of its scene are {size[0]}x{size[1]}")
+        raise ValueError(
+            f"{path}: picture is {picture.width}x{picture.height}; others of its scene are {size[0]}x{size[1]}"
+        )
     if picture.format not in ("JPEG", "PNG") or picture.mode != "RGB":
         counts["converted_pictures"] += 1
         buffer = io.BytesIO()

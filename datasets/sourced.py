@@ -21,7 +21,9 @@ class Sourced:
         if self._data_source is not None and self.is_prepared() and not mode.overwrite_dataset:
             wanted, found = self.find_source(self._data_source).path, self.info.metadata["source_path"]
             if wanted != found:
-                raise ValueError(f"{self.data_dir} was prepared from {found}, not from {wanted}: choose another data_dir or remove it")
+                raise ValueError(
+                    f"{self.data_dir} was prepared from {found}, not from {wanted}: choose another data_dir or remove it"
+                )
         super().download_and_prepare(download_config=download_config, **kwargs)
 
     def _download_and_prepare(self, dl_manager, download_config):

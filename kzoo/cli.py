@@ -22,7 +22,9 @@ def run(main: Callable, *, positional: bool = False):
     try:
         arguments = flags.FLAGS(sys.argv)[1:]
         if arguments and not positional:
-            raise UserError(f"unexpected argument {arguments[0]!r}; every option is a flag, --name=value (see --helpshort)")
+            raise UserError(
+                f"unexpected argument {arguments[0]!r}; every option is a flag, --name=value (see --helpshort)"
+            )
         main(*[arguments] * positional)
     except SystemExit:
         if any(argument.lstrip("-").startswith("help") for argument in sys.argv[1:]):

@@ -6,9 +6,10 @@ import shutil
 
 import keras
 
-from kzoo import UserError, cli, files, statistics
+from kzoo import UserError, cli, files
+from kzoo.data import statistics
 from kzoo.tasks import TASKS, Task
-from kzoo.training import build, network_options
+from kzoo.training.networks import build, network_options
 
 
 def describe(folder) -> dict:
@@ -23,7 +24,10 @@ def task_of(run: dict) -> Task:
     return cli.pick(TASKS, run["flags"]["task"], "task")
 
 
-PARTS = ("pose_run", "features")  # hyperparameters that name a run within the network, and where its copy lies in the run folder
+PARTS = (
+    "pose_run",
+    "features",
+)  # hyperparameters that name a run within the network, and where its copy lies in the run folder
 
 
 def keep_parts(folder, hyperparameters: dict):
@@ -84,6 +88,10 @@ def load_model(folder, shape: tuple[int, int] | None = None, **hyperparameters) 
     try:
         model.set_weights(weights)
     except ValueError as error:
-        reason = f"{flags['arch']} is tied to the size it was trained at, {flags['size']}" if shape else str(error).splitlines()[0]
+        reason = (
+            f"{flags['arch']} is tied to the size it was trained at, {flags['size']}"
+            if shape
+            else str(error).splitlines()[0]
+        )
         raise UserError(f"the weights of {path} do not fit: {reason}") from error
     return model

@@ -27,7 +27,14 @@ def write_run(folder, value, *, flag=None, seed=0, metric="miou", mode="max", ep
     folder.mkdir(parents=True)
     files.write_json(
         folder / "run.json",
-        {"flags": flag, "score": f"val_{metric}", "mode": mode, "names": ["a", "b"], "parameters": 20_000, "dataset": dataset},
+        {
+            "flags": flag,
+            "score": f"val_{metric}",
+            "mode": mode,
+            "names": ["a", "b"],
+            "parameters": 20_000,
+            "dataset": dataset,
+        },
     )
     worse = value - 0.2 if mode == "max" else value + 0.2
     rows = [f"{e},{value if e == 2 else worse},60" for e in range(1, epochs + 1)]
@@ -40,11 +47,13 @@ def write_run(folder, value, *, flag=None, seed=0, metric="miou", mode="max", ep
 def make_study(out, points, value_of, *, endings=None, run_of=None, direction="max"):
     """A study in Optuna's journal, a run folder a trial. endings: {trial: (state, error)}; run_of: point -> arguments of `write_run`."""
     optuna = pytest.importorskip("optuna")
-    from kzoo.sweeps import studies, sweep_table
+    from kzoo.sweep import studies, study_table
 
     place = studies.Place.of("s", out, None)
     keys = {studies.key_of(point): point for point in points}
-    study = studies.prepare(place, {"arguments": [], "sampler": "grid", "metric": None}, keys, lambda: ("miou", direction), "none")
+    study = studies.prepare(
+        place, {"arguments": [], "sampler": "grid", "metric": None}, keys, lambda: ("miou", direction), "none"
+    )
     names = list(dict.fromkeys(name for point in points for name in point))
     choices = {name: list(dict.fromkeys(point[name] for point in points)) for name in names}
     for number, point in enumerate(points):
@@ -67,7 +76,7 @@ def make_study(out, points, value_of, *, endings=None, run_of=None, direction="m
         if error:
             trial.set_user_attr("error", error)
         study.tell(trial, value if state == "complete" else None, state=optuna.trial.TrialState[state.upper()])
-    sweep_table.write(place, study)
+    study_table.write(place, study)
     return place.folder
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kzoo import export, training
+from kzoo.export import formats
 from kzoo.tasks import TASKS
+from kzoo.training import networks
 
 SIZE = 64
 SIZES = {"pose": SIZE, "seg": SIZE, "pose3d": (8, SIZE, SIZE), "loc": SIZE, "cluster": 8}
@@ -47,7 +48,18 @@ TINY = {
 COARSE = ("fcn", "fcn32s", "fcn16s", "deeplabv3")  # whose scores have a stride of 16 or 32
 # The slow group: half a minute each; each has a near relative in the default group, or its parts have.
 SLOW = (
-    *("hourglass", "hourglass_attention", "pyranet", "compositional", "fcn16s", "fcn32s", "frrn_a", "frrn_b", "deeplabv3", "resnet34_unet"),
+    *(
+        "hourglass",
+        "hourglass_attention",
+        "pyranet",
+        "compositional",
+        "fcn16s",
+        "fcn32s",
+        "frrn_a",
+        "frrn_b",
+        "deeplabv3",
+        "resnet34_unet",
+    ),
     *("encoder_gru", "mapnet", "dual_input", "fpn", "part_heatmap"),
 )
 VARIANTS = {  # further forms of an arch that are another network
@@ -72,8 +84,8 @@ UNITS = {"pose": 17, "seg": 7, "pose3d": 17, "loc": 7, "cluster": 10}
 
 def tiny(task: str, arch: str, **options) -> keras.Model:
     keras.utils.set_random_seed(0)
-    encoder = {"encoder": "small"} if "encoder" in training.hyperparameters_of(TASKS[task].archs[arch]) else {}
-    return training.build(TASKS[task], arch, SIZES[task], UNITS[task], **{**encoder, **TINY.get(arch, {}), **options})
+    encoder = {"encoder": "small"} if "encoder" in networks.hyperparameters_of(TASKS[task].archs[arch]) else {}
+    return networks.build(TASKS[task], arch, SIZES[task], UNITS[task], **{**encoder, **TINY.get(arch, {}), **options})
 
 
 def cases(task: str) -> list:
@@ -110,7 +122,9 @@ def has_learned(task, first, last) -> bool:
     is found to a quarter of the first answers' errors."""
     if task == "loc":
         return all(last[name] < 0.25 * first[name] for name in ("position_position_error", "rotation_rotation_error"))
-    return last["loss"] < 0.1 * first["loss"] and all(value < 25.6 for name, value in last.items() if name.endswith("mpjpe"))
+    return last["loss"] < 0.1 * first["loss"] and all(
+        value < 25.6 for name, value in last.items() if name.endswith("mpjpe")
+    )
 
 
 def check_learning(task, arch, options, examples, folder):
@@ -119,12 +133,12 @@ def check_learning(task, arch, options, examples, folder):
     examples: {features that networks read, joined by "+": (inputs, labels)}.
     """
     model = tiny(task, arch, **options)
-    images, labels = examples["+".join(training.reads(model))]
+    images, labels = examples["+".join(networks.reads(model))]
     if arch in COARSE:
         labels = {**labels, "mask": at_cell_centres(labels["mask"])}
     row = TASKS[task]
     y = {name: labels[row.outputs[name].label] for name in model.output_names}
-    arguments = training.compile_arguments(row, model, UNITS[task], loss=None, loss_options={}, weights={})
+    arguments = networks.compile_arguments(row, model, UNITS[task], loss=None, loss_options={}, weights={})
 
     with tf.GradientTape() as tape:
         predicted = model(images, training=True)
@@ -138,7 +152,9 @@ def check_learning(task, arch, options, examples, folder):
     model.optimizer.build(model.trainable_variables)
     first = model.train_on_batch(images, y, return_dict=True)
     if task == "seg":
-        first["loss"] = min(first["loss"], np.log(UNITS[task]))  # that of an answer that knows nothing: some start far above it
+        first["loss"] = min(
+            first["loss"], np.log(UNITS[task])
+        )  # that of an answer that knows nothing: some start far above it
     for _ in range(400):
         model.reset_metrics()
         last = model.train_on_batch(images, y, return_dict=True)
@@ -152,7 +168,7 @@ def check_learning(task, arch, options, examples, folder):
     loaded = keras.saving.load_model(folder / "model.keras")
     for name, value in loaded.predict_on_batch(images).items():
         np.testing.assert_allclose(value, expected[name], atol=1e-5)
-    assert export.export_saved_model(model, folder / "saved_model", images) <= 1e-4
+    assert formats.export_saved_model(model, folder / "saved_model", images) <= 1e-4
     signature = tf.saved_model.load(folder / "saved_model").signatures["serving_default"]
     found = {spec.dtype for spec in signature.structured_input_signature[1].values()}
     assert found == {tf.as_dtype(tensor.dtype) for tensor in model.inputs}

@@ -28,11 +28,19 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     def _info(self):
         features = {
             "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
-            "mask": tfds.features.Image(shape=(None, None, 1), encoding_format="png", doc="0 to 10 the classes, 255 void"),
+            "mask": tfds.features.Image(
+                shape=(None, None, 1), encoding_format="png", doc="0 to 10 the classes, 255 void"
+            ),
             "image_id": tfds.features.Scalar(np.int64, doc="unique over all splits"),
             "file_name": tfds.features.Text(doc="of the picture, without suffix"),
         }
-        metadata = {"classes": list(sources.CLASSES), "flip_classes": [], "source": None, "source_path": None, "counts": {}}
+        metadata = {
+            "classes": list(sources.CLASSES),
+            "flip_classes": [],
+            "source": None,
+            "source_path": None,
+            "counts": {},
+        }
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),
             homepage="http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
@@ -46,7 +54,8 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
         self.info.metadata.update(source=source.kind, source_path=source.path, counts=counts)
         starts = np.cumsum([0] + [len(rows) for rows in pairs.values()]).tolist()
         return {
-            split: self._generate_examples(pairs[split], start, counts[split]) for split, start in zip(sources.SPLITS, starts, strict=False)
+            split: self._generate_examples(pairs[split], start, counts[split])
+            for split, start in zip(sources.SPLITS, starts, strict=False)
         }
 
     def _generate_examples(self, pairs, start, counts):

@@ -12,14 +12,29 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-CLASSES = ("sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist")
+CLASSES = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "signsymbol",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+)
 VOID = len(CLASSES)  # in the files
 IGNORE = 255  # in the masks
 SPLITS = ("train", "val", "test")
 COUNTS = ("kept", "converted_pictures", "unlisted_pictures")
 JPEG_QUALITY = 95
 
-LAYOUTS = {"folders": ("images/{}", "labels/{}"), "segnet": ("{}", "{}annot")}  # kind -> folders of a split's pictures and labels
+LAYOUTS = {
+    "folders": ("images/{}", "labels/{}"),
+    "segnet": ("{}", "{}annot"),
+}  # kind -> folders of a split's pictures and labels
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 # what reading a broken picture raises
@@ -62,11 +77,15 @@ def find_source(path) -> Source:
     for roots in ([path], sorted(folder for folder in path.iterdir() if folder.is_dir())):
         found = [Source(kind, str(path), root) for root in roots for kind in LAYOUTS if _looks_like(root, kind)]
         if len(found) > 1:
-            raise ValueError(f"{path}: more than one CamVid: {', '.join(f'{s.root} ({s.kind})' for s in found)}; name one of them")
+            raise ValueError(
+                f"{path}: more than one CamVid: {', '.join(f'{s.root} ({s.kind})' for s in found)}; name one of them"
+            )
         if found:
             _check_classes(found[0].root / "classes.txt")
             return found[0]
-    raise FileNotFoundError(f"{path}: not CamVid: neither images/train and labels/train nor train and trainannot are in it")
+    raise FileNotFoundError(
+        f"{path}: not CamVid: neither images/train and labels/train nor train and trainannot are in it"
+    )
 
 
 def find_pairs(source: Source, split: str, counts: dict) -> list[Pair]:
@@ -82,7 +101,9 @@ def find_pairs(source: Source, split: str, counts: dict) -> list[Pair]:
     missing += [f"{picture} has no label" for picture, label in names if label not in labels]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise FileNotFoundError(f"{source.root}: split {split!r}: {missing[0]}{more}; every picture needs a label of its name")
+        raise FileNotFoundError(
+            f"{source.root}: split {split!r}: {missing[0]}{more}; every picture needs a label of its name"
+        )
     if not names:
         raise ValueError(f"{source.root}: split {split!r} is empty")
     return [Pair(picture, pictures[picture], labels[label]) for picture, label in names]
@@ -100,7 +121,9 @@ def read_pair(pair: Pair, counts: Mapping) -> tuple[bytes, np.ndarray]:
     """
     label, _ = _open(pair.label)
     if label.mode not in ("L", "P"):
-        raise ValueError(f"{pair.label}: label of mode {label.mode}; expected one channel of 8 bits that holds class numbers")
+        raise ValueError(
+            f"{pair.label}: label of mode {label.mode}; expected one channel of 8 bits that holds class numbers"
+        )
     ids = np.asarray(label)
     wrong = np.unique(ids[ids > VOID]).tolist()
     if wrong:

@@ -14,8 +14,12 @@ def _pose_features():
     size = records.SIZE
     return {
         "image": tfds.features.Image(shape=(size, size, 3), encoding_format="jpeg"),
-        "keypoints": tfds.features.Tensor(shape=(classes.NUM_JOINTS, 3), dtype=np.float32, doc="x, y as a fraction of the crop; v 0, 1, 2"),
-        "mask": tfds.features.Image(shape=(size, size, 1), encoding_format="png", doc="0 background, 1 person, 255 no mask given"),
+        "keypoints": tfds.features.Tensor(
+            shape=(classes.NUM_JOINTS, 3), dtype=np.float32, doc="x, y as a fraction of the crop; v 0, 1, 2"
+        ),
+        "mask": tfds.features.Image(
+            shape=(size, size, 1), encoding_format="png", doc="0 background, 1 person, 255 no mask given"
+        ),
         "bbox": tfds.features.Tensor(shape=(4,), dtype=np.float32, doc="x, y, w, h in pixels of the original picture"),
         "area": tfds.features.Scalar(np.float32, doc="pixels of the original picture"),
         "image_id": tfds.features.Scalar(np.int64),
@@ -30,7 +34,9 @@ def _mask_features():
     """One whole picture per example."""
     return {
         "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
-        "mask": tfds.features.Image(shape=(None, None, 1), encoding_format="png", doc="0 background, classes from 1, 255 crowd"),
+        "mask": tfds.features.Image(
+            shape=(None, None, 1), encoding_format="png", doc="0 background, classes from 1, 255 crowd"
+        ),
         "image_id": tfds.features.Scalar(np.int64),
     }
 
@@ -90,7 +96,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if self._data_source is not None and self.is_prepared() and not mode.overwrite_dataset:
             wanted, found = sources.find_source(self._data_source).path, self.info.metadata["source_path"]
             if wanted != found:
-                raise ValueError(f"{self.data_dir} was prepared from {found}, not from {wanted}: choose another data_dir or remove it")
+                raise ValueError(
+                    f"{self.data_dir} was prepared from {found}, not from {wanted}: choose another data_dir or remove it"
+                )
         super().download_and_prepare(download_config=download_config, **kwargs)
 
     def _download_and_prepare(self, dl_manager, download_config):

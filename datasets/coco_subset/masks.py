@@ -83,7 +83,10 @@ def parse(segmentation, where: str) -> list | dict:
             segmentation = json.loads(segmentation)
         except ValueError:
             segmentation = 0
-    check(segmentation is None or isinstance(segmentation, list | dict), f"{where} has a segmentation that is neither polygons nor RLE")
+    check(
+        segmentation is None or isinstance(segmentation, list | dict),
+        f"{where} has a segmentation that is neither polygons nor RLE",
+    )
     return segmentation or []
 
 
@@ -106,14 +109,19 @@ def _polygons(segmentation, where, counts) -> list[np.ndarray]:
 def _fill(polygons, size) -> np.ndarray:
     """(H, W) uint8 union of polygons; `size` is (width, height)."""
     width, height = size
-    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects([polygon.ravel().tolist() for polygon in polygons], height, width)))
+    return coco_mask.decode(
+        coco_mask.merge(coco_mask.frPyObjects([polygon.ravel().tolist() for polygon in polygons], height, width))
+    )
 
 
 def _rle(segmentation, size, where) -> dict:
     """Compressed RLE of a compressed or uncompressed one; `size` is the picture's (width, height)."""
     width, height = size
     given, counts = segmentation.get("size"), segmentation.get("counts")
-    check(given == [height, width], f"{where} has an RLE mask of [height, width] {given}, its picture has {[height, width]}")
+    check(
+        given == [height, width],
+        f"{where} has an RLE mask of [height, width] {given}, its picture has {[height, width]}",
+    )
     if isinstance(counts, list):
         whole = all(isinstance(count, int) and count >= 0 for count in counts) and sum(counts) == width * height
         check(whole, f"{where} has an RLE mask that does not fill its picture")
@@ -134,7 +142,9 @@ def _sample(mask, corner, side, pixels) -> np.ndarray:
     """(pixels, pixels) nearest values of an (H, W) mask under the centres of a crop's pixels; 0 outside."""
     centres = (np.arange(pixels) + 0.5) * side / pixels
     columns, rows = (np.floor(start + centres).astype(int) for start in corner)
-    rows_in, columns_in = ((index >= 0) & (index < length) for index, length in zip((rows, columns), mask.shape, strict=True))
+    rows_in, columns_in = (
+        (index >= 0) & (index < length) for index, length in zip((rows, columns), mask.shape, strict=True)
+    )
     crop = np.zeros((pixels, pixels), np.uint8)
     crop[np.ix_(rows_in, columns_in)] = mask[np.ix_(rows[rows_in], columns[columns_in])]
     return crop

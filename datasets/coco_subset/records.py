@@ -20,7 +20,14 @@ MIN_JOINTS = 8  # labelled joints of a person that is kept
 MIN_HEIGHT = 64  # pixels of the box of a person that is kept
 JPEG_QUALITY = 95
 
-_MASK_COUNTS = ("kept", "dropped_without_mask", "without_objects", "crowd_regions", "bad_polygons", "converted_pictures")
+_MASK_COUNTS = (
+    "kept",
+    "dropped_without_mask",
+    "without_objects",
+    "crowd_regions",
+    "bad_polygons",
+    "converted_pictures",
+)
 # config -> what is counted
 COUNTS = {
     "pose": (
@@ -36,7 +43,9 @@ def generate(source: sources.Source, config: str, split: str, counts: dict):
     """Yields (key, example) of one split and counts into `counts`."""
     readers = {("archive", "pose"): _archive_pose, ("archive", "seg"): _archive_seg}
     path = sources.find_table(source, config, split)
-    reader = readers.get((source.kind, config)) or {"pose": _coco_pose, "seg": _coco_seg, "things": _coco_things}[config]
+    reader = (
+        readers.get((source.kind, config)) or {"pose": _coco_pose, "seg": _coco_seg, "things": _coco_things}[config]
+    )
     for key, example in reader(path, source.pictures[split], counts):
         counts["kept"] += 1
         yield key, example
@@ -85,7 +94,9 @@ def _box_is_good(box, image) -> bool:
     """Whether a box (x, y, w, h in pixels) is finite, has a size, and lies on the picture and is not larger than it."""
     x, y, w, h = box
     width, height = image.get("width", math.inf), image.get("height", math.inf)
-    return bool(np.isfinite(box).all() and 0 < w <= width + 1 and 0 < h <= height + 1 and -w < x < width and -h < y < height)
+    return bool(
+        np.isfinite(box).all() and 0 < w <= width + 1 and 0 < h <= height + 1 and -w < x < width and -h < y < height
+    )
 
 
 def _person(row, picture, where, counts) -> dict:
@@ -156,7 +167,10 @@ def _coco_masks(path, folders, counts, labels):
     """Whole pictures; `labels` maps the category ids that are painted to mask values. Others are background."""
     table = sources.read_table(path)
     for key, name in table.categories.items():
-        check(CLASSES[CLASS_IDS.get(key, 0)] == name, f"{table.name}: category {key} is {name!r}, which is not COCO's class of that id")
+        check(
+            CLASSES[CLASS_IDS.get(key, 0)] == name,
+            f"{table.name}: category {key} is {name!r}, which is not COCO's class of that id",
+        )
     for image_id, image in table.images.items():
         rows = table.annotations.get(image_id, [])
         for row in rows:

@@ -33,7 +33,16 @@ COCO_PICTURES = ("images", "{}2017", "{}", "images/{}2017", "images/{}")
 ARCHIVE_PICTURES = ("{}_256",)
 
 # what reading a broken file raises: a zip member may be cut, garbled or encrypted
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError)
+_BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +78,15 @@ def find_source(path) -> Source:
     """The archive or the COCO folder at `path`: a zip file, a folder that holds it, or an unpacked folder."""
     path = pathlib.Path(path).expanduser().resolve()
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder; expected coco_subset.zip, its folder or a COCO folder")
+        raise FileNotFoundError(
+            f"{path}: no such file or folder; expected coco_subset.zip, its folder or a COCO folder"
+        )
     for root in _roots(path):
         annotations = root / "annotations"
-        for kind, tables, pictures in (("archive", ARCHIVE_TABLES, ARCHIVE_PICTURES), ("folder", COCO_TABLES, COCO_PICTURES)):
+        for kind, tables, pictures in (
+            ("archive", ARCHIVE_TABLES, ARCHIVE_PICTURES),
+            ("folder", COCO_TABLES, COCO_PICTURES),
+        ):
             names = {name.format(split) for split in SPLITS for group in tables.values() for name in group}
             if any((annotations / name).is_file() for name in sorted(names)):
                 folders = {split: tuple(root / name.format(split) for name in pictures) for split in SPLITS}
@@ -86,7 +100,9 @@ def find_source(path) -> Source:
 def official_source(folders: Mapping[str, pathlib.Path]) -> Source:
     """The extracted official zips: "train", "val" and "annotations" -> folder."""
     pictures = {split: (folders[split] / f"{split}2017", folders[split]) for split in SPLITS}
-    return Source("official", OFFICIAL_URLS["annotations"], folders["annotations"] / "annotations", pictures, COCO_TABLES)
+    return Source(
+        "official", OFFICIAL_URLS["annotations"], folders["annotations"] / "annotations", pictures, COCO_TABLES
+    )
 
 
 def _roots(path):
@@ -119,7 +135,9 @@ def find_table(source: Source, config: str, split: str):
     """Path of the annotation file that `config` is prepared from."""
     if config not in source.tables:
         allowed = ", ".join(source.tables)
-        raise ValueError(f"{source.path}: the lab's archive has no labels for the config {config!r}; it can be prepared as {allowed}")
+        raise ValueError(
+            f"{source.path}: the lab's archive has no labels for the config {config!r}; it can be prepared as {allowed}"
+        )
     names = [name.format(split) for name in source.tables[config]]
     for name in names:
         if (source.annotations / name).is_file():
@@ -146,7 +164,10 @@ def _unique(rows, what, path):
     """id -> row, in file order."""
     found = {}
     for row in rows:
-        check(isinstance(row, dict) and isinstance(row.get("id"), int), f"{path}: {what} without an integer id: {str(row)[:80]}")
+        check(
+            isinstance(row, dict) and isinstance(row.get("id"), int),
+            f"{path}: {what} without an integer id: {str(row)[:80]}",
+        )
         check(row["id"] not in found, f"{path}: {what} id {row['id']} is given twice")
         found[row["id"]] = row
     return found
@@ -186,7 +207,9 @@ def read_picture(folders, name: str, size=None) -> tuple[Image.Image, bytes | No
     except _BROKEN as error:
         raise ValueError(f"{path}: picture cannot be read ({_one_line(error)})") from error
     if size is not None and picture.size != tuple(size):
-        raise ValueError(f"{path}: picture is {picture.size[0]}x{picture.size[1]}, its annotations are for {size[0]}x{size[1]}")
+        raise ValueError(
+            f"{path}: picture is {picture.size[0]}x{picture.size[1]}, its annotations are for {size[0]}x{size[1]}"
+        )
     ready = picture.mode == "RGB" and picture.format == "JPEG"
     return picture.convert("RGB"), content if ready else None
 

@@ -19,9 +19,7 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     BUILDER_CONFIGS: ClassVar = [poses.FRAMES_CONFIG, poses.WINDOWS_CONFIG]
-    MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Put DeepLoc (http://deeploc.cs.uni-freiburg.de), unpacked, here: train/ and test/, each with LeftImages/, labels/ and poses.txt."
-    )
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Put DeepLoc (http://deeploc.cs.uni-freiburg.de), unpacked, here: train/ and test/, each with LeftImages/, labels/ and poses.txt."
 
     find_source = staticmethod(sources.find_source)
 
@@ -33,7 +31,9 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
         else:
             features = {
                 "image": tfds.features.Image(shape=(None, None, 3), doc="PNG or JPEG"),
-                "mask": tfds.features.Image(shape=(None, None, 1), encoding_format="png", doc="0 to 9 the classes, 255 not labelled"),
+                "mask": tfds.features.Image(
+                    shape=(None, None, 1), encoding_format="png", doc="0 to 9 the classes, 255 not labelled"
+                ),
             }
             metadata.update(classes=list(sources.CLASSES), flip_classes=[])
         return self.dataset_info_from_configs(

@@ -16,12 +16,22 @@ from kzoo.datasets.poses import Frame
 # in the order of the paper's table of classes; their numbers in the files are not documented
 CLASSES = ("background", "sky", "road", "sidewalk", "grass", "vegetation", "building", "poles", "dynamic", "other")
 IGNORE = 255  # in the masks
-SPLITS = {"train": ("train",), "val": ("test", "validation", "val")}  # names of a split's folder, in lower case as those below
+SPLITS = {
+    "train": ("train",),
+    "val": ("test", "validation", "val"),
+}  # names of a split's folder, in lower case as those below
 PICTURES, LABELS, TABLES = ("leftimages", "left", "images"), ("labels", "label"), ("poses.txt", "pose.txt")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 NAME = "img_name"
 GAP = 10  # times the usual distance of frame numbers: where they leave a larger gap, another sequence begins
-COUNTS = ("frames", "sequences", "labelled_frames", "pictures_without_pose", "labels_without_pose", "converted_pictures")
+COUNTS = (
+    "frames",
+    "sequences",
+    "labelled_frames",
+    "pictures_without_pose",
+    "labels_without_pose",
+    "converted_pictures",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +55,14 @@ def find_source(path) -> Source:
     for roots in ([path], sorted(folder for folder in path.iterdir() if folder.is_dir())):
         found = [root for root in roots if _find(root, SPLITS["train"])]
         if len(found) > 1:
-            raise ValueError(f"{path}: more than one DeepLoc: {', '.join(root.name for root in found)}; name one of them")
+            raise ValueError(
+                f"{path}: more than one DeepLoc: {', '.join(root.name for root in found)}; name one of them"
+            )
         if found:
             return Source(str(path), {split: _one(found[0], names) for split, names in SPLITS.items()})
-    raise FileNotFoundError(f"{path}: no DeepLoc: looked for the folder {SPLITS['train'][0]}; found: {poses.contents(path)}")
+    raise FileNotFoundError(
+        f"{path}: no DeepLoc: looked for the folder {SPLITS['train'][0]}; found: {poses.contents(path)}"
+    )
 
 
 def find_frames(folder: pathlib.Path, first: int, counts: dict) -> list[list[Frame]]:
@@ -93,7 +107,9 @@ def read_mask(path: pathlib.Path | None, size: tuple[int, int]) -> np.ndarray:
     ids = np.asarray(label)
     wrong = np.unique(ids[(ids >= len(CLASSES)) & (ids != IGNORE)]).tolist()
     if wrong:
-        raise ValueError(f"{path}: class numbers {wrong[:5]}; allowed: 0 to {len(CLASSES) - 1}, and {IGNORE} for not labelled")
+        raise ValueError(
+            f"{path}: class numbers {wrong[:5]}; allowed: 0 to {len(CLASSES) - 1}, and {IGNORE} for not labelled"
+        )
     return ids[..., None].astype(np.uint8)
 
 
@@ -153,7 +169,9 @@ def _poses(table):
             columns = words
             continue
         if len(words) != len(columns):
-            raise ValueError(f"{table}: line {line} has {len(words)} values; expected {len(columns)}: {' '.join(columns)}")
+            raise ValueError(
+                f"{table}: line {line} has {len(words)} values; expected {len(columns)}: {' '.join(columns)}"
+            )
         row = dict(zip(columns, words, strict=True))
         try:
             pose = np.array([row[column] for column in poses.COLUMNS], np.float64)

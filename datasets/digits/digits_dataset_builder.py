@@ -22,7 +22,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _info(self):
         features = {
-            "image": tfds.features.Image(shape=(8, 8, 1), dtype=np.uint8, encoding_format="png", doc="0 background, 255 ink"),
+            "image": tfds.features.Image(
+                shape=(8, 8, 1), dtype=np.uint8, encoding_format="png", doc="0 background, 255 ink"
+            ),
             "label": tfds.features.ClassLabel(names=list(CLASSES)),
             "image_id": tfds.features.Scalar(np.int64, doc="place in scikit-learn's file"),
         }

@@ -69,7 +69,9 @@ def read_cameras(path) -> dict[tuple[int, str], Camera]:
         raise ValueError(f"{path}: no readable cameras of Human3.6M ({' '.join(str(error).split())})") from error
     for (subject, name), camera in cameras.items():
         if not np.allclose(camera.rotation @ camera.rotation.T, np.eye(3), atol=1e-3) or not (camera.focal > 0).all():
-            raise ValueError(f"{path}: the numbers of S{subject}'s camera {name} are no camera: no rotation, or no positive focal length")
+            raise ValueError(
+                f"{path}: the numbers of S{subject}'s camera {name} are no camera: no rotation, or no positive focal length"
+            )
     return cameras
 
 

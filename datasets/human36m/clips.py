@@ -29,10 +29,15 @@ def generate(recording: Recording, camera, config, counts):
     if recording.world:
         joints = camera.from_world(joints)
     if not (joints[..., 2] > 0).all():
-        raise ValueError(f"{recording.video}: its joints lie behind the camera; poses and cameras do not belong together")
+        raise ValueError(
+            f"{recording.video}: its joints lie behind the camera; poses and cameras do not belong together"
+        )
     pixels = camera.project(joints)
     span = STEP * (config.length - 1) + 1
-    squares = {start: _square(pixels[start : start + span : STEP]) for start in range(0, len(joints) - span + 1, STEP * config.stride)}
+    squares = {
+        start: _square(pixels[start : start + span : STEP])
+        for start in range(0, len(joints) - span + 1, STEP * config.stride)
+    }
     counts["recordings"] += 1
     found = 0
     for start, frames in _read_frames(recording.video, squares, span, len(joints), camera, config.size):
@@ -85,7 +90,9 @@ def _read_frames(path, squares, span, poses, camera, size):
             number += 1
         if number < poses - SLACK:
             rate = capture.get(cv2.CAP_PROP_FPS)
-            raise ValueError(f"{path}: video ends after {number} of {poses} frames; it is cut, or not at the release's 50 Hz ({rate:g} Hz)")
+            raise ValueError(
+                f"{path}: video ends after {number} of {poses} frames; it is cut, or not at the release's 50 Hz ({rate:g} Hz)"
+            )
     finally:
         capture.release()
 
@@ -96,10 +103,14 @@ def _check(path, squares, camera, capture):
     name = f"{shape[0]:.0f}x{shape[1]:.0f}"
     if (np.abs(camera.centre - shape / 2) > shape / 10).any():
         x, y = camera.centre
-        raise ValueError(f"{path}: video is {name}, but the camera's centre is at ({x:.0f}, {y:.0f}); it must have its original size")
+        raise ValueError(
+            f"{path}: video is {name}, but the camera's centre is at ({x:.0f}, {y:.0f}); it must have its original size"
+        )
     for corner, side in squares.values():
         if (corner >= shape).any() or (corner + side <= 0).any() or side > 2 * shape.max():
-            raise ValueError(f"{path}: its joints are not in the {name} pixels of its frames; poses and cameras do not belong together")
+            raise ValueError(
+                f"{path}: its joints are not in the {name} pixels of its frames; poses and cameras do not belong together"
+            )
 
 
 def _crop(frame, corner, side, size) -> bytes:

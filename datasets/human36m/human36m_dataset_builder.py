@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from kzoo.datasets.human36m import cameras, clips, sources
 from kzoo.datasets.sourced import Sourced
-from kzoo.pose3d.skeletons import H36M_JOINTS
+from kzoo.nn.skeletons import H36M_JOINTS
 
 CLIP_IDS = 10**6  # per recording; a recording has a few thousand frames
 
@@ -37,7 +37,9 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
-    BUILDER_CONFIGS: ClassVar = [Config(name="clips", description="Clips of 8 frames at 25 Hz that do not overlap, 224x224 pixels.")]
+    BUILDER_CONFIGS: ClassVar = [
+        Config(name="clips", description="Clips of 8 frames at 25 Hz that do not overlap, 224x224 pixels.")
+    ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Put Human3.6M (http://vision.imar.ro/human3.6m, on request) here: S1/Videos, … with metadata.xml and either "
         "S1/MyPoseFeatures/D3_Positions_mono, … or VideoPose3D's data_3d_h36m.npz."
@@ -53,8 +55,12 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
 
         features = {
             "frames": tfds.features.Video(shape=(config.length, config.size, config.size, 3), encoding_format="jpeg"),
-            "keypoints_2d": numbers(config.length, joints, 2, doc="x, y as fractions of the frame, with the lens's distortion"),
-            "joints": numbers(config.length, joints, 3, doc="metres, camera coordinates, relative to the hip of the same frame"),
+            "keypoints_2d": numbers(
+                config.length, joints, 2, doc="x, y as fractions of the frame, with the lens's distortion"
+            ),
+            "joints": numbers(
+                config.length, joints, 3, doc="metres, camera coordinates, relative to the hip of the same frame"
+            ),
             "root": numbers(config.length, 3, doc="the hip: metres, camera coordinates"),
             "intrinsics": numbers(3, 3, doc="of the frames in pixels, without distortion"),
             "subject": tfds.features.Scalar(np.int64),
@@ -63,9 +69,18 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
             "clip_id": tfds.features.Scalar(np.int64, doc="unique over all splits"),
         }
         pairs = [
-            [H36M_JOINTS.index(name), H36M_JOINTS.index(name.replace("left", "right"))] for name in H36M_JOINTS if name.startswith("left")
+            [H36M_JOINTS.index(name), H36M_JOINTS.index(name.replace("left", "right"))]
+            for name in H36M_JOINTS
+            if name.startswith("left")
         ]
-        metadata = {"joints": list(H36M_JOINTS), "flip_joints": pairs, "fps": 25, "source": None, "source_path": None, "counts": {}}
+        metadata = {
+            "joints": list(H36M_JOINTS),
+            "flip_joints": pairs,
+            "fps": 25,
+            "source": None,
+            "source_path": None,
+            "counts": {},
+        }
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),
             homepage="http://vision.imar.ro/human3.6m/",
@@ -83,7 +98,10 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
         subjects = {split: sorted({row.subject for row in rows}) for split, rows in recordings.items()}
         self.info.metadata.update(source=source.kind, source_path=source.path, counts=counts, subjects=subjects)
         starts = {"train": 0, "val": len(recordings["train"])}
-        return {split: self._generate_examples(rows, found, starts[split], counts[split]) for split, rows in recordings.items()}
+        return {
+            split: self._generate_examples(rows, found, starts[split], counts[split])
+            for split, rows in recordings.items()
+        }
 
     def _generate_examples(self, recordings, found, first, counts):
         for number, row in enumerate(recordings, first):

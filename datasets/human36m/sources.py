@@ -18,12 +18,42 @@ from kzoo.datasets.human36m.cameras import CAMERAS, MM
 
 SUBJECTS = {"train": (1, 5, 6, 7, 8), "val": (9, 11)}
 ACTIONS = (
-    *("Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases", "Sitting", "SittingDown", "Smoking"),
+    *(
+        "Directions",
+        "Discussion",
+        "Eating",
+        "Greeting",
+        "Phoning",
+        "Photo",
+        "Posing",
+        "Purchases",
+        "Sitting",
+        "SittingDown",
+        "Smoking",
+    ),
     *("Waiting", "WalkDog", "Walking", "WalkTogether"),
 )
 SPELLINGS = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
 DAMAGED = {(11, "Directions", "")}  # (subject, action, trial); VideoPose3D leaves it out too, with all of its cameras
-KEPT_OF_32 = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)  # H36M_JOINTS; the others stand still or repeat
+KEPT_OF_32 = (
+    0,
+    1,
+    2,
+    3,
+    6,
+    7,
+    8,
+    12,
+    13,
+    14,
+    15,
+    17,
+    18,
+    19,
+    25,
+    26,
+    27,
+)  # H36M_JOINTS; the others stand still or repeat
 JOINT_INDICES = {32: KEPT_OF_32, 17: tuple(range(17))}
 
 # in camera coordinates and in world coordinates, as the archives unpack and as h36m-fetch unpacks them
@@ -31,7 +61,9 @@ MONO_FOLDERS = ("MyPoseFeatures/D3_Positions_mono", "Poses_D3_Positions_mono")
 WORLD_FOLDERS = ("MyPoseFeatures/D3_Positions", "Poses_D3_Positions")
 ARCHIVE = "data_3d_h36m.npz"
 CAMERA_FILES = ("metadata.xml", "cameras.h5")
-NAME = re.compile(r"(?P<action>[A-Za-z]+)(?:[ _](?P<trial>\d+))?(?:\.(?P<camera>\d{8}))?")  # _ALL, a subject's range of motion, is not one
+NAME = re.compile(
+    r"(?P<action>[A-Za-z]+)(?:[ _](?P<trial>\d+))?(?:\.(?P<camera>\d{8}))?"
+)  # _ALL, a subject's range of motion, is not one
 
 # what reading a broken file raises
 _BROKEN = (OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, RuntimeError)
@@ -83,13 +115,17 @@ def find_source(path) -> Source:
     for roots in ([path], sorted(folder for folder in path.iterdir() if folder.is_dir())):
         found = [(root, kind) for root in roots if (kind := _kind(root))]
         if len(found) > 1:
-            raise ValueError(f"{path}: more than one Human3.6M: {', '.join(str(root) for root, _ in found)}; name one of them")
+            raise ValueError(
+                f"{path}: more than one Human3.6M: {', '.join(str(root) for root, _ in found)}; name one of them"
+            )
         for root, kind in found:
             cameras = [root / name for name in CAMERA_FILES if (root / name).is_file()]
             if not cameras:
                 raise FileNotFoundError(f"{root}: the cameras are missing; expected {' or '.join(CAMERA_FILES)} in it")
             return Source(kind, str(path), root, cameras[0])
-    raise FileNotFoundError(f"{path}: not Human3.6M: neither S1/{MONO_FOLDERS[0]}, S1/{WORLD_FOLDERS[0]}, … nor {ARCHIVE} is in it")
+    raise FileNotFoundError(
+        f"{path}: not Human3.6M: neither S1/{MONO_FOLDERS[0]}, S1/{WORLD_FOLDERS[0]}, … nor {ARCHIVE} is in it"
+    )
 
 
 def find_recordings(source: Source, counts: dict) -> dict[str, list[Recording]]:
@@ -107,14 +143,19 @@ def find_recordings(source: Source, counts: dict) -> dict[str, list[Recording]]:
         found[split] = [row for subject in subjects for row in _recordings(source, archive, subject, counts[split])]
         if not found[split]:
             names = ", ".join(f"S{subject}/Videos" for subject in subjects)
-            raise FileNotFoundError(f"{source.root}: split {split!r} is empty: no video <action>.<camera>.mp4 in {names}")
+            raise FileNotFoundError(
+                f"{source.root}: split {split!r} is empty: no video <action>.<camera>.mp4 in {names}"
+            )
     return found
 
 
 def read_positions(recording: Recording) -> np.ndarray:
     """(n, 17, 3) float64 metres at 50 Hz, in camera or world coordinates as `recording.world` says."""
     if isinstance(recording.poses, np.ndarray):
-        positions, where = recording.poses, f"{ARCHIVE}: S{recording.subject} {recording.action} {recording.trial}".rstrip()
+        positions, where = (
+            recording.poses,
+            f"{ARCHIVE}: S{recording.subject} {recording.action} {recording.trial}".rstrip(),
+        )
     else:
         positions, where = _read_cdf(recording.poses) / MM, recording.poses
     if positions.ndim != 3 or positions.shape[1] not in JOINT_INDICES or positions.shape[2] != 3:
@@ -127,7 +168,12 @@ def read_positions(recording: Recording) -> np.ndarray:
 
 def _kind(root):
     """Which layout a folder has, or None; the release itself goes first."""
-    folders = (root / f"S{n}" / name for subjects in SUBJECTS.values() for n in subjects for name in (*MONO_FOLDERS, *WORLD_FOLDERS))
+    folders = (
+        root / f"S{n}" / name
+        for subjects in SUBJECTS.values()
+        for n in subjects
+        for name in (*MONO_FOLDERS, *WORLD_FOLDERS)
+    )
     if any(folder.is_dir() for folder in folders):
         return "official"
     return "npz" if (root / ARCHIVE).is_file() else None
@@ -144,7 +190,9 @@ def _recordings(source, archive, subject, counts):
         print(f"human36m: S{subject} {damaged[0][0]} is left out: the release's video of one camera is damaged")
     counts["damaged_recordings"] += len(damaged)
     filmed = {key[:2] for key in videos}
-    counts["poses_without_video"] += len(set(mono) - set(videos)) if mono else sum(key[:2] not in filmed for key in world)
+    counts["poses_without_video"] += (
+        len(set(mono) - set(videos)) if mono else sum(key[:2] not in filmed for key in world)
+    )
     rows, missing = [], []
     for key in sorted(set(videos) - set(damaged)):
         if key[2] not in CAMERAS:
@@ -185,7 +233,9 @@ def _key(name, where):
     match = NAME.fullmatch(name)
     action = SPELLINGS.get(match["action"], match["action"]) if match else name
     if action not in ACTIONS:
-        raise ValueError(f"{where}: unknown action {action!r}; allowed: {', '.join((*ACTIONS, *SPELLINGS))}, and a number after a space")
+        raise ValueError(
+            f"{where}: unknown action {action!r}; allowed: {', '.join((*ACTIONS, *SPELLINGS))}, and a number after a space"
+        )
     return action, match["trial"] or "", match["camera"] or ""
 
 
@@ -198,7 +248,9 @@ def _read_cdf(path) -> np.ndarray:
     try:
         return np.asarray(cdflib.CDF(path).varget("Pose"), float).reshape(-1, 32, 3)
     except _BROKEN as error:
-        raise ValueError(f"{path}: poses cannot be read ({_one_line(error)}); expected a CDF file with Pose of 32 joints") from error
+        raise ValueError(
+            f"{path}: poses cannot be read ({_one_line(error)}); expected a CDF file with Pose of 32 joints"
+        ) from error
 
 
 def _read_archive(path) -> dict[int, dict[tuple[str, str, str], np.ndarray]]:
@@ -225,7 +277,9 @@ class _Arrays(pickle.Unpickler):
     ALLOWED = frozenset({"_reconstruct", "_frombuffer", "ndarray", "dtype", "scalar"})
 
     def find_class(self, module, name):
-        if (module, name) != ("_codecs", "encode") and not (module.partition(".")[0] == "numpy" and name in self.ALLOWED):
+        if (module, name) != ("_codecs", "encode") and not (
+            module.partition(".")[0] == "numpy" and name in self.ALLOWED
+        ):
             raise pickle.UnpicklingError(f"it holds {module}.{name}, which is no array")
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)  # the name since NumPy 1.26
 

@@ -10,7 +10,9 @@ from kzoo.datasets.people.vectors import compose, lerp, rot_x, rot_y, rot_z
 
 def random_frame(rng, origin):
     """A Frame at a point, turned at random."""
-    return Frame(origin, compose(rot_z(uniform(rng, -180, 180)), rot_x(uniform(rng, -60, 60)), rot_y(uniform(rng, -180, 180))))
+    return Frame(
+        origin, compose(rot_z(uniform(rng, -180, 180)), rot_x(uniform(rng, -60, 60)), rot_y(uniform(rng, -180, 180)))
+    )
 
 
 def background(rng, size):
@@ -51,9 +53,12 @@ def clutter(rng, picture, x, y):
     """Draws one slanted box or ellipse over a picture, in place; x and y are its pixels' places as fractions (a row and a column)."""
     centre, radius = (float(rng.random()), float(rng.random())), (uniform(rng, 0.02, 0.3), uniform(rng, 0.02, 0.3))
     slant = uniform(rng, -0.7, 0.7)
-    reach = [r + abs(slant) * other for r, other in zip(radius, radius[::-1], strict=True)]  # of the unslanted shape, within a factor 2
+    reach = [
+        r + abs(slant) * other for r, other in zip(radius, radius[::-1], strict=True)
+    ]  # of the unslanted shape, within a factor 2
     window = [
-        slice(*(int(min(max(c + side * 1.7 * r, 0.0), 1.0) * x.size) for side in (-1, 1))) for c, r in zip(centre, reach, strict=True)
+        slice(*(int(min(max(c + side * 1.7 * r, 0.0), 1.0) * x.size) for side in (-1, 1)))
+        for c, r in zip(centre, reach, strict=True)
     ]
     u, v = x[:, window[0]] - np.float32(centre[0]), y[window[1]] - np.float32(centre[1])
     u, v = (u + np.float32(slant) * v) / np.float32(radius[0]), (v - np.float32(slant) * u) / np.float32(radius[1])
@@ -94,7 +99,9 @@ def limb(rng, frame, reach):
     thick, solids = reach * uniform(rng, 0.12, 0.25), []
     for _ in range(2 if rng.random() < 0.6 else 3):
         length, thin = reach * uniform(rng, 0.4, 0.9), thick * uniform(rng, 0.6, 0.95)
-        solids.append(capsule(frame, (0, 0, 0), (0, -length, 0), (thick, thin), cloth, cut=uniform(rng, 0, 2), beyond=tone.colour))
+        solids.append(
+            capsule(frame, (0, 0, 0), (0, -length, 0), (thick, thin), cloth, cut=uniform(rng, 0, 2), beyond=tone.colour)
+        )
         frame = frame.child((0, -length, 0), rot_x(uniform(rng, -110, 110)))
         thick = thin
     return solids
@@ -110,7 +117,9 @@ def occluders(rng, joints):
         frame = random_frame(rng, centre)
         radius = share * uniform(rng, 0.05, 0.17)
         if rng.random() < 0.5:
-            solids.append(ellipsoid(frame, (0, 0, 0), (radius, radius * uniform(rng, 0.5, 1.6), radius), random_cloth(rng)))
+            solids.append(
+                ellipsoid(frame, (0, 0, 0), (radius, radius * uniform(rng, 0.5, 1.6), radius), random_cloth(rng))
+            )
         else:
             half = share * uniform(rng, 0.2, 1.2)
             material = random_cloth(rng) if rng.random() < 0.7 else Material(choice(rng, SKINS))

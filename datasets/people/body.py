@@ -9,7 +9,14 @@ HEAD, TORSO = 1, 2
 ARMS = {"left": 3, "right": 4}
 LEGS = {"left": 5, "right": 6}
 
-SKINS = ((0.96, 0.80, 0.70), (0.90, 0.69, 0.55), (0.78, 0.56, 0.41), (0.62, 0.42, 0.29), (0.45, 0.29, 0.19), (0.30, 0.19, 0.13))
+SKINS = (
+    (0.96, 0.80, 0.70),
+    (0.90, 0.69, 0.55),
+    (0.78, 0.56, 0.41),
+    (0.62, 0.42, 0.29),
+    (0.45, 0.29, 0.19),
+    (0.30, 0.19, 0.13),
+)
 HAIRS = (
     (0.07, 0.06, 0.06),
     (0.22, 0.13, 0.08),
@@ -35,7 +42,9 @@ def random_colour(rng):
 
 def random_cloth(rng, patterns=CLOTHS):
     """A random cloth."""
-    return Material(random_colour(rng), random_colour(rng), choice(rng, patterns), uniform(rng, 14, 45), uniform(rng, 0, 0.12))
+    return Material(
+        random_colour(rng), random_colour(rng), choice(rng, patterns), uniform(rng, 14, 45), uniform(rng, 0, 0.12)
+    )
 
 
 def dress(rng, body, frames):
@@ -76,7 +85,11 @@ def head(rng, body, frames, skin):
             ball((0.71 * sign, -0.02, -0.04), (0.09, 0.24, 0.15), skin),
         ]
     reach = body.lengths["neck"]
-    solids.append(capsule(frames["neck"], (0.0, -0.25 * reach, 0.0), (0.0, 0.6 * reach, 0.0), (0.6 * r, 0.5 * r), skin, label=HEAD))
+    solids.append(
+        capsule(
+            frames["neck"], (0.0, -0.25 * reach, 0.0), (0.0, 0.6 * reach, 0.0), (0.6 * r, 0.5 * r), skin, label=HEAD
+        )
+    )
     return solids + choice(rng, (bald, cropped, cropped, cropped, long, long, tail, hat))(rng, frame, r, ball, hair)
 
 
@@ -93,13 +106,23 @@ def cropped(rng, frame, r, ball, hair):
 def long(rng, frame, r, ball, hair):
     """Hair down to the shoulders, behind."""
     drop = uniform(rng, 0.9, 1.7)
-    back = capsule(frame, (0.0, 0.1 * r, -0.42 * r), (0.0, -drop * r, -0.58 * r), (0.66 * r, 0.5 * r), hair, label=HEAD, stretch=(1.1, 0.8))
+    back = capsule(
+        frame,
+        (0.0, 0.1 * r, -0.42 * r),
+        (0.0, -drop * r, -0.58 * r),
+        (0.66 * r, 0.5 * r),
+        hair,
+        label=HEAD,
+        stretch=(1.1, 0.8),
+    )
     return [*cropped(rng, frame, r, ball, hair), back]
 
 
 def tail(rng, frame, r, ball, hair):
     """Short hair and a pony tail."""
-    back = capsule(frame, (0.0, 0.45 * r, -0.95 * r), (0.0, -0.7 * r, -1.25 * r), (0.26 * r, 0.10 * r), hair, label=HEAD)
+    back = capsule(
+        frame, (0.0, 0.45 * r, -0.95 * r), (0.0, -0.7 * r, -1.25 * r), (0.26 * r, 0.10 * r), hair, label=HEAD
+    )
     return [*cropped(rng, frame, r, ball, hair), back]
 
 
@@ -173,11 +196,16 @@ def arms(rng, body, frames, skin, top):
     for side, sign in SIDES.items():
         upper, fore, hand = (frames[f"{side}_{bone}"] for bone in ("upper_arm", "forearm", "hand"))
         common = {"label": ARMS[side], "beyond": skin.colour}
-        thick = [girth * r * (loose if reach > 0.3 else 1.0) for r, reach in ((0.062, sleeve[0]), (0.053, sleeve[0]), (0.041, sleeve[1]))]
+        thick = [
+            girth * r * (loose if reach > 0.3 else 1.0)
+            for r, reach in ((0.062, sleeve[0]), (0.053, sleeve[0]), (0.041, sleeve[1]))
+        ]
         palm = 0.55 * size["hand"]
         solids += [
             capsule(upper, (0, 0, 0), (0, -size["upper_arm"], 0), tuple(thick[:2]), top, cut=sleeve[0], **common),
-            capsule(fore, (0, 0, 0), (0, -size["forearm"], 0), (thick[1] * 0.98, thick[2]), top, cut=sleeve[1], **common),
+            capsule(
+                fore, (0, 0, 0), (0, -size["forearm"], 0), (thick[1] * 0.98, thick[2]), top, cut=sleeve[1], **common
+            ),
             capsule(
                 hand,
                 (0, -0.1 * palm, 0),
@@ -198,7 +226,14 @@ def arms(rng, body, frames, skin, top):
                 label=ARMS[side],
                 stretch=(1.3, 0.7),
             ),
-            capsule(hand, (0, -0.35 * palm, 0.01), (-sign * 0.01, -1.05 * palm, 0.055 * girth), 0.014 * girth, glove, label=ARMS[side]),
+            capsule(
+                hand,
+                (0, -0.35 * palm, 0.01),
+                (-sign * 0.01, -1.05 * palm, 0.055 * girth),
+                0.014 * girth,
+                glove,
+                label=ARMS[side],
+            ),
         ]
     return solids
 
@@ -224,7 +259,9 @@ def legs(rng, body, frames, skin, bottom):
                 cut=reach[0],
                 **common,
             ),
-            capsule(shank, (0, 0, 0), (0, -size["shank"], 0), (0.057 * girth * slim, ankle), bottom, cut=reach[1], **common),
+            capsule(
+                shank, (0, 0, 0), (0, -size["shank"], 0), (0.057 * girth * slim, ankle), bottom, cut=reach[1], **common
+            ),
             ellipsoid(
                 shank,
                 (0, -0.3 * size["shank"], -0.022 * girth),

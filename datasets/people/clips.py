@@ -15,7 +15,7 @@ from kzoo.datasets.people.render import cells, pickle_range
 from kzoo.datasets.people.skeleton import SIDES, uniform
 from kzoo.datasets.people.style import sample_style
 from kzoo.datasets.people.vectors import lerp
-from kzoo.pose3d.skeletons import H36M_JOINTS
+from kzoo.nn.skeletons import H36M_JOINTS
 
 SEED = 20240503
 SIZE = 96  # pixels of a square frame
@@ -73,8 +73,12 @@ def joint_positions(body, frames):
     r = body.lengths["head"]
     hip, thorax = frames["pelvis"].origin, frames["chest"].at((0.0, 0.88 * body.lengths["trunk"], 0.0))
     positions = {"hip": hip, "spine": lerp(hip, thorax, 0.5), "thorax": thorax}
-    positions.update(nose=frames["head"].at((0.0, -0.14 * r, 0.92 * r)), head=frames["head"].at((0.0, 0.98 * r, -0.06 * r)))
-    positions.update({f"{side}_{joint}": frames[f"{side}_{bone}"].origin for side in SIDES for joint, bone in BONES.items()})
+    positions.update(
+        nose=frames["head"].at((0.0, -0.14 * r, 0.92 * r)), head=frames["head"].at((0.0, 0.98 * r, -0.06 * r))
+    )
+    positions.update(
+        {f"{side}_{joint}": frames[f"{side}_{bone}"].origin for side in SIDES for joint, bone in BONES.items()}
+    )
     return [positions[name] for name in H36M_JOINTS]
 
 
@@ -82,7 +86,15 @@ def paint(key, body, frames, camera, view):
     """The samples of one frame, (3, H, W) float32. Its clothes are drawn from the take's own seed: the same in every frame and camera."""
     rng, size = np.random.Generator(np.random.PCG64([*key, 1])), SIZE * SAMPLES
     light, ambient, tint = studio.lamp(camera)
-    canvas = Canvas(size, studio.CAMERAS[camera].focal * size, light, ambient, tint, noise_tile(rng), studio.background(camera, size, view))
+    canvas = Canvas(
+        size,
+        studio.CAMERAS[camera].focal * size,
+        light,
+        ambient,
+        tint,
+        noise_tile(rng),
+        studio.background(camera, size, view),
+    )
     for solid in dress(rng, body, frames):
         canvas.paint(solid)
     return canvas.colour

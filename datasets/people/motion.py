@@ -82,7 +82,9 @@ def pulse(phase):
 def arm(side, aside, forward, twist, elbow, wrist=0.0):
     """The angles of one arm."""
     names = ("shoulder_side", "shoulder_forward", "shoulder_twist", "elbow", "wrist")
-    return {f"{side}_{name}": float(angle) for name, angle in zip(names, (aside, forward, twist, elbow, wrist), strict=True)}
+    return {
+        f"{side}_{name}": float(angle) for name, angle in zip(names, (aside, forward, twist, elbow, wrist), strict=True)
+    }
 
 
 def blend(first, second, share):
@@ -94,7 +96,10 @@ def standing(body, style, least=0.012, most=0.06, stagger=0.0):
     """Both feet flat: beside the hips by a share of the stature, the toes somewhat out, the acting side's foot back by `stagger`."""
     wide = body.lengths["hip"] + body.stature * (least + (most - least) * style.width)
     toes = 4 + 14 * style.width
-    return {side: Foot(sign * wide, (-0.5 if side == style.hand else 0.5) * stagger, yaw=sign * toes) for side, sign in SIDES.items()}
+    return {
+        side: Foot(sign * wide, (-0.5 if side == style.hand else 0.5) * stagger, yaw=sign * toes)
+        for side, sign in SIDES.items()
+    }
 
 
 def leg_length(body):
@@ -116,12 +121,20 @@ def moving_on_foot(gait, time, style, body):
         steps = math.floor(own)
         p = own - steps
         place = steps + gait.centre + smooth((p - gait.duty) / (1 - gait.duty)) - (own - phase) - passing
-        feet[side] = Foot(sign * wide, place * stride, curve(gait.lift, p) * body.stature, sign * 5, curve(gait.pitch, p))
+        feet[side] = Foot(
+            sign * wide, place * stride, curve(gait.lift, p) * body.stature, sign * 5, curve(gait.pitch, p)
+        )
         back = sine(p + 0.25)  # the arm is back as the leg of its side is ahead
         forward = middle - swing * style.amplitude * back + 10 * (style.variety[0] - 0.5)
         bent = elbow * (0.7 + 0.6 * style.variety[1]) - elbow_swing * back
         angles.update(arm(side, 9 + 6 * style.variety[2], forward, -18, bent))
-    angles = upper_body(spine_bend=gait.lean * 0.5, spine_twist=-2.2 * twist, head_yaw=1.2 * twist, head_pitch=-gait.lean * 0.5, **angles)
+    angles = upper_body(
+        spine_bend=gait.lean * 0.5,
+        spine_twist=-2.2 * twist,
+        head_yaw=1.2 * twist,
+        head_pitch=-gait.lean * 0.5,
+        **angles,
+    )
     up = gait.height * leg_length(body) - gait.bounce * body.stature * sine(2 * (phase - gait.centre) + 0.25)
     pelvis = 0.012 * body.stature * sine(phase), up, (phase - passing) * stride
     return Posture(pelvis, (twist, gait.lean, 2.5 * sine(phase)), feet, angles)
@@ -173,7 +186,13 @@ def squat(time, style, body):
     pelvis = 0.0, up * (1 - (1 - bottom * 0.72) * depth), -0.09 * body.stature * depth
     angles = upper_body(spine_bend=3 + 32 * depth, head_pitch=-16 * depth)
     for side in SIDES:
-        angles.update(blend(arm(side, 10, 8, -15, 16), arm(side, 12 + 20 * style.variety[1], 116, -20, 12 + 50 * style.variety[2]), depth))
+        angles.update(
+            blend(
+                arm(side, 10, 8, -15, 16),
+                arm(side, 12 + 20 * style.variety[1], 116, -20, 12 + 50 * style.variety[2]),
+                depth,
+            )
+        )
     return Posture(pelvis, (0.0, 8 * depth, 0.0), standing(body, style, 0.03, 0.09), angles)
 
 
@@ -194,7 +213,9 @@ def reach(time, style, body):
         **blend(arm(OTHER[style.hand], 10, 3, -10, 16), arm(OTHER[style.hand], 16, -16, -10, 25), out),
     )
     pelvis = 0.0, leg_length(body) * (0.985 - 0.20 * low * out), (0.05 - 0.09 * low) * out * body.stature
-    return Posture(pelvis, (-sign * 6 * out, 12 * low * out, 0.0), standing(body, style, 0.015, 0.06, stagger=0.16), angles)
+    return Posture(
+        pelvis, (-sign * 6 * out, 12 * low * out, 0.0), standing(body, style, 0.015, 0.06, stagger=0.16), angles
+    )
 
 
 def turn(time, style, body):
@@ -209,7 +230,9 @@ def turn(time, style, body):
         p = own - steps
         place = steps + duty / 2 + smooth((p - duty) / (1 - duty)) - (own - phase) - style.start
         yaw = begin + sweep * place
-        x, _, z = apply(rot_y(yaw), (other * (body.lengths["hip"] + (0.012 + 0.03 * style.width) * body.stature), 0.0, 0.0))
+        x, _, z = apply(
+            rot_y(yaw), (other * (body.lengths["hip"] + (0.012 + 0.03 * style.width) * body.stature), 0.0, 0.0)
+        )
         raised = curve(((duty, 0.0), ((1 + duty) / 2, 1.0), (1.0, 0.0)), p)
         feet[side] = Foot(x, z, 0.05 * body.stature * raised * style.amplitude, yaw + other * 5, 14 * raised)
         angles.update(arm(side, 13, 4 - 7 * sine(p + 0.25), -15, 22 + 25 * style.variety[1]))

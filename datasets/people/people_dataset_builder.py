@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from kzoo.datasets.people import clips, motion, render, studio
 from kzoo.datasets.people.body import CLASSES
 from kzoo.datasets.people.skeleton import JOINTS
-from kzoo.pose3d.skeletons import H36M_JOINTS
+from kzoo.nn.skeletons import H36M_JOINTS
 
 MAX_WORKERS = 16
 WORTH_WORKERS = 64  # pictures: below, starting processes takes longer than it saves
@@ -36,7 +36,12 @@ def _pictures():
         "bbox": tfds.features.Tensor(shape=(4,), dtype=np.float32),
         "head_box": tfds.features.Tensor(shape=(4,), dtype=np.float32),
     }
-    return features, {"classes": list(CLASSES), "joints": list(JOINTS), "flip_joints": swaps(JOINTS), "flip_classes": swaps(CLASSES)}
+    return features, {
+        "classes": list(CLASSES),
+        "joints": list(JOINTS),
+        "flip_joints": swaps(JOINTS),
+        "flip_classes": swaps(CLASSES),
+    }
 
 
 def _clips():
@@ -62,7 +67,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES: ClassVar = {"1.1.0": "Adds head_box; the pictures are the same.", "1.0.0": "Initial release."}
     BUILDER_CONFIGS: ClassVar = [
-        tfds.core.BuilderConfig(name="pictures", description="Single pictures with keypoints, part masks, 3-D joints and cameras."),
+        tfds.core.BuilderConfig(
+            name="pictures", description="Single pictures with keypoints, part masks, 3-D joints and cameras."
+        ),
         tfds.core.BuilderConfig(
             name="clips",
             version=tfds.core.Version("1.0.0"),
@@ -72,12 +79,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     ]
     SIZES: ClassVar = {"train": 2000, "val": 500}  # pictures
     CLIPS: ClassVar = {"train": 1280, "val": 256}  # subjects x 8 actions x 4 cameras x takes: 8 takes and 4
-    pkg_dir_path = tfds.core.Path(__file__).parent  # TFDS would look for README.md in kzoo/datasets, where no such folder is
+    pkg_dir_path = tfds.core.Path(
+        __file__
+    ).parent  # TFDS would look for README.md in kzoo/datasets, where no such folder is
 
     def _info(self) -> tfds.core.DatasetInfo:
         """Features, in the units that README.md explains."""
         features, metadata = {"pictures": _pictures, "clips": _clips}[self.builder_config.name]()
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features), metadata=tfds.core.MetadataDict(metadata))
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features), metadata=tfds.core.MetadataDict(metadata)
+        )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         """The splits `train` and `val`."""
@@ -101,7 +112,11 @@ def encoded(frame):
 
 def swaps(names):
     """The pairs of indices that a mirrored picture exchanges."""
-    return [[index, names.index(name.replace("left_", "right_"))] for index, name in enumerate(names) if name.startswith("left_")]
+    return [
+        [index, names.index(name.replace("left_", "right_"))]
+        for index, name in enumerate(names)
+        if name.startswith("left_")
+    ]
 
 
 def rendered(split, size, module=render, pictures=1):
@@ -125,7 +140,12 @@ def rendered(split, size, module=render, pictures=1):
 def start_worker(module, split, start, stop, step):
     """The standard output of a process that pickles every step-th example of a split; empty where none can be started."""
     command = [sys.executable, "-m", module.__name__, split, str(start), str(stop), str(step)]
-    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    paths = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     try:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=paths)
     except OSError:

@@ -7,7 +7,20 @@ import dataclasses
 import math
 
 from kzoo.datasets.people.skeleton import LIMITS, SIDES, pose_frames
-from kzoo.datasets.people.vectors import add, apply, arc_tangent, compose, cross, dot, norm, rot_x, rot_y, rot_z, transposed, unit
+from kzoo.datasets.people.vectors import (
+    add,
+    apply,
+    arc_tangent,
+    compose,
+    cross,
+    dot,
+    norm,
+    rot_x,
+    rot_y,
+    rot_z,
+    transposed,
+    unit,
+)
 
 REACH = 0.998  # of a leg's length: a knee never locks
 SOFTNESS = 0.005  # metres over which one bound of the pelvis's height takes over from another
@@ -79,12 +92,17 @@ def within_limits(name, angle):
 
 def sole_points(body):
     """Heel and toes of a shoe as `body.legs` draws it, in the foot's axes: two (point, distance of the sole below it)."""
-    return (((0.0, -0.025, -0.02), 0.9 * 0.046 * body.girth), ((0.0, -0.045, 0.75 * body.lengths["foot"]), 0.9 * 0.034 * body.girth))
+    return (
+        ((0.0, -0.025, -0.02), 0.9 * 0.046 * body.girth),
+        ((0.0, -0.045, 0.75 * body.lengths["foot"]), 0.9 * 0.034 * body.girth),
+    )
 
 
 def sole_heights(body, frames):
     """{side: height of the lowest point of that foot}, for frames with y up."""
-    return {side: min(frames[f"{side}_foot"].at(point)[1] - depth for point, depth in sole_points(body)) for side in SIDES}
+    return {
+        side: min(frames[f"{side}_foot"].at(point)[1] - depth for point, depth in sole_points(body)) for side in SIDES
+    }
 
 
 def ankle_of(body, foot):
@@ -103,7 +121,9 @@ def leg_angles(side, body, rotation, target, foot):
     cosine = (reached * reached - thigh * thigh - shank * shank) / (2 * thigh * shank)
     cosine = min(max(cosine, -1.0), 1.0)
     knee = min(arc_tangent(math.sqrt(1 - cosine * cosine), cosine), float(LIMITS["knee"][1]))
-    _, down, back = unit(add((0.0, -thigh, 0.0), apply(rot_x(knee), (0.0, -shank, 0.0))))  # to the ankle, in the thigh's axes
+    _, down, back = unit(
+        add((0.0, -thigh, 0.0), apply(rot_x(knee), (0.0, -shank, 0.0)))
+    )  # to the ankle, in the thigh's axes
     to_pelvis = transposed(rotation)
     along, ahead = apply(to_pelvis, unit(target)), apply(to_pelvis, apply(rot_y(foot.yaw), (0.0, 0.0, 1.0)))
     hinge = unit(cross(ahead, along))
@@ -116,7 +136,10 @@ def leg_angles(side, body, rotation, target, foot):
     below_knee = compose(rotation, ball, rot_x(knee))
     tilt = arc_tangent(-below_knee[1][2], below_knee[1][1])
     names = ("hip_plane", "hip_elevation", "hip_twist", "knee", "ankle")
-    return {f"{side}_{name}": angle for name, angle in zip(names, (plane, elevation, twist, knee, foot.pitch - tilt), strict=True)}
+    return {
+        f"{side}_{name}": angle
+        for name, angle in zip(names, (plane, elevation, twist, knee, foot.pitch - tilt), strict=True)
+    }
 
 
 def swing_twist_angles(side, rotation):

@@ -56,7 +56,9 @@ def capsule(frame, start, end, radius, material, side=(1.0, 0.0, 0.0), **options
 def ellipsoid(frame, centre, radii, material, label=0):
     """The Solid with half axes `radii` (metres) along a frame's x, y and z."""
     axes = tuple(zip(*frame.rotation, strict=True))
-    return Solid(frame.at(centre), axes, 0.0, (radii[1],) * 2, material, label, (radii[0] / radii[1], radii[2] / radii[1]))
+    return Solid(
+        frame.at(centre), axes, 0.0, (radii[1],) * 2, material, label, (radii[0] / radii[1], radii[2] / radii[1])
+    )
 
 
 def bilinear(lattice, height, width):
@@ -139,7 +141,9 @@ class Canvas:
         area = (bottom - top) * (right - left)
         if area == 0:
             return []
-        front = min(solid.start[2], solid.start[2] + solid.axes[1][2] * solid.length) - max(1.0, *solid.stretch) * max(solid.radius)
+        front = min(solid.start[2], solid.start[2] + solid.axes[1][2] * solid.length) - max(1.0, *solid.stretch) * max(
+            solid.radius
+        )
         if front >= self.depth[top:bottom, left:right].max():
             return []
         pieces = min(8, math.ceil(solid.length / max(solid.radius) / 2)) if area > 4000 else 1
@@ -152,7 +156,9 @@ class Canvas:
     def paint(self, solid):
         """Draws one Solid where it is nearer than what is there."""
         scale = 1 / solid.stretch[0], 1.0, 1 / solid.stretch[1]
-        rows = [tuple(s * a for a in axis) for s, axis in zip(scale, solid.axes, strict=True)]  # camera to stretched solid
+        rows = [
+            tuple(s * a for a in axis) for s, axis in zip(scale, solid.axes, strict=True)
+        ]  # camera to stretched solid
         for window in self.windows(solid):
             self.paint_window(solid, rows, *window)
 
@@ -187,9 +193,13 @@ class Canvas:
         for _ in range(4):
             shine = shine * shine
         facing = (np.maximum(-normal[2], 0.0) * inverse).astype(np.float32)
-        glow = (np.float32(self.ambient) + np.float32(1.15 - self.ambient) * lambert) * (np.float32(0.7) + np.float32(0.3) * facing)
+        glow = (np.float32(self.ambient) + np.float32(1.15 - self.ambient) * lambert) * (
+            np.float32(0.7) + np.float32(0.3) * facing
+        )
         material = solid.material
-        points = [p * (s * material.frequency) for p, s in zip(local, (solid.stretch[0], 1.0, solid.stretch[1]), strict=True)]
+        points = [
+            p * (s * material.frequency) for p, s in zip(local, (solid.stretch[0], 1.0, solid.stretch[1]), strict=True)
+        ]
         weight = PATTERNS[material.pattern](*points, self.tile)
         bare = along > solid.cut * solid.length if solid.cut < 1 else None
         shine = shine * np.float32(material.gloss)
@@ -230,7 +240,9 @@ def intersect(rays, start, solid):
     end = aa + length * (2 * start[1] + length)
     depth = np.minimum(depth, nearest_root(dd, da + length * dy, end - r_end * r_end))
     cc = 1 - s * s
-    side = nearest_root(cc * dd - dy * dy, cc * da - dy * (start[1] + r * s), cc * aa - start[1] * (start[1] + 2 * r * s) - r * r)
+    side = nearest_root(
+        cc * dd - dy * dy, cc * da - dy * (start[1] + r * s), cc * aa - start[1] * (start[1] + 2 * r * s) - r * r
+    )
     y = side * dy - start[1]
     valid = (y >= r * s) & (y <= length + r_end * s) & (side > 0)
     return np.where(valid, np.minimum(depth, side), depth)

@@ -19,17 +19,36 @@ SAMPLES = 2  # per pixel and axis
 SPLIT_OFFSETS = {"train": 0, "val": 1_000_000}  # image_id of a split's first example
 
 # How far (metres, at a stature of 1.7 m) a visible joint may lie below the surface that is seen at its place.
-COVER = {"nose": 0.03, "eye": 0.035, "ear": 0.05, "shoulder": 0.11, "elbow": 0.075, "wrist": 0.06, "hip": 0.16, "knee": 0.10, "ankle": 0.08}
+COVER = {
+    "nose": 0.03,
+    "eye": 0.035,
+    "ear": 0.05,
+    "shoulder": 0.11,
+    "elbow": 0.075,
+    "wrist": 0.06,
+    "hip": 0.16,
+    "knee": 0.10,
+    "ankle": 0.08,
+}
 
 
 def part_of(joint):
     """The classes whose surface may show a joint ("left_hip" shows on the trunk and on the left leg)."""
     side, _, name = joint.rpartition("_")
-    own = {"shoulder": (TORSO, ARMS), "hip": (TORSO, LEGS), "elbow": (ARMS,), "wrist": (ARMS,), "knee": (LEGS,), "ankle": (LEGS,)}
+    own = {
+        "shoulder": (TORSO, ARMS),
+        "hip": (TORSO, LEGS),
+        "elbow": (ARMS,),
+        "wrist": (ARMS,),
+        "knee": (LEGS,),
+        "ankle": (LEGS,),
+    }
     return {part[side] if isinstance(part, dict) else part for part in own.get(name, (HEAD,))}
 
 
-@np.errstate(divide="ignore", invalid="ignore")  # rays that miss; set once, since setting it costs as much as ten operations
+@np.errstate(
+    divide="ignore", invalid="ignore"
+)  # rays that miss; set once, since setting it costs as much as ten operations
 def render(split, index):
     """Draws one example: a dict of arrays as the builder's features name them (image and mask (128, 128, .) uint8)."""
     rng = np.random.Generator(np.random.PCG64([SEED, SPLIT_OFFSETS[split], index]))
@@ -40,7 +59,9 @@ def render(split, index):
     frames = skeleton.pose_frames(body, angles, view, offset)
     joints = skeleton.joint_positions(body, frames)
     canvas = new_canvas(rng, focal)
-    for solid in dress(rng, body, frames) + backdrop.distractors(rng, focal / SIZE, offset[2]) + backdrop.occluders(rng, joints):
+    for solid in (
+        dress(rng, body, frames) + backdrop.distractors(rng, focal / SIZE, offset[2]) + backdrop.occluders(rng, joints)
+    ):
         canvas.paint(solid)
     mask = vote(canvas.label)
     return {

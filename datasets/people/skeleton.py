@@ -87,12 +87,42 @@ HEAD_POSES = (
     {"head_yaw": (-60, 60), "head_pitch": (-28, 28), "head_roll": (-18, 18)},
 )
 ARM_POSES = {
-    "hanging": {"shoulder_plane": (-60, 80), "shoulder_elevation": (8, 30), "shoulder_twist": (-40, 20), "elbow": (4, 45)},
-    "held": {"shoulder_plane": (10, 90), "shoulder_elevation": (10, 45), "shoulder_twist": (-60, 30), "elbow": (60, 130)},
-    "akimbo": {"shoulder_plane": (-40, -5), "shoulder_elevation": (38, 52), "shoulder_twist": (-88, -60), "elbow": (85, 110)},
-    "sideways": {"shoulder_plane": (-20, 40), "shoulder_elevation": (50, 105), "shoulder_twist": (-60, 60), "elbow": (0, 110)},
-    "forward": {"shoulder_plane": (60, 110), "shoulder_elevation": (45, 120), "shoulder_twist": (-40, 40), "elbow": (0, 70)},
-    "raised": {"shoulder_plane": (-10, 70), "shoulder_elevation": (105, 155), "shoulder_twist": (-30, 50), "elbow": (0, 100)},
+    "hanging": {
+        "shoulder_plane": (-60, 80),
+        "shoulder_elevation": (8, 30),
+        "shoulder_twist": (-40, 20),
+        "elbow": (4, 45),
+    },
+    "held": {
+        "shoulder_plane": (10, 90),
+        "shoulder_elevation": (10, 45),
+        "shoulder_twist": (-60, 30),
+        "elbow": (60, 130),
+    },
+    "akimbo": {
+        "shoulder_plane": (-40, -5),
+        "shoulder_elevation": (38, 52),
+        "shoulder_twist": (-88, -60),
+        "elbow": (85, 110),
+    },
+    "sideways": {
+        "shoulder_plane": (-20, 40),
+        "shoulder_elevation": (50, 105),
+        "shoulder_twist": (-60, 60),
+        "elbow": (0, 110),
+    },
+    "forward": {
+        "shoulder_plane": (60, 110),
+        "shoulder_elevation": (45, 120),
+        "shoulder_twist": (-40, 40),
+        "elbow": (0, 70),
+    },
+    "raised": {
+        "shoulder_plane": (-10, 70),
+        "shoulder_elevation": (105, 155),
+        "shoulder_twist": (-30, 50),
+        "elbow": (0, 100),
+    },
 }
 LEG_POSES = {
     "straight": {"hip_plane": (-20, 40), "hip_elevation": (2, 14), "hip_twist": (-5, 20), "knee": (0, 14)},
@@ -157,7 +187,10 @@ def choice(rng, options):
 def sample_body(rng):
     """A random Body."""
     stature = uniform(rng, *STATURE)
-    lengths = {name: stature * share * uniform(rng, 1 - PROPORTION_SPREAD, 1 + PROPORTION_SPREAD) for name, share in PROPORTIONS.items()}
+    lengths = {
+        name: stature * share * uniform(rng, 1 - PROPORTION_SPREAD, 1 + PROPORTION_SPREAD)
+        for name, share in PROPORTIONS.items()
+    }
     return Body(stature, stature / 1.7 * uniform(rng, 0.9, 1.3), lengths)
 
 
@@ -199,7 +232,12 @@ def pose_frames(body, angles, root=IDENTITY, position=(0.0, 0.0, 0.0)):
     neck_base = (0.0, 0.88 * size["trunk"] + 0.25 * size["neck"], 0.0)
     turn = compose(rot_y(angles["head_yaw"]), rot_x(angles["head_pitch"]), rot_z(angles["head_roll"]))
     neck = chest.child(neck_base, turn)
-    frames = {"pelvis": pelvis, "chest": chest, "neck": neck, "head": neck.child((0.0, 0.75 * size["neck"], 0.1 * size["head"]), IDENTITY)}
+    frames = {
+        "pelvis": pelvis,
+        "chest": chest,
+        "neck": neck,
+        "head": neck.child((0.0, 0.75 * size["neck"], 0.1 * size["head"]), IDENTITY),
+    }
     for side, sign in SIDES.items():
         angle = {name: angles[f"{side}_{name}"] for name in LIMBS}
         ball = swing_twist(side, angle["shoulder_plane"], angle["shoulder_elevation"], angle["shoulder_twist"])
@@ -210,7 +248,14 @@ def pose_frames(body, angles, root=IDENTITY, position=(0.0, 0.0, 0.0)):
         thigh = pelvis.child((sign * size["hip"], 0.0, 0.0), ball)
         shank = thigh.child((0.0, -size["thigh"], 0.0), rot_x(angle["knee"]))
         foot = shank.child((0.0, -size["shank"], 0.0), rot_x(angle["ankle"]))
-        for name, frame in {"upper_arm": upper, "forearm": fore, "hand": hand, "thigh": thigh, "shank": shank, "foot": foot}.items():
+        for name, frame in {
+            "upper_arm": upper,
+            "forearm": fore,
+            "hand": hand,
+            "thigh": thigh,
+            "shank": shank,
+            "foot": foot,
+        }.items():
             frames[f"{side}_{name}"] = frame
     return frames
 
@@ -225,7 +270,14 @@ def joint_positions(body, frames):
         "left_ear": (0.72 * r, -0.02 * r, -0.02 * r),
         "right_ear": (-0.72 * r, -0.02 * r, -0.02 * r),
     }
-    bones = {"shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand", "hip": "thigh", "knee": "shank", "ankle": "foot"}
+    bones = {
+        "shoulder": "upper_arm",
+        "elbow": "forearm",
+        "wrist": "hand",
+        "hip": "thigh",
+        "knee": "shank",
+        "ankle": "foot",
+    }
     positions = {name: frames["head"].at(v) for name, v in face.items()}
     for side in SIDES:
         positions.update({f"{side}_{joint}": frames[f"{side}_{bone}"].origin for joint, bone in bones.items()})

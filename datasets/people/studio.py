@@ -73,7 +73,9 @@ def surroundings(camera, size):
     """The studio as a camera sees it, (3, MARGIN * size, MARGIN * size) float32: a wall with panels, a skirting and a floor."""
     seen, wide = CAMERAS[camera], int(size * MARGIN)
     rng = generator(2, list(CAMERAS).index(camera))
-    at = (np.arange(wide, dtype=np.float32) - np.float32((wide - size) / 2)) / np.float32(size)  # 0 to 1: the frame that looks at CENTRE
+    at = (np.arange(wide, dtype=np.float32) - np.float32((wide - size) / 2)) / np.float32(
+        size
+    )  # 0 to 1: the frame that looks at CENTRE
     x, y = at[None, :], at[:, None]
     edge = 0.5 + seen.focal * (seen.height / (seen.distance + 3.2) - (seen.height - CENTRE[1]) / seen.distance)
     depth = y - np.float32(edge) + np.float32(uniform(rng, -0.03, 0.03)) * x
@@ -107,4 +109,7 @@ def tones(rng, low, high):
 def seen_by(view, frames):
     """{bone: Frame} in a camera's axes, of frames in the stage's."""
     rotation, position = view
-    return {name: Frame(apply(rotation, add(f.origin, position, -1.0)), compose(rotation, f.rotation)) for name, f in frames.items()}
+    return {
+        name: Frame(apply(rotation, add(f.origin, position, -1.0)), compose(rotation, f.rotation))
+        for name, f in frames.items()
+    }

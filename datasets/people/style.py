@@ -9,7 +9,14 @@ import math
 from kzoo.datasets.people.skeleton import SIDES, choice, uniform
 from kzoo.datasets.people.vectors import sin_cos
 
-TREMBLE = {"spine": 2.0, "head": 4.0, "shoulder": 4.0, "elbow": 5.0, "wrist": 8.0, "turn": 1.0}  # how far slow noise moves angles
+TREMBLE = {
+    "spine": 2.0,
+    "head": 4.0,
+    "shoulder": 4.0,
+    "elbow": 5.0,
+    "wrist": 8.0,
+    "turn": 1.0,
+}  # how far slow noise moves angles
 TREMBLE_HZ = (0.25, 0.9)
 OFFSET = 0.7  # the same angles' constant offsets, as a share of twice their noise
 SWAY = 0.006  # of the pelvis
@@ -42,7 +49,14 @@ def sine(phase):
 
 def upper_body(**changes):
     """All angles above the hips: standing with arms hanging, but for the changes."""
-    angles = {"spine_bend": 2.0, "spine_side": 0.0, "spine_twist": 0.0, "head_yaw": 0.0, "head_pitch": 0.0, "head_roll": 0.0}
+    angles = {
+        "spine_bend": 2.0,
+        "spine_side": 0.0,
+        "spine_twist": 0.0,
+        "head_yaw": 0.0,
+        "head_pitch": 0.0,
+        "head_roll": 0.0,
+    }
     for side in SIDES:
         arm = {"shoulder_side": 10.0, "shoulder_forward": 3.0, "shoulder_twist": -10.0, "elbow": 16.0, "wrist": 0.0}
         angles.update({f"{side}_{name}": angle for name, angle in arm.items()})

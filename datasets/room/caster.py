@@ -129,19 +129,27 @@ def lookup(texture, scale, half, local, axis):
 def windows(room, rotation, position, size, focal):
     """The samples (N, 4: top, bottom, left, right) that each solid may cover; of `size` (height, width)."""
     corners = corners_of(room) - np.array(position)
-    axes = [corners[..., 0] * a[0] + corners[..., 1] * a[1] + corners[..., 2] * a[2] for a in transposed(rotation)]  # (N, 8) each
+    axes = [
+        corners[..., 0] * a[0] + corners[..., 1] * a[1] + corners[..., 2] * a[2] for a in transposed(rotation)
+    ]  # (N, 8) each
     (x0, y0, z0), (x1, y1, z1) = ([a[:, EDGES[:, end]] for a in axes] for end in (0, 1))
     bounds = []
     for this, other in (((x0, y0, z0), (x1, y1, z1)), ((x1, y1, z1), (x0, y0, z0))):
-        share = np.where(this[2] < NEAR, (NEAR - this[2]) / (other[2] - this[2]), 0.0)  # of the edge, up to the near plane
+        share = np.where(
+            this[2] < NEAR, (NEAR - this[2]) / (other[2] - this[2]), 0.0
+        )  # of the edge, up to the near plane
         x, y, z = (a + share * (b - a) for a, b in zip(this, other, strict=True))
         seen = np.maximum(this[2], other[2]) >= NEAR
         for axis, extent in ((y, size[0]), (x, size[1])):
             place = axis / np.maximum(z, NEAR) * focal + (extent - 1) / 2
             bounds += [np.where(seen, place, np.inf).min(axis=1), np.where(seen, place, -np.inf).max(axis=1)]
-    top, bottom, left, right = (pick(a, b) for a, b, pick in zip(bounds[:4], bounds[4:], (np.minimum, np.maximum) * 2, strict=True))
+    top, bottom, left, right = (
+        pick(a, b) for a, b, pick in zip(bounds[:4], bounds[4:], (np.minimum, np.maximum) * 2, strict=True)
+    )
     low = [np.minimum(np.maximum(np.floor(edge), 0), extent) for edge, extent in ((top, size[0]), (left, size[1]))]
-    high = [np.minimum(np.maximum(np.floor(edge) + 2, 0), extent) for edge, extent in ((bottom, size[0]), (right, size[1]))]
+    high = [
+        np.minimum(np.maximum(np.floor(edge) + 2, 0), extent) for edge, extent in ((bottom, size[0]), (right, size[1]))
+    ]
     return np.stack([low[0], high[0], low[1], high[1]], 1).astype(int)
 
 
@@ -149,7 +157,10 @@ def corners_of(room):
     """(N, 8, 3) float64: the corners of the boxes around the solids, in the order that EDGES counts on."""
     signs = [[1.0 if corner & bit else -1.0 for bit in (1, 2, 4)] for corner in range(8)]
     return np.array(
-        [[add(s.centre, apply(rot_z(s.yaw), [a * b for a, b in zip(s.half, sign, strict=True)])) for sign in signs] for s in room.solids]
+        [
+            [add(s.centre, apply(rot_z(s.yaw), [a * b for a, b in zip(s.half, sign, strict=True)])) for sign in signs]
+            for s in room.solids
+        ]
     )
 
 
@@ -166,7 +177,9 @@ def cast(room, rotation, position, size, focal):
     x, y = ((np.arange(extent) - (extent - 1) / 2) / focal for extent in (size[1], size[0]))
     x, y = x[None, :], y[:, None]
     samples = shell(room, rotation, position, x, y)
-    for solid, (top, bottom, left, right) in zip(room.solids, windows(room, rotation, position, size, focal), strict=True):
+    for solid, (top, bottom, left, right) in zip(
+        room.solids, windows(room, rotation, position, size, focal), strict=True
+    ):
         if top < bottom and left < right:
             paint(samples, solid, rotation, position, x[:, left:right], y[top:bottom], (top, left))
     return samples
@@ -188,7 +201,9 @@ def shell(room, rotation, position, x, y):
         chosen = side == k
         colour[chosen] = lookup(texture, 0.0, room.half, [a[chosen] for a in local], axis[chosen])
     label, source = np.array(room.labels, np.uint8)[side], np.zeros(depth.shape, np.uint8)
-    return Samples(depth, label, source, [p.astype(np.float32) for p in point], normal, [colour[..., k].copy() for k in range(3)])
+    return Samples(
+        depth, label, source, [p.astype(np.float32) for p in point], normal, [colour[..., k].copy() for k in range(3)]
+    )
 
 
 def paint(samples, solid, rotation, position, x, y, corner):

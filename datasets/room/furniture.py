@@ -16,7 +16,16 @@ def placed(solids, x, y, yaw=0.0):
     """Solids turned about the vertical through the origin, then moved along the floor."""
     turn = rot_z(yaw)
     return [
-        Solid(s.kind, s.label, add(apply(turn, s.centre), (x, y, 0.0)), s.half, s.texture, (s.yaw + yaw) % 360, s.scale, s.source)
+        Solid(
+            s.kind,
+            s.label,
+            add(apply(turn, s.centre), (x, y, 0.0)),
+            s.half,
+            s.texture,
+            (s.yaw + yaw) % 360,
+            s.scale,
+            s.source,
+        )
         for s in solids
     ]
 
@@ -25,7 +34,14 @@ def solid(kind, name, low, high, texture, **options):
     """A Solid of a class between two corners, with a texture or one colour."""
     centre = tuple((a + b) / 2 for a, b in zip(low, high, strict=True))
     half = tuple((b - a) / 2 for a, b in zip(low, high, strict=True))
-    return Solid(kind, CLASSES.index(name), centre, half, textures.plain(texture) if isinstance(texture, tuple) else texture, **options)
+    return Solid(
+        kind,
+        CLASSES.index(name),
+        centre,
+        half,
+        textures.plain(texture) if isinstance(texture, tuple) else texture,
+        **options,
+    )
 
 
 def block(name, low, high, texture, **options):
@@ -42,7 +58,9 @@ def round_(kind, name, centre, radius, low, high, texture, **options):
 def legs(name, wide, deep, top, thick, colour):
     """Four legs at the corners of something wide and deep."""
     places = [(sx * (wide - thick) / 2, sy * (deep - thick) / 2) for sx in (-1, 1) for sy in (-1, 1)]
-    return [block(name, (x - thick / 2, y - thick / 2, 0), (x + thick / 2, y + thick / 2, top), colour) for x, y in places]
+    return [
+        block(name, (x - thick / 2, y - thick / 2, 0), (x + thick / 2, y + thick / 2, top), colour) for x, y in places
+    ]
 
 
 def chair(key, wood, seat):
@@ -87,7 +105,11 @@ def sofa(key, wide, colours):
         block("sofa", (-x + 0.19, -0.44, 0.34), (-0.005, 0.20, 0.46), seats),
         block("sofa", (0.005, -0.44, 0.34), (x - 0.19, 0.20, 0.46), seats),
     ]
-    for at, colour, turn in ((-x + 0.42, (0.90, 0.70, 0.15), -15), (x - 0.40, (0.15, 0.45, 0.50), 20), (x - 0.75, (0.85, 0.85, 0.80), -5)):
+    for at, colour, turn in (
+        (-x + 0.42, (0.90, 0.70, 0.15), -15),
+        (x - 0.40, (0.15, 0.45, 0.50), 20),
+        (x - 0.75, (0.85, 0.85, 0.80), -5),
+    ):
         pieces += placed([solid("ellipsoid", "sofa", (-0.2, -0.08, 0.45), (0.2, 0.08, 0.80), colour)], at, 0.10, turn)
     return pieces
 
@@ -97,7 +119,9 @@ def bookshelf(key, wide, high, boards, wood):
     rng = textures.generator(4, key)
     x, step = wide / 2, (high - 0.06) / boards
     pieces = [block("shelf", (-x, 0.13, 0), (x, 0.16, high), tuple(c * 0.6 for c in wood))]
-    pieces += [block("shelf", (side - 0.02, -0.16, 0), (side + 0.02, 0.13, high), wood) for side in (-x, -x / 3, x / 3, x)]
+    pieces += [
+        block("shelf", (side - 0.02, -0.16, 0), (side + 0.02, 0.13, high), wood) for side in (-x, -x / 3, x / 3, x)
+    ]
     for row in range(boards + 1):
         pieces.append(block("shelf", (-x, -0.16, row * step + 0.02), (x, 0.13, row * step + 0.05), wood))
     for row in range(boards):
@@ -106,10 +130,16 @@ def bookshelf(key, wide, high, boards, wood):
             full = (2 * x / 3 - 0.06) * (1.0 if rng.random() < 0.6 else uniform(rng, 0.4, 0.8))
             if rng.random() < 0.12:
                 colour = tuple(uniform(rng, 0.2, 0.9) for _ in range(3))
-                pieces.append(round_("ellipsoid", "shelf", (left + x / 3, -0.02), 0.09, bottom, bottom + step * 0.7, colour))
+                pieces.append(
+                    round_("ellipsoid", "shelf", (left + x / 3, -0.02), 0.09, bottom, bottom + step * 0.7, colour)
+                )
                 continue
             deep, tall = uniform(rng, -0.15, -0.08), step * uniform(rng, 0.7, 0.9)
-            pieces.append(block("book", (left, deep, bottom), (left + full, 0.12, bottom + tall), textures.spines(rng, full, tall)))
+            pieces.append(
+                block(
+                    "book", (left, deep, bottom), (left + full, 0.12, bottom + tall), textures.spines(rng, full, tall)
+                )
+            )
     return pieces
 
 

@@ -16,8 +16,13 @@ from kzoo.datasets.room.furniture import DAY
 SEED = 20240603
 GRAIN = 0.02  # of the sensor's noise, as a share of white
 DRIFT = ((160.0, 0.7), (61.0, 0.3))  # (period in frames, share) of what changes the light
-SAMPLES = (2 * camera.HEIGHT + 1, 2 * camera.WIDTH + 1)  # half a pixel apart, from border to border: every second is a pixel's centre
-HALF = tuple(h - 0.02 for h in (scene.LENGTH / 2, scene.DEPTH / 2, scene.HEIGHT / 2))  # beyond: a wall, which is its own corner
+SAMPLES = (
+    2 * camera.HEIGHT + 1,
+    2 * camera.WIDTH + 1,
+)  # half a pixel apart, from border to border: every second is a pixel's centre
+HALF = tuple(
+    h - 0.02 for h in (scene.LENGTH / 2, scene.DEPTH / 2, scene.HEIGHT / 2)
+)  # beyond: a wall, which is its own corner
 
 
 def render(split, index):
@@ -63,7 +68,9 @@ def light_at(sequence, frame):
 
 def shade(samples, light):
     """(3, H, W) float32: the samples' colours in a light, darker towards the edges of the room."""
-    level = np.float32(light["ambient"]) * (np.float32(0.9) + np.float32(0.15) * samples.normal[2]) * corners(samples.point)
+    level = (
+        np.float32(light["ambient"]) * (np.float32(0.9) + np.float32(0.15) * samples.normal[2]) * corners(samples.point)
+    )
     glow = [level * np.float32(tint) for tint in light["tint"]]
     for name, places in (("day", (light["day"][2],)), ("lamp", scene.LAMPS)):
         strength, tint, _ = light[name]
@@ -71,12 +78,18 @@ def shade(samples, light):
             away = [np.float32(c) - p for c, p in zip(place, samples.point, strict=True)]
             squared = dot(away, away)
             facing = dot(away, samples.normal) / np.sqrt(squared + np.float32(1e-4))
-            falling = np.maximum(facing * np.float32(0.8) + np.float32(0.2), 0) / (1 + np.float32(0.35) * squared) * np.float32(strength)
+            falling = (
+                np.maximum(facing * np.float32(0.8) + np.float32(0.2), 0)
+                / (1 + np.float32(0.35) * squared)
+                * np.float32(strength)
+            )
             glow = [g + falling * np.float32(t) for g, t in zip(glow, tint, strict=True)]
     planes = []
     for k, colour in enumerate(samples.colour):
         day, lamp = (np.float32(light[name][0] * light[name][1][k]) for name in ("day", "lamp"))
-        shine = np.where(samples.source == DAY, np.float32(0.25) + day * np.float32(0.8), np.float32(0.6) + lamp * np.float32(0.7))
+        shine = np.where(
+            samples.source == DAY, np.float32(0.25) + day * np.float32(0.8), np.float32(0.6) + lamp * np.float32(0.7)
+        )
         planes.append(colour * np.where(samples.source == 0, glow[k], shine) * np.float32(light["exposure"]))
     return np.stack(planes)
 
@@ -84,7 +97,10 @@ def shade(samples, light):
 def corners(point):
     """How much of the light that is everywhere reaches points: less where walls, floor and ceiling meet."""
     gaps = [np.float32(h) - np.abs(p - np.float32(c)) for p, h, c in zip(point, HALF, scene.room().centre, strict=True)]
-    first, second = np.minimum(gaps[0], gaps[1]), np.maximum(gaps[0], gaps[1])  # the second smallest gap: how near an edge is
+    first, second = (
+        np.minimum(gaps[0], gaps[1]),
+        np.maximum(gaps[0], gaps[1]),
+    )  # the second smallest gap: how near an edge is
     near = np.minimum(np.maximum(first, np.minimum(second, gaps[2])) / np.float32(0.5), 1)
     near = 1 - np.maximum(near, 0)
     return 1 - np.float32(0.35) * near * near

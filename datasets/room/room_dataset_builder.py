@@ -45,7 +45,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         Config(name="labelled", labelled=1, description="Single frames with masks of all, depth and intrinsics."),
         Config(name="windows", steps=3, description="Three frames, ten apart, around every frame."),
     ]
-    SIZES: ClassVar = {split: len(camera.SEQUENCES[split]) * camera.LENGTHS[split] for split in camera.SEQUENCES}  # frames, from the first
+    SIZES: ClassVar = {
+        split: len(camera.SEQUENCES[split]) * camera.LENGTHS[split] for split in camera.SEQUENCES
+    }  # frames, from the first
 
     def _info(self) -> tfds.core.DatasetInfo:
         """Features, in the units that README.md explains."""
@@ -67,7 +69,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             "sequence": tfds.features.Scalar(dtype=np.int64),
             "frame": tfds.features.Scalar(dtype=np.int64),
         }
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features), metadata=tfds.core.MetadataDict(metadata))
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features), metadata=tfds.core.MetadataDict(metadata)
+        )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         """The splits `train` and `val`."""
@@ -76,7 +80,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split, size):
         """Yields (sequence and frame as one number, example) in the order of the frames."""
         frames, config = rendered(split, size, render), self.builder_config
-        for example in windows(frames, config.steps, config.skip) if config.steps else half_labelled(frames, config.labelled):
+        for example in (
+            windows(frames, config.steps, config.skip) if config.steps else half_labelled(frames, config.labelled)
+        ):
             yield example["sequence"] * 10**6 + example["frame"], example
 
 

@@ -17,16 +17,36 @@ PANE = (-0.5, 2.3, 1.5)  # where daylight comes in
 def walls():
     """The textures of the sides at -x, -y, -z, x, y, z."""
     west = textures.wainscot(
-        textures.generator(10), DEPTH, HEIGHT, 1.0, ((0.62, 0.45, 0.28), (0.42, 0.28, 0.16), (0.42, 0.60, 0.80), (0.90, 0.92, 0.95))
+        textures.generator(10),
+        DEPTH,
+        HEIGHT,
+        1.0,
+        ((0.62, 0.45, 0.28), (0.42, 0.28, 0.16), (0.42, 0.60, 0.80), (0.90, 0.92, 0.95)),
     )
-    south = textures.diamonds(textures.generator(11), LENGTH, HEIGHT, ((0.92, 0.82, 0.50), (0.78, 0.62, 0.30), (0.70, 0.25, 0.20)), 0.5)
+    south = textures.diamonds(
+        textures.generator(11), LENGTH, HEIGHT, ((0.92, 0.82, 0.50), (0.78, 0.62, 0.30), (0.70, 0.25, 0.20)), 0.5
+    )
     floor = textures.laid(
-        textures.generator(12), LENGTH, DEPTH, (1.3, 0.14), ((0.72, 0.52, 0.32), (0.55, 0.36, 0.20)), (0.25, 0.16, 0.10), (0.012, 0.1)
+        textures.generator(12),
+        LENGTH,
+        DEPTH,
+        (1.3, 0.14),
+        ((0.72, 0.52, 0.32), (0.55, 0.36, 0.20)),
+        (0.25, 0.16, 0.10),
+        (0.012, 0.1),
     )
     east = textures.laid(
-        textures.generator(13), DEPTH, HEIGHT, (0.34, 0.12), ((0.72, 0.36, 0.27), (0.55, 0.26, 0.20)), (0.80, 0.76, 0.70), (0.07, 0.17)
+        textures.generator(13),
+        DEPTH,
+        HEIGHT,
+        (0.34, 0.12),
+        ((0.72, 0.36, 0.27), (0.55, 0.26, 0.20)),
+        (0.80, 0.76, 0.70),
+        (0.07, 0.17),
     )
-    north = textures.wallpaper(textures.generator(14), LENGTH, HEIGHT, ((0.86, 0.90, 0.80), (0.70, 0.80, 0.66), (0.45, 0.60, 0.45)), 0.4)
+    north = textures.wallpaper(
+        textures.generator(14), LENGTH, HEIGHT, ((0.86, 0.90, 0.80), (0.70, 0.80, 0.66), (0.45, 0.60, 0.45)), 0.4
+    )
     ceiling = textures.beams(textures.generator(15), LENGTH, DEPTH, ((0.93, 0.92, 0.88), (0.45, 0.32, 0.22)), 1.2)
     return west, south, floor, east, north, ceiling
 
@@ -43,7 +63,9 @@ def on_the_walls():
     for side in (-1.12, 1.12):
         drape = textures.folds(rng(1), 0.42, 2.1, ((0.72, 0.22, 0.25), (0.45, 0.10, 0.14)), 5)
         north += placed([block("curtain", (-0.21, -0.13, 0.30), (0.21, -0.04, 2.42), drape)], PANE[0] + side, DEPTH / 2)
-    north += placed([block("curtain", (-1.45, -0.12, 2.40), (1.45, -0.06, 2.46), (0.30, 0.20, 0.12))], PANE[0], DEPTH / 2)
+    north += placed(
+        [block("curtain", (-1.45, -0.12, 2.40), (1.45, -0.06, 2.46), (0.30, 0.20, 0.12))], PANE[0], DEPTH / 2
+    )
     north += placed(
         furniture.hung(
             "picture",
@@ -57,7 +79,14 @@ def on_the_walls():
         DEPTH / 2,
     )
     north += placed(
-        furniture.hung("picture", 0.5, 1.35, 1.85, textures.rings(rng(3), 0.5, 0.5, ((0.95, 0.93, 0.85), (0.20, 0.35, 0.65))), black),
+        furniture.hung(
+            "picture",
+            0.5,
+            1.35,
+            1.85,
+            textures.rings(rng(3), 0.5, 0.5, ((0.95, 0.93, 0.85), (0.20, 0.35, 0.65))),
+            black,
+        ),
         -2.5,
         DEPTH / 2,
     )
@@ -65,17 +94,30 @@ def on_the_walls():
     door = furniture.hung("door", 0.95, 0.0, 2.05, leaf, (0.55, 0.40, 0.25))
     door += [furniture.round_("ellipsoid", "door", (0.38, -0.07), 0.04, 1.0, 1.08, (0.85, 0.75, 0.35))]
     west = placed(door, -LENGTH / 2, 1.45, 90)
-    west += placed(furniture.hung("picture", 1.3, 1.3, 2.1, textures.seascape(rng(4), 1.3, 0.8), (0.30, 0.18, 0.10)), -LENGTH / 2, -0.6, 90)
-    west += placed(furniture.hung("picture", 0.6, 1.35, 2.15, textures.blocks(rng(5), 0.6, 0.8, 9), black), -LENGTH / 2, -1.9, 90)
-    east = placed(furniture.hung("picture", 1.1, 1.2, 2.05, textures.blocks(rng(6), 1.1, 0.85, 14), white), LENGTH / 2, -1.55, -90)
+    west += placed(
+        furniture.hung("picture", 1.3, 1.3, 2.1, textures.seascape(rng(4), 1.3, 0.8), (0.30, 0.18, 0.10)),
+        -LENGTH / 2,
+        -0.6,
+        90,
+    )
+    west += placed(
+        furniture.hung("picture", 0.6, 1.35, 2.15, textures.blocks(rng(5), 0.6, 0.8, 9), black), -LENGTH / 2, -1.9, 90
+    )
+    east = placed(
+        furniture.hung("picture", 1.1, 1.2, 2.05, textures.blocks(rng(6), 1.1, 0.85, 14), white), LENGTH / 2, -1.55, -90
+    )
     east += placed(
-        furniture.hung("window", 0.75, 1.0, 2.2, textures.landscape(rng(7), 0.75, 1.2, (2, 3)), (0.25, 0.35, 0.30), source=DAY),
+        furniture.hung(
+            "window", 0.75, 1.0, 2.2, textures.landscape(rng(7), 0.75, 1.2, (2, 3)), (0.25, 0.35, 0.30), source=DAY
+        ),
         LENGTH / 2,
         1.75,
         -90,
     )
     south = placed(
-        furniture.hung("picture", 0.9, 1.2, 2.0, textures.rings(rng(8), 0.9, 0.8, ((0.85, 0.30, 0.20), (0.98, 0.85, 0.35))), gold),
+        furniture.hung(
+            "picture", 0.9, 1.2, 2.0, textures.rings(rng(8), 0.9, 0.8, ((0.85, 0.30, 0.20), (0.98, 0.85, 0.35))), gold
+        ),
         -0.4,
         -DEPTH / 2,
         180,
@@ -95,12 +137,20 @@ def on_the_floor():
         (-1.68, -0.75, -80, ((0.85, 0.75, 0.30), (0.95, 0.88, 0.55))),
     )):  # fmt: skip
         pieces += placed(furniture.chair(key, dark if key != 1 else (0.85, 0.83, 0.78), seat), x, y, yaw)
-    pieces += placed(furniture.cupboard(1.5, 1.75, ((0.35, 0.50, 0.45), (0.25, 0.36, 0.33), (0.55, 0.68, 0.60))), 1.6, -2.27)
+    pieces += placed(
+        furniture.cupboard(1.5, 1.75, ((0.35, 0.50, 0.45), (0.25, 0.36, 0.33), (0.55, 0.68, 0.60))), 1.6, -2.27
+    )
     pieces += placed(furniture.floor_lamp((1.0, 0.90, 0.68)), *LAMPS[0][:2])
     pieces += placed(furniture.ceiling_lamp(0.66, HEIGHT, (1.0, 0.95, 0.85)), *LAMPS[1][:2])
-    pieces += placed(furniture.plant(0, 1.5, 17, (0.75, 0.40, 0.25), ((0.12, 0.35, 0.14), (0.40, 0.62, 0.25))), 2.35, 2.05)
-    pieces += placed(furniture.plant(1, 0.8, 13, (0.90, 0.88, 0.85), ((0.25, 0.45, 0.20), (0.60, 0.75, 0.35))), -2.6, 2.1)
-    rug = textures.carpet(textures.generator(30), 2.4, 1.7, ((0.62, 0.16, 0.18), (0.85, 0.72, 0.50), (0.15, 0.20, 0.40)))
+    pieces += placed(
+        furniture.plant(0, 1.5, 17, (0.75, 0.40, 0.25), ((0.12, 0.35, 0.14), (0.40, 0.62, 0.25))), 2.35, 2.05
+    )
+    pieces += placed(
+        furniture.plant(1, 0.8, 13, (0.90, 0.88, 0.85), ((0.25, 0.45, 0.20), (0.60, 0.75, 0.35))), -2.6, 2.1
+    )
+    rug = textures.carpet(
+        textures.generator(30), 2.4, 1.7, ((0.62, 0.16, 0.18), (0.85, 0.72, 0.50), (0.15, 0.20, 0.40))
+    )
     pieces += placed([block("rug", (-1.2, -0.85, 0.0), (1.2, 0.85, 0.012), rug)], 0.1, 0.35, 12)
     return pieces
 
@@ -131,5 +181,9 @@ def room():
     labels = [CLASSES.index(name) for name in ("wall", "wall", "floor", "wall", "wall", "ceiling")]
     solids = (*standing, *on_the_walls())
     return Room(
-        (0.0, 0.0, HEIGHT / 2), (LENGTH / 2, DEPTH / 2, HEIGHT / 2), (west, south, shaded(floor, standing), *rest), tuple(labels), solids
+        (0.0, 0.0, HEIGHT / 2),
+        (LENGTH / 2, DEPTH / 2, HEIGHT / 2),
+        (west, south, shaded(floor, standing), *rest),
+        tuple(labels),
+        solids,
     )

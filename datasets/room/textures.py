@@ -40,7 +40,9 @@ def noise(rng, shape, cells):
 def stained(rng, picture, strength=0.25, cells=(5, 8)):
     """A picture, lighter and darker in places."""
     shape = picture.shape[:2]
-    level = noise(rng, shape, cells) * np.float32(0.6) + noise(rng, shape, tuple(4 * n for n in cells)) * np.float32(0.4)
+    level = noise(rng, shape, cells) * np.float32(0.6) + noise(rng, shape, tuple(4 * n for n in cells)) * np.float32(
+        0.4
+    )
     return picture * (1 + np.float32(strength) * (level - np.float32(0.5)))[..., None]
 
 
@@ -61,7 +63,9 @@ def wallpaper(rng, width, height, colours, period):
     x, y = grid(width, height)
     place = x / np.float32(period)
     place = place - np.floor(place) + 0 * y
-    return stained(rng, mix(mix(colours[0], colours[1], place < 0.5), colours[2], np.abs(place - np.float32(0.75)) < 0.07), 0.15)
+    return stained(
+        rng, mix(mix(colours[0], colours[1], place < 0.5), colours[2], np.abs(place - np.float32(0.75)) < 0.07), 0.15
+    )
 
 
 def diamonds(rng, width, height, colours, period):
@@ -152,12 +156,18 @@ def landscape(rng, width, height, bars):
     sky = mix((0.92, 0.96, 1.0), (0.45, 0.68, 0.98), y + 0 * x)
     clouds = noise(rng, shape, (6, 5)) * np.float32(0.7) + noise(rng, shape, (14, 12)) * np.float32(0.3)
     picture = mix(sky, (1.0, 1.0, 1.0), np.minimum(np.maximum(clouds * 4 - np.float32(2.0), 0), 1))
-    for level, rough, colour in ((0.46, 0.26, (0.50, 0.60, 0.72)), (0.30, 0.22, (0.38, 0.58, 0.34)), (0.12, 0.12, (0.72, 0.70, 0.34))):
+    for level, rough, colour in (
+        (0.46, 0.26, (0.50, 0.60, 0.72)),
+        (0.30, 0.22, (0.38, 0.58, 0.34)),
+        (0.12, 0.12, (0.72, 0.70, 0.34)),
+    ):
         ridge = level + rough * (noise(rng, (1, shape[1]), (1, 6)) - np.float32(0.5))
         picture = mix(picture, colour, y < ridge)
     for _ in range(5):
         place, size, foot = float(rng.random()), 0.05 + 0.06 * float(rng.random()), 0.12 + 0.1 * float(rng.random())
-        crown = ((x - np.float32(place)) / np.float32(size)) ** 2 + ((y - np.float32(foot + 0.12)) / np.float32(1.6 * size)) ** 2 < 1
+        crown = ((x - np.float32(place)) / np.float32(size)) ** 2 + (
+            (y - np.float32(foot + 0.12)) / np.float32(1.6 * size)
+        ) ** 2 < 1
         trunk = (np.abs(x - np.float32(place)) < 0.012) & (np.abs(y - np.float32(foot)) < 0.08)
         picture = mix(mix(picture, (0.30, 0.22, 0.15), trunk), (0.16, 0.38, 0.16), crown)
     frame = [
@@ -171,13 +181,19 @@ def seascape(rng, width, height):
     """A painting: an evening sun over the sea, with a sail."""
     x, y = grid(width, height)
     x, y = x / np.float32(width), y / np.float32(height)
-    picture = mix((0.98, 0.62, 0.25), (0.35, 0.22, 0.50), np.minimum(np.maximum((y - np.float32(0.4)) * 2, 0), 1) + 0 * x)
+    picture = mix(
+        (0.98, 0.62, 0.25), (0.35, 0.22, 0.50), np.minimum(np.maximum((y - np.float32(0.4)) * 2, 0), 1) + 0 * x
+    )
     picture = mix(picture, (1.0, 0.93, 0.55), (x - np.float32(0.65)) ** 2 * 2 + (y - np.float32(0.52)) ** 2 < 0.02)
     picture = mix(picture, (0.10, 0.28, 0.45), (y < 0.4) + 0 * x)
     picture = mix(picture, (0.95, 0.70, 0.35), (y < 0.4) & (np.abs(x - np.float32(0.65)) < 0.1) & (parity(y * 22) > 0))
     return stained(
         rng,
-        mix(picture, (0.95, 0.95, 0.9), (y > 0.3) & (y < 0.75) & (x > 0.2) & (x - np.float32(0.2) < (0.75 - y) * np.float32(0.45))),
+        mix(
+            picture,
+            (0.95, 0.95, 0.9),
+            (y > 0.3) & (y < 0.75) & (x > 0.2) & (x - np.float32(0.2) < (0.75 - y) * np.float32(0.45)),
+        ),
         0.3,
     )
 
@@ -190,7 +206,8 @@ def blocks(rng, width, height, count):
         left, bottom = float(rng.random()) * width * 0.8, float(rng.random()) * height * 0.8
         wide, high = (0.15 + 0.35 * float(rng.random()) for _ in range(2))
         inside = np.maximum(
-            np.abs(x - left - wide * width / 2) - wide * width / 2, np.abs(y - bottom - high * height / 2) - high * height / 2
+            np.abs(x - left - wide * width / 2) - wide * width / 2,
+            np.abs(y - bottom - high * height / 2) - high * height / 2,
         )
         vivid = rng.random(3) ** 2 * 0.95
         picture = mix(mix(picture, (0.05, 0.05, 0.06), inside < 0.015), vivid, inside < -0.005)

@@ -41,7 +41,9 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
                 "intrinsics": tfds.features.Tensor(shape=(3, 3), dtype=np.float32, doc="nominal, pixels of the image"),
             }
         if config.depth:
-            features["depth"] = tfds.features.Tensor(shape=(None, None), dtype=np.float32, encoding="zlib", doc="metres, 0: none")
+            features["depth"] = tfds.features.Tensor(
+                shape=(None, None), dtype=np.float32, encoding="zlib", doc="metres, 0: none"
+            )
         metadata = {"pose": list(poses.COLUMNS), "scene": None, "source": None, "source_path": None, "counts": {}}
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict({**features, **poses.pose_features(config)}),

@@ -49,9 +49,13 @@ def find_source(path) -> Source:
     for roots in ([path], sorted(folder for folder in path.iterdir() if folder.is_dir())):
         found = [Source(kind, str(path), root) for root in roots for kind in LISTS if _looks_like(root, kind)]
         if len({source.root for source in found}) > 1:
-            raise ValueError(f"{path}: holds several scenes: {', '.join(s.root.name for s in found)}; give the folder of one of them")
+            raise ValueError(
+                f"{path}: holds several scenes: {', '.join(s.root.name for s in found)}; give the folder of one of them"
+            )
         if len(found) > 1:
-            raise ValueError(f"{found[0].root}: holds both TrainSplit.txt and train.txt; remove the lists that shall not count")
+            raise ValueError(
+                f"{found[0].root}: holds both TrainSplit.txt and train.txt; remove the lists that shall not count"
+            )
         if found:
             return found[0]
     lists = " nor ".join(" and ".join(names.values()) for names in LISTS.values())
@@ -91,7 +95,9 @@ def read_depth(path: pathlib.Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) float32 metres, 0 where there is none; `size` (width, height) is its picture's."""
     picture, _ = poses.open_picture(path)
     if not picture.mode.startswith("I"):
-        raise ValueError(f"{path}: depth of mode {picture.mode}; expected one channel of 16 bits that holds millimetres")
+        raise ValueError(
+            f"{path}: depth of mode {picture.mode}; expected one channel of 16 bits that holds millimetres"
+        )
     if picture.size != size:
         raise ValueError(f"{path}: depth is {picture.width}x{picture.height}, its picture is {size[0]}x{size[1]}")
     millimetres = np.asarray(picture)
@@ -144,9 +150,15 @@ def _files(root, sequence) -> dict[int, dict[str, pathlib.Path]]:
 def _frame(root, folders, sequence, number, depth) -> Frame:
     """One frame; its picture and pose, and its depth if asked for, must be there."""
     files = folders[sequence].get(number, {})
-    for kind, suffix in {"color": "color.png (or .jpg)", "pose": "pose.txt", **({"depth": "depth.png"} if depth else {})}.items():
+    for kind, suffix in {
+        "color": "color.png (or .jpg)",
+        "pose": "pose.txt",
+        **({"depth": "depth.png"} if depth else {}),
+    }.items():
         if kind not in files:
             missing = root / f"seq-{sequence:02d}" / f"frame-{number:06d}.{suffix}"
-            raise FileNotFoundError(f"{missing} is missing" + ("; only the official pictures have depth" if kind == "depth" else ""))
+            raise FileNotFoundError(
+                f"{missing} is missing" + ("; only the official pictures have depth" if kind == "depth" else "")
+            )
     position, rotation = poses.read_matrix(files["pose"])
     return Frame(sequence, number, files["color"], position, rotation, depth=files.get("depth"))

@@ -61,7 +61,9 @@ def read_file(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     values = values.toarray()
     row, column = next(zip(*np.nonzero(~(np.abs(values) <= 1)), strict=True), (None, None))  # NaN too
     if row is not None:
-        raise ValueError(f"{path}: digit {row + 1} has value {values[row, column]:g} in feature {column + 1}; allowed: -1 to 1")
+        raise ValueError(
+            f"{path}: digit {row + 1} has value {values[row, column]:g} in feature {column + 1}; allowed: -1 to 1"
+        )
     images = np.rint((values + 1) * 127.5).astype(np.uint8).reshape(-1, SIDE, SIDE, 1)
     return images, labels.astype(np.int64) - 1
 
@@ -78,4 +80,6 @@ def _parsed(path):
     try:
         return load_svmlight_file(str(path), zero_based=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not a readable file of libsvm's format ({' '.join(str(error).split())[:200]})") from error
+        raise ValueError(
+            f"{path}: not a readable file of libsvm's format ({' '.join(str(error).split())[:200]})"
+        ) from error

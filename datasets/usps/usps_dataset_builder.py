@@ -42,7 +42,9 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager):
         source = self._source(dl_manager)
         splits = {split: sources.read_file(path) for split, path in source.files.items()}
-        self.info.metadata.update(source_path=source.path, counts={split: {"kept": len(labels)} for split, (_, labels) in splits.items()})
+        self.info.metadata.update(
+            source_path=source.path, counts={split: {"kept": len(labels)} for split, (_, labels) in splits.items()}
+        )
         starts = {"train": 0, "val": len(splits["train"][1])}
         return {split: self._generate_examples(*examples, starts[split]) for split, examples in splits.items()}
 

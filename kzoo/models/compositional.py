@@ -1,6 +1,6 @@
 """Deeply learned compositional model: five hourglasses infer a hierarchy of parts, upwards and down again (Tang, Yu and Wu, ECCV 2018).
 
-Joints make limbs, limbs make groups (`kzoo.hierarchy`). Bottom-up, three hourglasses find joints, limbs and groups, each from the features
+Joints make limbs, limbs make groups (`kzoo.nn.hierarchy`). Bottom-up, three hourglasses find joints, limbs and groups, each from the features
 and score maps of the level below; top-down, two more find limbs and joints again from the level above and their own first answer.
 
 Differs from the paper: the hierarchy is made for COCO's 17 joints (17, 14 and 6 parts; the authors have 16, 12 and 6 for MPII); the stem is
@@ -14,10 +14,10 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers, ops
 
-from kzoo.hierarchy import GROUPS, LIMBS
-from kzoo.layers import bottleneck, conv_norm_relu, heatmap_head, hourglass_module, hourglass_stem, named
+from kzoo.nn.hierarchy import GROUPS, LIMBS
+from kzoo.nn.layers import bottleneck, conv_norm_relu, heatmap_head, hourglass_module, hourglass_stem, named
 
-JOINTS = 17  # what `kzoo.hierarchy` is made for
+JOINTS = 17  # what `kzoo.nn.hierarchy` is made for
 
 
 def compositional(
@@ -38,9 +38,13 @@ def compositional(
         ValueError: other joints than COCO's, or too few filters to hold the score maps.
     """
     if num_outputs != JOINTS:
-        raise ValueError(f"compositional has limbs and groups for COCO's {JOINTS} joints only, got num_outputs={num_outputs}")
+        raise ValueError(
+            f"compositional has limbs and groups for COCO's {JOINTS} joints only, got num_outputs={num_outputs}"
+        )
     if width < JOINTS + 3:
-        raise ValueError(f"width must be {JOINTS + 3} or more: the score maps of {JOINTS} joints are part of the features; got {width}")
+        raise ValueError(
+            f"width must be {JOINTS + 3} or more: the score maps of {JOINTS} joints are part of the features; got {width}"
+        )
 
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = hourglass_stem(image, width, init=init)

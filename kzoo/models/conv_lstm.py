@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from kzoo.layers import per_frame, scaled
+from kzoo.nn.layers import per_frame, scaled
 
 
 def conv_lstm(

@@ -11,8 +11,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers, ops
 
-from kzoo import geometry
-from kzoo.layers import conv_norm_relu, heatmap_head, named
+from kzoo.nn import geometry
+from kzoo.nn.layers import conv_norm_relu, heatmap_head, named
 
 CENTRE_SIGMA = 21 / 368  # of the released network, as a fraction of its input's side
 
@@ -42,7 +42,13 @@ class CentreMap(layers.Layer):
 
 
 def cpm(
-    input_shape: tuple[int, int, int], num_outputs: int, *, init: str = "he_normal", width: int = 64, stages: int = 6, norm: str = "none"
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    *,
+    init: str = "he_normal",
+    width: int = 64,
+    stages: int = 6,
+    norm: str = "none",
 ) -> keras.Model:
     """Build the network.
 
@@ -52,7 +58,7 @@ def cpm(
         init: kernel initialiser.
         width: filters of the first convolutions, all other widths are multiples of it; the paper's is 64.
         stages: S stages; the paper's is 6.
-        norm: between convolution and ReLU, see `kzoo.layers.normalise`; the paper has none.
+        norm: between convolution and ReLU, see `kzoo.nn.layers.normalise`; the paper has none.
     Returns:
         model with outputs {"heatmaps": (B, H/8, W/8, J) float32, of the last stage; "aux_heatmaps": (B, S-1, H/8, W/8, J), earlier ones}.
     """

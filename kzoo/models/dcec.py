@@ -15,7 +15,7 @@ import math
 import keras
 from keras import layers
 
-from kzoo.clusters.autoencoders import clustered, mirrored_convolution, number_of_clusters, signal_of
+from kzoo.nn.autoencoders import clustered, mirrored_convolution, number_of_clusters, signal_of
 
 KERNELS = (5, 5, 3)  # a last kernel serves all deeper stages
 
@@ -57,7 +57,9 @@ def dcec(
     for step, width in enumerate(widths, start=1):
         kernel = KERNELS[min(step, len(KERNELS)) - 1]
         stages.append((kernel, x.shape[1:3], x.shape[-1]))
-        x = layers.Conv2D(width, kernel, strides=2, padding="same", activation="relu", kernel_initializer=init, name=f"encoder{step}")(x)
+        x = layers.Conv2D(
+            width, kernel, strides=2, padding="same", activation="relu", kernel_initializer=init, name=f"encoder{step}"
+        )(x)
     maps = x.shape[1:]
     x = layers.Flatten(name="flatten")(x)
     z = layers.Dense(code, kernel_initializer=init, dtype="float32", name="encoder_code")(x)
@@ -66,5 +68,7 @@ def dcec(
     for step in range(len(widths), 0, -1):
         kernel, size, filters = stages[step - 1]
         last = {"dtype": "float32"} if step == 1 else {"activation": "relu"}
-        x = mirrored_convolution(x, filters, kernel, size, strides=2, kernel_initializer=init, name=f"decoder{step}", **last)
+        x = mirrored_convolution(
+            x, filters, kernel, size, strides=2, kernel_initializer=init, name=f"decoder{step}", **last
+        )
     return keras.Model(image, clustered(z, x, clusters, alpha), name="dcec")

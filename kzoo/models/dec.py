@@ -11,7 +11,7 @@ Measured on 2 CPU cores (x86-64, AVX-512), seeds 0 to 4, float32:
 
 import keras
 
-from kzoo.clusters.autoencoders import clustered, dense_autoencoder, number_of_clusters, signal_of
+from kzoo.nn.autoencoders import clustered, dense_autoencoder, number_of_clusters, signal_of
 
 
 def dec(
@@ -35,7 +35,7 @@ def dec(
         alpha: degrees of freedom of Student's t distribution.
         channels: 1 to cluster the mean of red, green and blue, 3 for all of them.
         features: folder of a run whose embedding is clustered instead of pixels.
-        widths, code, init: see `kzoo.clusters.autoencoders.dense_autoencoder`.
+        widths, code, init: see `kzoo.nn.autoencoders.dense_autoencoder`.
     Returns:
         model with input "image" and outputs {"assignment": (B, K), "reconstruction": of the layer "signal", (B, H, W, channels) or with
         `features` (B, d), "code": (B, code)}, float32.

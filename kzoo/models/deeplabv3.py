@@ -9,9 +9,9 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 
 import keras
 
-from kzoo.encoders import encode
-from kzoo.layers import head, upsample_to
-from kzoo.seg.atrous import MULTI_GRID, aspp, rates_at
+from kzoo.nn.atrous import MULTI_GRID, aspp, rates_at
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import head, upsample_to
 
 
 def deeplabv3(
@@ -35,19 +35,28 @@ def deeplabv3(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: C classes.
-        encoder, encoder_weights, init, scaling: see `kzoo.encoders.encode`.
-        norm, bias: see `kzoo.layers.conv_norm`.
+        encoder, encoder_weights, init, scaling: see `kzoo.nn.encoders.encode`.
+        norm, bias: see `kzoo.nn.layers.conv_norm`.
         dropout: rate before the score.
         output_stride: 8, 16 or 32, of the map that the pyramid reads.
         rates: dilations of the pyramid in cells at output stride 16; at 8 they are doubled, at 32 halved.
         width: filters of the pyramid's branches.
-        multi_grid: factors of the dilation of the last stage's bottlenecks; None: those of `kzoo.seg.atrous.MULTI_GRID`, () without.
+        multi_grid: factors of the dilation of the last stage's bottlenecks; None: those of `kzoo.nn.atrous.MULTI_GRID`, () without.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
     grid = MULTI_GRID.get(encoder, ()) if multi_grid is None else multi_grid
-    x = encode(image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling, output_stride=output_stride, multi_grid=grid)[-1]
+    x = encode(
+        image,
+        encoder,
+        encoder_weights,
+        init=init,
+        norm=norm,
+        scaling=scaling,
+        output_stride=output_stride,
+        multi_grid=grid,
+    )[-1]
     x = aspp(x, width, rates_at(rates, output_stride), dropout=dropout, init=init, norm=norm, bias=bias)
     logits = upsample_to(head(x, num_outputs, name="score"), input_shape[:2], name="logits")
     return keras.Model(image, {"logits": logits}, name="deeplabv3")

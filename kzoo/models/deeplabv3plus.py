@@ -9,9 +9,9 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers
 
-from kzoo.encoders import encode
-from kzoo.layers import conv_norm_relu, head, upsample_to
-from kzoo.seg.atrous import aspp, rates_at
+from kzoo.nn.atrous import aspp, rates_at
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import conv_norm_relu, head, upsample_to
 
 
 def deeplabv3plus(
@@ -36,8 +36,8 @@ def deeplabv3plus(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: C classes.
-        encoder, encoder_weights, init, scaling: see `kzoo.encoders.encode`.
-        norm, bias: see `kzoo.layers.conv_norm`.
+        encoder, encoder_weights, init, scaling: see `kzoo.nn.encoders.encode`.
+        norm, bias: see `kzoo.nn.layers.conv_norm`.
         dropout: rate between pyramid and decoder.
         output_stride: 8, 16 or 32, of the map that the pyramid reads.
         rates: dilations of the pyramid in cells at output stride 16; at 8 they are doubled, at 32 halved.
@@ -49,7 +49,14 @@ def deeplabv3plus(
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
     _, low, _, _, x = encode(
-        image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling, output_stride=output_stride, multi_grid=multi_grid
+        image,
+        encoder,
+        encoder_weights,
+        init=init,
+        norm=norm,
+        scaling=scaling,
+        output_stride=output_stride,
+        multi_grid=multi_grid,
     )
     options = {"init": init, "norm": norm, "bias": bias}
     x = aspp(x, width, rates_at(rates, output_stride), dropout=dropout, **options)

@@ -11,12 +11,15 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers, ops
 
-from kzoo import geometry
-from kzoo.encoders import encode
-from kzoo.layers import BATCH_NORM_MOMENTUM, conv_norm_relu, named
+from kzoo.nn import geometry
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import BATCH_NORM_MOMENTUM, conv_norm_relu, named
 
 COCO_TORSO = (5, 12)  # left shoulder and right hip
-SMALLEST, LARGEST = 0.2, 1.0  # bounds of the person's diameter as a fraction of the picture's longer side: stages start untrained
+SMALLEST, LARGEST = (
+    0.2,
+    1.0,
+)  # bounds of the person's diameter as a fraction of the picture's longer side: stages start untrained
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -41,7 +44,9 @@ class JointCrops(layers.Layer):
         _, height, width, channels = picture.shape
         size = ops.convert_to_tensor([width, height], "float32")
         pixels = positions * size
-        side = self.sigma * ops.clip(self._diameter(pixels), SMALLEST * max(height, width), LARGEST * max(height, width))  # (B, 1, 1)
+        side = self.sigma * ops.clip(
+            self._diameter(pixels), SMALLEST * max(height, width), LARGEST * max(height, width)
+        )  # (B, 1, 1)
         steps = ops.convert_to_tensor(geometry.cell_centres(self.crop) - 0.5)
         sampled = pixels[..., None] + side[..., None] * steps  # (B, J, 2, c)
         weights = [
@@ -84,7 +89,7 @@ def deeppose(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: J joints.
-        encoder, encoder_weights, init: of the first stage, see `kzoo.encoders.encode`.
+        encoder, encoder_weights, init: of the first stage, see `kzoo.nn.encoders.encode`.
         stages: S, the first one included; the paper's is 3.
         sigma: side of a crop in diameters of the person; the paper takes 1 for upper bodies (FLIC) and 2 for whole ones (LSP).
         torso: indices of two opposing joints of the trunk, their distance is the diameter; () takes half the longer side of all joints'
@@ -101,7 +106,9 @@ def deeppose(
     if torso and (len(torso) != 2 or not all(0 <= joint < num_outputs for joint in torso)):
         raise ValueError(f"torso must be two joints below {num_outputs} or (), got {torso}")
     if stages < 1 or crop % 2 ** len(refine_widths):
-        raise ValueError(f"stages must be 1 or more and crop a multiple of {2 ** len(refine_widths)}, got {stages} and {crop}")
+        raise ValueError(
+            f"stages must be 1 or more and crop a multiple of {2 ** len(refine_widths)}, got {stages} and {crop}"
+        )
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = encode(image, encoder, encoder_weights, init=init)[-1]
     x = layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)

@@ -19,9 +19,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kzoo.encoders import encode
-from kzoo.layers import named, pooling
-from kzoo.loc.pose_heads import log_quaternion_pose, regressor
+from kzoo.nn.camera_heads import log_quaternion_pose, regressor
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import named, pooling
 
 
 def _from_bits(places) -> np.ndarray:
@@ -79,7 +79,10 @@ def _fourth_channel(image, mask, *encoder, **options):
     first = next(layer for layer in base.layers if layer.weights)
     if type(first) is not layers.Conv2D:
         raise ValueError(f"fourth_channel needs an encoder whose first weights are a convolution's, got {encoder[0]}")
-    scale, rest = keras.Model(base.input, first.input, name="scaled"), keras.Model(first.input, base.output, name="encoder")
+    scale, rest = (
+        keras.Model(base.input, first.input, name="scaled"),
+        keras.Model(first.input, base.output, name="encoder"),
+    )
     labels = ops.mean(scale(LabelPicture("grey", name="labels")(mask)), axis=-1, keepdims=True)
     x = layers.Concatenate(name="four_channels")([scale(image), labels])
     widened = keras.models.clone_model(rest, keras.Input(x.shape[1:]))
@@ -117,7 +120,7 @@ def dual_input(
         input_shape: (H, W, 3) of a uint8 RGB picture, H and W multiples of 32.
         num_outputs: not used, a pose has 7 numbers.
         variant: "separate" encoders for picture and labels, one that is "shared", or labels as its "fourth_channel".
-        encoder, encoder_weights, init, norm: see `kzoo.encoders.encode`; of both encoders.
+        encoder, encoder_weights, init, norm: see `kzoo.nn.encoders.encode`; of both encoders.
         scaling: see there; of the picture, and of the labels where one encoder reads both.
         features, dropout: units and rate of the dense layer before the heads.
         pool: what becomes of the last maps: "average" over their cells, or "flatten", which keeps where features are.

@@ -11,9 +11,9 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers
 
-from kzoo.encoders import encode
-from kzoo.layers import per_frame, pooling
-from kzoo.pose3d.estimation import near_hip, root_relative
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import per_frame, pooling
+from kzoo.nn.lifting import near_hip, root_relative
 
 STRIDES = (2, 4, 8, 16, 32)  # of the maps that `encode` gives
 
@@ -37,7 +37,7 @@ def encoder_gru(
     Args:
         input_shape: (T, H, W, 3) of uint8 RGB clips; H and W multiples of 32.
         num_outputs: J joints.
-        encoder, encoder_weights, init: see `kzoo.encoders.encode`.
+        encoder, encoder_weights, init: see `kzoo.nn.encoders.encode`.
         units: of the GRU, in each direction.
         dropout: rate on the GRU's inputs.
         pool: what becomes of the encoder's map: "average" over its cells, or "flatten", which keeps where features are.
@@ -54,7 +54,9 @@ def encoder_gru(
     tap = STRIDES.index(stride)
     frames = keras.Input(input_shape, dtype="uint8", name="frames")
     gather = pooling(pool)
-    x = per_frame(lambda pictures: gather(encode(pictures, encoder, encoder_weights, init=init)[tap]), frames)  # (B, T, K)
+    x = per_frame(
+        lambda pictures: gather(encode(pictures, encoder, encoder_weights, init=init)[tap]), frames
+    )  # (B, T, K)
     # float32: what is carried from frame to frame adds up its rounding.
     gru = layers.GRU(units, return_sequences=True, dropout=dropout, unroll=portable, dtype="float32", name="gru")
     x = layers.Bidirectional(gru, dtype="float32", name="both_ways")(x) if bidirectional else gru(x)

@@ -17,9 +17,9 @@ Measured on 2 CPU cores (x86-64, AVX-512), seeds 0 to 4, float32:
 import keras
 from keras import layers
 
-from kzoo.clusters.autoencoders import clustered, mirrored_convolution, number_of_clusters, signal_of
-from kzoo.layers import conv_norm, conv_norm_relu, normalise
-from kzoo.seg.upsampling import max_pool_with_switches, max_unpool, nearest
+from kzoo.nn.autoencoders import clustered, mirrored_convolution, number_of_clusters, signal_of
+from kzoo.nn.layers import conv_norm, conv_norm_relu, normalise
+from kzoo.nn.upsampling import max_pool_with_switches, max_unpool, nearest
 
 UNPOOLING = {"switches": max_unpool, "nearest": lambda x, switches, *, name: nearest(x, name=name)}
 
@@ -53,7 +53,7 @@ def fcae(
         padding: of them: "valid" as published, "same", or "auto": valid where 4x4 cells are left (by default from 25 px on), else same.
         unpooling: "switches" as published, which show the decoder where the maxima were, or "nearest": all has to go through the code.
         init: kernel initialiser.
-        norm: see `kzoo.layers.normalise`.
+        norm: see `kzoo.nn.layers.normalise`.
     Returns:
         model with input "image" and outputs {"assignment": (B, K), "reconstruction": (B, H, W, channels) of the layer "signal", "code":
         (B, code)}, float32.
@@ -77,7 +77,9 @@ def fcae(
     x = conv_norm(x, code, left, padding="valid", init=init, norm=norm, name="encoder_code")
     z = layers.Flatten(dtype="float32", name="flatten")(x)  # (B, 1, 1, code) -> (B, code)
     options = {"kernel_initializer": init, "use_bias": norm == "none"}
-    x = normalise(mirrored_convolution(x, filters, left, left, name="decoder_code_deconv", **options), norm, name="decoder_code")
+    x = normalise(
+        mirrored_convolution(x, filters, left, left, name="decoder_code_deconv", **options), norm, name="decoder_code"
+    )
     for step in range(len(widths), 0, -1):
         (height, width, filters), given, switches = stages[step - 1]
         x = UNPOOLING[unpooling](x, switches, name=f"unpool{step}")[:, : given[0], : given[1]]

@@ -12,8 +12,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers
 
-from kzoo.encoders import encode
-from kzoo.layers import head, upsample_to
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import head, upsample_to
 
 
 def fcn(
@@ -32,7 +32,7 @@ def fcn(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: C classes.
-        encoder, encoder_weights, init, norm, scaling: see `kzoo.encoders.encode`.
+        encoder, encoder_weights, init, norm, scaling: see `kzoo.nn.encoders.encode`.
         dropout: rate before the last convolution.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.

@@ -9,8 +9,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 
 import keras
 
-from kzoo.layers import head, named
-from kzoo.seg.fcn_scores import classifier_maps, upsample_scores
+from kzoo.nn.fcn_scores import classifier_maps, upsample_scores
+from kzoo.nn.layers import head, named
 
 
 def fcn32s(
@@ -32,17 +32,25 @@ def fcn32s(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture, H and W multiples of 32.
         num_outputs: C classes.
-        encoder, encoder_weights, init, scaling: see `kzoo.encoders.encode`.
+        encoder, encoder_weights, init, scaling: see `kzoo.nn.encoders.encode`.
         fc_width: filters of fc6 and fc7.
         upsampling_trainable: which transposed convolutions learn: "inner" (all but the last, as in the paper: none here), "all" or "none".
-        norm, bias: of fc6 and fc7, see `kzoo.layers.conv_norm`; the encoder keeps its own normalisation.
+        norm, bias: of fc6 and fc7, see `kzoo.nn.layers.conv_norm`; the encoder keeps its own normalisation.
         dropout: rate after fc6 and fc7.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
     _, _, x = classifier_maps(
-        image, encoder, encoder_weights, fc_width=fc_width, init=init, norm=norm, bias=bias, dropout=dropout, scaling=scaling
+        image,
+        encoder,
+        encoder_weights,
+        fc_width=fc_width,
+        init=init,
+        norm=norm,
+        bias=bias,
+        dropout=dropout,
+        scaling=scaling,
     )
     x = head(x, num_outputs, name="score")
     x = upsample_scores(x, 32, learnt=upsampling_trainable, last=True, name="upsample32")

@@ -8,8 +8,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers
 
-from kzoo.encoders import encode
-from kzoo.layers import conv_norm, conv_norm_relu, head, upsample_to
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import conv_norm, conv_norm_relu, head, upsample_to
 
 
 def fpn(
@@ -31,8 +31,8 @@ def fpn(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: C classes.
-        encoder, encoder_weights, init, scaling: see `kzoo.encoders.encode`.
-        norm, bias: of the semantic branch, see `kzoo.layers.conv_norm`; the pyramid itself has neither normalisation nor ReLU.
+        encoder, encoder_weights, init, scaling: see `kzoo.nn.encoders.encode`.
+        norm, bias: of the semantic branch, see `kzoo.nn.layers.conv_norm`; the pyramid itself has neither normalisation nor ReLU.
         dropout: rate before the score.
         width: filters of the pyramid.
         branch_width: filters of the semantic branch.

@@ -10,7 +10,7 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 
 import keras
 
-from kzoo.seg.frrn import full_resolution_network
+from kzoo.nn.frrn import full_resolution_network
 
 DOWN = ((3, 2), (4, 4), (2, 8), (2, 8))  # units and filters (in widths) at scales 2, 4, 8 and 16
 UP = ((2, 4), (2, 4), (2, 2))  # and at scales 8, 4 and 2
@@ -35,9 +35,9 @@ def frrn_a(
         num_outputs: C classes.
         width: filters of the stem; the deepest stages have 8 times as many.
         lanes: filters of the full-resolution lane.
-        init, norm, bias: see `kzoo.layers.conv_norm`.
+        init, norm, bias: see `kzoo.nn.layers.conv_norm`.
         dropout: rate before the scores.
-        scaling: see `kzoo.layers.scaled`.
+        scaling: see `kzoo.nn.layers.scaled`.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     Raises:

@@ -13,13 +13,16 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers
 
-from kzoo.encoders import encode
-from kzoo.layers import conv_norm_relu, heatmap_head, named
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import conv_norm_relu, heatmap_head, named
 
 # Logits of discs start where a hundredth of the cells is a joint (Lin et al., Focal Loss, 2017, §4.1). From 0 they first fall everywhere
 # and stay there: seen on `people`, 64 px, 3 epochs, 68 px MPJPE against 20 px from here.
 DISC_BIAS = -4.6
-TARGETS = {"gaussian": "heatmaps", "disc": "disc_logits"}  # --set=target= -> the output, which has its loss in kzoo/tasks.py
+TARGETS = {
+    "gaussian": "heatmaps",
+    "disc": "disc_logits",
+}  # --set=target= -> the output, which has its loss in kzoo/tasks.py
 
 
 def heatmap(
@@ -37,7 +40,7 @@ def heatmap(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture; the maps have a quarter of it.
         num_outputs: J joints.
-        encoder, encoder_weights, init: see `kzoo.encoders.encode`.
+        encoder, encoder_weights, init: see `kzoo.nn.encoders.encode`.
         target: "gaussian", maps that regress a Gaussian at the joint; "disc", logits of lying within a disc around the joint.
         width: filters of the convolution before each of the four scores.
     Returns:

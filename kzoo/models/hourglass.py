@@ -12,11 +12,17 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers, ops
 
-from kzoo.layers import bottleneck, conv_norm_relu, heatmap_head, hourglass_module, hourglass_stem, named
+from kzoo.nn.layers import bottleneck, conv_norm_relu, heatmap_head, hourglass_module, hourglass_stem, named
 
 
 def hourglass(
-    input_shape: tuple[int, int, int], num_outputs: int, *, init: str = "he_normal", stacks: int = 8, width: int = 256, depth: int = 4
+    input_shape: tuple[int, int, int],
+    num_outputs: int,
+    *,
+    init: str = "he_normal",
+    stacks: int = 8,
+    width: int = 256,
+    depth: int = 4,
 ) -> keras.Model:
     """Build the network.
 

@@ -17,7 +17,16 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers, ops
 
-from kzoo.layers import BATCH_NORM_MOMENTUM, bn_relu_conv, bottleneck, conv_norm_relu, heatmap_head, hourglass_module, named, upsample_to
+from kzoo.nn.layers import (
+    BATCH_NORM_MOMENTUM,
+    bn_relu_conv,
+    bottleneck,
+    conv_norm_relu,
+    heatmap_head,
+    hourglass_module,
+    named,
+    upsample_to,
+)
 
 MEAN_FIELD_STEPS = 3
 
@@ -73,7 +82,9 @@ def hourglass_attention(
         maps.append(scores)
         if stack < stacks:
             back = layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_heatmaps_back")(scores)
-            x = layers.Add(name=f"{name}_next")([x, back, conv_norm_relu(y, width, 1, init=init, name=f"{name}_features_back")])
+            x = layers.Add(name=f"{name}_next")(
+                [x, back, conv_norm_relu(y, width, 1, init=init, name=f"{name}_features_back")]
+            )
     outputs = {"heatmaps": maps[-1], "attention": ops.concatenate(attentions, axis=-1)}
     if stacks > 1:
         outputs["aux_heatmaps"] = ops.stack(maps[:-1], axis=1)

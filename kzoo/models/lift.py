@@ -13,8 +13,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers, ops
 
-from kzoo.layers import BATCH_NORM_MOMENTUM
-from kzoo.pose3d.estimation import near_hip, observed_keypoints, root_relative
+from kzoo.nn.layers import BATCH_NORM_MOMENTUM
+from kzoo.nn.lifting import near_hip, observed_keypoints, root_relative
 
 
 def lift(
@@ -45,13 +45,19 @@ def lift(
     x = ops.concatenate([keypoints[:, :, :1], keypoints[:, :, 1:] - keypoints[:, :, :1]], axis=2)
     x = layers.Reshape((input_shape[0], 2 * num_outputs), dtype="float32", name="coordinates")(x)
     options = {"dropout": dropout, "max_norm": max_norm}
-    x = _linear(x, width, dtype="float32", name="expand", **options)  # float32: bfloat16 has 8 bits for a place in the frame
+    x = _linear(
+        x, width, dtype="float32", name="expand", **options
+    )  # float32: bfloat16 has 8 bits for a place in the frame
     for block in range(1, blocks + 1):
         y = _linear(x, width, name=f"block{block}_a", **options)
         y = _linear(y, width, name=f"block{block}_b", **options)
         x = layers.Add(name=f"block{block}")([x, y])
     x = layers.Dense(
-        3 * num_outputs, kernel_initializer=near_hip(), kernel_constraint=_constraint(max_norm), dtype="float32", name="dense"
+        3 * num_outputs,
+        kernel_initializer=near_hip(),
+        kernel_constraint=_constraint(max_norm),
+        dtype="float32",
+        name="dense",
     )(x)
     return keras.Model(inputs, root_relative(x, num_outputs), name="lift")
 
@@ -63,7 +69,12 @@ def _constraint(max_norm):
 def _linear(x, width: int, *, dropout: float, max_norm, dtype=None, name: str):
     """Linear layer, batch normalisation over clips and frames, ReLU, dropout: (B, T, K) -> (B, T, width)."""
     x = layers.Dense(
-        width, use_bias=False, kernel_initializer="he_normal", kernel_constraint=_constraint(max_norm), dtype=dtype, name=f"{name}_linear"
+        width,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        kernel_constraint=_constraint(max_norm),
+        dtype=dtype,
+        name=f"{name}_linear",
     )(x)
     x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
     return layers.Dropout(dropout, name=f"{name}_dropout")(layers.ReLU(name=f"{name}_relu")(x))

@@ -1,9 +1,9 @@
 """MapNet: poses of the frames of a window, learned with the motion between them (Brahmbhatt et al., CVPR 2018).
 
 Every frame by itself: ResNet-34, global average pooling, a dense layer of 2048, position and logarithm of the quaternion (§3.2). The
-frames meet in the loss, `kzoo.loc.pose_losses.PoseLoss`, whose weights are learned here, from 0 for positions and from -3 for rotations.
+frames meet in the loss, `kzoo.losses.loc.PoseLoss`, whose weights are learned here, from 0 for positions and from -3 for rotations.
 Differs from the paper: the position is regressed in units of `spread` from `centre`, because metres far from 0 learn slowly; heads
-start from N(0, 0.01), see `kzoo.loc.pose_heads`, its code's are Kaiming's. One picture instead of a window leaves the two relative terms
+start from N(0, 0.01), see `kzoo.nn.camera_heads`, its code's are Kaiming's. One picture instead of a window leaves the two relative terms
 out.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=loc --arch=mapnet
@@ -13,9 +13,9 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 
 import keras
 
-from kzoo.encoders import encode
-from kzoo.layers import named, per_frame, pooling
-from kzoo.loc.pose_heads import log_quaternion_pose, regressor
+from kzoo.nn.camera_heads import log_quaternion_pose, regressor
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import named, per_frame, pooling
 
 
 def mapnet(
@@ -39,7 +39,7 @@ def mapnet(
     Args:
         input_shape: (T, H, W, 3) of a window of uint8 RGB frames, or (H, W, 3) of one picture; H and W multiples of 32.
         num_outputs: not used, a pose has 7 numbers.
-        encoder, encoder_weights, init, norm, scaling: see `kzoo.encoders.encode`.
+        encoder, encoder_weights, init, norm, scaling: see `kzoo.nn.encoders.encode`.
         features, dropout: units and rate of the dense layer before the heads.
         pool: what becomes of the encoder's last map: "average" over its cells, or "flatten", which keeps where features are.
         centre, spread: of the training set's positions, mean (3 numbers) and standard deviation in metres.

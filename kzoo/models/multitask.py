@@ -14,10 +14,10 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 
 import keras
 
-from kzoo.encoders import encode
-from kzoo.layers import LearnedWeights, head, named, pooling, upsample_to
-from kzoo.loc.pose_heads import log_quaternion_pose, regressor
-from kzoo.seg.upsampling import upward_path
+from kzoo.nn.camera_heads import log_quaternion_pose, regressor
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import LearnedWeights, head, named, pooling, upsample_to
+from kzoo.nn.upsampling import upward_path
 
 
 def multitask(
@@ -45,7 +45,7 @@ def multitask(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture, H and W multiples of 32.
         num_outputs: not used, a pose has 7 numbers.
-        encoder, encoder_weights, init, norm, scaling: see `kzoo.encoders.encode`; `norm` also of the decoder.
+        encoder, encoder_weights, init, norm, scaling: see `kzoo.nn.encoders.encode`; `norm` also of the decoder.
         classes: C of the segmentation; DeepLoc has 10.
         features, dropout: units and rate of the dense layer before the pose's heads.
         pool: what becomes of the encoder's last map for the pose: "average" over its cells, or "flatten", which keeps where features are.

@@ -13,8 +13,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers
 
-from kzoo.encoders import encode
-from kzoo.layers import bottleneck, conv_norm_relu, heatmap_head, named, upsample_to
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import bottleneck, conv_norm_relu, heatmap_head, named, upsample_to
 
 
 def part_heatmap(
@@ -35,7 +35,7 @@ def part_heatmap(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture, multiples of 32.
         num_outputs: J joints.
-        encoder, encoder_weights, init: of the detector, see `kzoo.encoders.encode`.
+        encoder, encoder_weights, init: of the detector, see `kzoo.nn.encoders.encode`.
         variant: of the regressor, "vgg" (the paper's table 2) or "hourglass" (table 4).
         width: filters of the regressor's first convolution, its other widths are multiples of it; the paper's is 64.
         fc_width: filters of the detector's two 1x1 convolutions at stride 32.
@@ -83,7 +83,9 @@ def _vgg(x, joints: int, width: int, *, init: str, kernels, **_):
 def _hourglass(x, joints: int, width: int, *, init: str, depth: int, **_):
     """D1 to D7 of table 4: (B, H, W, K) -> (B, H/4, W/4, joints)."""
     if x.shape[1] % 2 ** (depth + 2) or x.shape[2] % 2 ** (depth + 2):
-        raise ValueError(f"an hourglass of depth {depth} needs sides of a multiple of {2 ** (depth + 2)}, got {x.shape[1]}x{x.shape[2]}")
+        raise ValueError(
+            f"an hourglass of depth {depth} needs sides of a multiple of {2 ** (depth + 2)}, got {x.shape[1]}x{x.shape[2]}"
+        )
     x = conv_norm_relu(x, width, 7, strides=2, init=init, name="d1")
     x = layers.MaxPooling2D(2, name="d1_pool")(x)
     x = _level(_bottlenecks(x, 4 * width, init, "d2"), depth, init)

@@ -1,7 +1,7 @@
 """PoseNet: a camera's position and quaternion regressed from one picture (Kendall, Grimes and Cipolla, ICCV 2015).
 
 GoogLeNet without its classifiers, a dense layer of 2048, two heads; for training the same two heads on both auxiliary branches (§3.2).
-Differs from the paper: batch normalisation and no weights of Places (`kzoo.loc.googlenet`; norm="none" is the paper's); the position is
+Differs from the paper: batch normalisation and no weights of Places (`kzoo.nn.googlenet`; norm="none" is the paper's); the position is
 regressed in units of `spread` from `centre`, because metres far from 0 learn slowly; the quaternion starts near the identity, and it is
 normalised in the network, the paper's at test time. An encoder of the zoo can take GoogLeNet's place, then without auxiliary heads.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
@@ -13,10 +13,10 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers, ops
 
-from kzoo.encoders import encode
-from kzoo.layers import conv_norm_relu, named, pooling
-from kzoo.loc.googlenet import googlenet, scaled_filters
-from kzoo.loc.pose_heads import quaternion_pose, regressor
+from kzoo.nn.camera_heads import quaternion_pose, regressor
+from kzoo.nn.encoders import encode
+from kzoo.nn.googlenet import googlenet, scaled_filters
+from kzoo.nn.layers import conv_norm_relu, named, pooling
 
 
 def posenet(
@@ -41,8 +41,8 @@ def posenet(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: not used, a pose has 7 numbers.
-        encoder: "googlenet", with auxiliary heads, or a key of `kzoo.encoders.ENCODERS`, without.
-        encoder_weights, init, norm, scaling: see `kzoo.encoders.encode`; googlenet has no weights to load.
+        encoder: "googlenet", with auxiliary heads, or a key of `kzoo.nn.encoders.ENCODERS`, without.
+        encoder_weights, init, norm, scaling: see `kzoo.nn.encoders.encode`; googlenet has no weights to load.
         width: factor of googlenet's filters and of its auxiliary heads' features.
         features, dropout: units and rate of the dense layer before the heads.
         aux_dropout: rate in the auxiliary heads.

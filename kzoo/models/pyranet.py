@@ -3,7 +3,7 @@
 Differs from the paper: the pyramid's inputs are made by bilinear resizing, which is deterministic and exists everywhere, instead of
 fractional max-pooling. Which units are pyramids, their number of scales (4) and filters (a ninth) follow the authors' released code, module
 B; so do the 1x1 convolutions in place of the identity on the way up, against variance that grows where two identities add. The released
-code notes one branch count of §4.1 and never uses it; here `init="multi_branch"`, the default, counts them all: `kzoo.initializers`.
+code notes one branch count of §4.1 and never uses it; here `init="multi_branch"`, the default, counts them all: `kzoo.nn.initializers`.
 BatchNorm's momentum is 0.9.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=pyranet
@@ -13,8 +13,16 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers, ops
 
-from kzoo.initializers import MultiBranch
-from kzoo.layers import BATCH_NORM_MOMENTUM, bn_relu_conv, conv_norm_relu, heatmap_head, hourglass_module, named, upsample_to
+from kzoo.nn.initializers import MultiBranch
+from kzoo.nn.layers import (
+    BATCH_NORM_MOMENTUM,
+    bn_relu_conv,
+    conv_norm_relu,
+    heatmap_head,
+    hourglass_module,
+    named,
+    upsample_to,
+)
 
 
 def pyranet(
@@ -84,7 +92,17 @@ def _initializer(init: str, inputs: int = 1, outputs: int = 1):
     return MultiBranch(inputs, outputs) if init == "multi_branch" else init
 
 
-def _residual(x, filters: int, *, base_width: int, cardinality: int, preact: bool = True, conv_skip: bool = False, init: str, name: str):
+def _residual(
+    x,
+    filters: int,
+    *,
+    base_width: int,
+    cardinality: int,
+    preact: bool = True,
+    conv_skip: bool = False,
+    init: str,
+    name: str,
+):
     """Pyramid residual module, type B; a plain pre-activation bottleneck where `cardinality` is 0. (B, h, w, K) -> (B, h, w, filters).
 
     Branch a is 1x1, 3x3 at half the filters; branch b is 1x1, pyramid, 1x1; their sum goes through 1x1 and is added to the input, or to
@@ -119,7 +137,11 @@ def _pyramid(x, cardinality: int, *, init: str, name: str):
         smaller = tuple(max(1, int(n * 2 ** (-i / cardinality))) for n in size)
         y = upsample_to(x, smaller, name=f"{name}_down{i}")
         y = layers.Conv2D(
-            x.shape[-1], 3, padding="same", kernel_initializer=_initializer(init, outputs=cardinality), name=f"{name}_conv{i}"
+            x.shape[-1],
+            3,
+            padding="same",
+            kernel_initializer=_initializer(init, outputs=cardinality),
+            name=f"{name}_conv{i}",
         )(y)
         scales.append(upsample_to(y, size, name=f"{name}_up{i}"))
     return layers.Add(name=f"{name}_sum")(scales) if len(scales) > 1 else scales[0]

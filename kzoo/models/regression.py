@@ -13,7 +13,7 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers
 
-from kzoo.encoders import encode
+from kzoo.nn.encoders import encode
 
 
 def regression(
@@ -30,7 +30,7 @@ def regression(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: J joints.
-        encoder, encoder_weights, init: see `kzoo.encoders.encode`.
+        encoder, encoder_weights, init: see `kzoo.nn.encoders.encode`.
         dropout: rate before the dense layer.
     Returns:
         model with output {"coords": (B, J, 2) float32}, fractions of the picture, not clipped.
@@ -47,4 +47,6 @@ def regression(
         dtype="float32",
         name="joints",
     )(x)
-    return keras.Model(image, {"coords": layers.Reshape((num_outputs, 2), dtype="float32", name="coords")(x)}, name="regression")
+    return keras.Model(
+        image, {"coords": layers.Reshape((num_outputs, 2), dtype="float32", name="coords")(x)}, name="regression"
+    )

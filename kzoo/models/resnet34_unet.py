@@ -11,9 +11,9 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers
 
-from kzoo.encoders import encode
-from kzoo.layers import head, named, upsample_to
-from kzoo.seg.upsampling import upward_path
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import head, named, upsample_to
+from kzoo.nn.upsampling import upward_path
 
 
 def resnet34_unet(
@@ -36,12 +36,12 @@ def resnet34_unet(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: C classes.
-        encoder, encoder_weights, init, scaling: see `kzoo.encoders.encode`.
-        norm: of the decoder and of the encoder `small`, see `kzoo.layers.normalise`.
+        encoder, encoder_weights, init, scaling: see `kzoo.nn.encoders.encode`.
+        norm: of the decoder and of the encoder `small`, see `kzoo.nn.layers.normalise`.
         bias: where what is added before the decoder's ReLUs starts.
         dropout: rate before the score.
         widths: filters of the steps, five at most; fewer end at a stride above 1, and the rest of the way is bilinear.
-        upsampling, upsampling_init: see `kzoo.seg.upsampling.upward_path`; max_unpool allows four widths.
+        upsampling, upsampling_init: see `kzoo.nn.upsampling.upward_path`; max_unpool allows four widths.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     """
@@ -49,7 +49,16 @@ def resnet34_unet(
         raise ValueError(f"widths must hold 1 to 5 numbers, one for each step from stride 32 up, got {widths}")
     image = keras.Input(input_shape, dtype="uint8", name="image")
     features = encode(image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling)
-    x = upward_path(features, widths, skips=True, upsampling=upsampling, upsampling_init=upsampling_init, init=init, norm=norm, bias=bias)
+    x = upward_path(
+        features,
+        widths,
+        skips=True,
+        upsampling=upsampling,
+        upsampling_init=upsampling_init,
+        init=init,
+        norm=norm,
+        bias=bias,
+    )
     x = layers.Dropout(dropout, name="dropout")(x)
     x = upsample_to(head(x, num_outputs, name="score"), input_shape[:2], name="full_size")
     return keras.Model(image, named({"logits": x}), name="resnet34_unet")

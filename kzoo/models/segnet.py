@@ -10,10 +10,16 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers
 
-from kzoo.layers import conv_norm_relu, named, scaled
-from kzoo.seg.upsampling import max_pool_with_switches, max_unpool
+from kzoo.nn.layers import conv_norm_relu, named, scaled
+from kzoo.nn.upsampling import max_pool_with_switches, max_unpool
 
-STAGES = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))  # convolutions and filters (in widths) per stage of VGG16, Simonyan and Zisserman 2015, D
+STAGES = (
+    (2, 1),
+    (2, 2),
+    (3, 4),
+    (3, 8),
+    (3, 8),
+)  # convolutions and filters (in widths) per stage of VGG16, Simonyan and Zisserman 2015, D
 CENTRAL = 3  # Bayesian SegNet drops out in stages 3 to 5 of both ways
 
 
@@ -34,16 +40,18 @@ def segnet(
         input_shape: (H, W, 3) of a uint8 RGB picture, H and W multiples of 32.
         num_outputs: C classes.
         width: filters of the first stage; the deepest two have 8 times as many.
-        init, norm, bias: see `kzoo.layers.conv_norm`.
+        init, norm, bias: see `kzoo.nn.layers.conv_norm`.
         dropout: rate after the three deepest stages, down and up; 0.5 in Bayesian SegNet.
-        scaling: see `kzoo.layers.scaled`.
+        scaling: see `kzoo.nn.layers.scaled`.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     Raises:
         ValueError: H or W not a multiple of 32.
     """
     if any(side % 2 ** len(STAGES) for side in input_shape[:2]):
-        raise ValueError(f"segnet pools five times: height and width must be multiples of 32, got {input_shape[0]}x{input_shape[1]}")
+        raise ValueError(
+            f"segnet pools five times: height and width must be multiples of 32, got {input_shape[0]}x{input_shape[1]}"
+        )
     options = {"init": init, "norm": norm, "bias": bias}
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = scaled(image, scaling)
@@ -62,7 +70,9 @@ def segnet(
         if stage > 1:  # the last one of a stage has as many filters as the next switches
             x = conv_norm_relu(x, STAGES[stage - 2][1] * width, name=f"up{stage}_1", **options)
             x = _central_dropout(x, stage, dropout, name=f"up{stage}_dropout")
-    x = layers.Conv2D(num_outputs, 3, padding="same", kernel_initializer="glorot_uniform", dtype="float32", name="score")(x)
+    x = layers.Conv2D(
+        num_outputs, 3, padding="same", kernel_initializer="glorot_uniform", dtype="float32", name="score"
+    )(x)
     return keras.Model(image, named({"logits": x}), name="segnet")
 
 

@@ -11,8 +11,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 
 import keras
 
-from kzoo.encoders import encode
-from kzoo.layers import deconv_norm_relu, heatmap_head
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import deconv_norm_relu, heatmap_head
 
 
 def simple_baseline(
@@ -29,7 +29,7 @@ def simple_baseline(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: J joints.
-        encoder, encoder_weights, init: see `kzoo.encoders.encode`; the paper draws the new layers from N(0, 0.001).
+        encoder, encoder_weights, init: see `kzoo.nn.encoders.encode`; the paper draws the new layers from N(0, 0.001).
         widths: filters of the transposed convolutions; the heat maps have stride 32 / 2**len(widths).
     Returns:
         model with output {"heatmaps": (B, h, w, J) float32}.

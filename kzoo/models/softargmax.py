@@ -12,9 +12,9 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 
 import keras
 
-from kzoo.encoders import encode
-from kzoo.layers import SoftArgmax, head
-from kzoo.seg.upsampling import upward_path
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import SoftArgmax, head
+from kzoo.nn.upsampling import upward_path
 
 
 def softargmax(
@@ -33,7 +33,7 @@ def softargmax(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: J joints.
-        encoder, encoder_weights, init: see `kzoo.encoders.encode`.
+        encoder, encoder_weights, init: see `kzoo.nn.encoders.encode`.
         widths: filters of the decoder's steps; the heat maps have stride 32 / 2**len(widths).
         skips: join the encoder's maps into the decoder.
         temperature: of the soft-argmax; small is sharp.
@@ -43,4 +43,6 @@ def softargmax(
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = upward_path(encode(image, encoder, encoder_weights, init=init), widths, skips=skips, init=init)
     logits = head(x, num_outputs, name="latent_heatmaps")
-    return keras.Model(image, {"coords": SoftArgmax(temperature, name="coords")(logits), "latent_heatmaps": logits}, name="softargmax")
+    return keras.Model(
+        image, {"coords": SoftArgmax(temperature, name="coords")(logits), "latent_heatmaps": logits}, name="softargmax"
+    )

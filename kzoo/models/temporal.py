@@ -16,8 +16,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kzoo.layers import BATCH_NORM_MOMENTUM
-from kzoo.pose3d.estimation import near_hip, observed_keypoints, root_relative
+from kzoo.nn.layers import BATCH_NORM_MOMENTUM
+from kzoo.nn.lifting import near_hip, observed_keypoints, root_relative
 
 
 def temporal(
@@ -73,7 +73,13 @@ def _repeat_ends(x, before: int, after: int):
 def _convolution(x, channels: int, width: int, *, dilation: int = 1, dropout: float, dtype=None, name: str):
     """Convolution over time without padding, batch normalisation, ReLU, dropout: (B, T, K) -> (B, T - (width - 1) dilation, channels)."""
     x = layers.Conv1D(
-        channels, width, dilation_rate=dilation, use_bias=False, kernel_initializer="he_normal", dtype=dtype, name=f"{name}_conv"
+        channels,
+        width,
+        dilation_rate=dilation,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        dtype=dtype,
+        name=f"{name}_conv",
     )(x)
     x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
     return layers.Dropout(dropout, name=f"{name}_dropout")(layers.ReLU(name=f"{name}_relu")(x))

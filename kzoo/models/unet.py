@@ -13,9 +13,9 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
 import keras
 from keras import layers
 
-from kzoo.encoders import encode
-from kzoo.layers import head, upsample_to
-from kzoo.seg.upsampling import upward_path
+from kzoo.nn.encoders import encode
+from kzoo.nn.layers import head, upsample_to
+from kzoo.nn.upsampling import upward_path
 
 
 def unet(
@@ -38,10 +38,10 @@ def unet(
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: C classes.
-        encoder, encoder_weights, init, scaling: see `kzoo.encoders.encode`.
+        encoder, encoder_weights, init, scaling: see `kzoo.nn.encoders.encode`.
         widths: filters of the decoder's steps; four of them end at stride 2, the rest of the way is bilinear.
-        upsampling, upsampling_init: how the steps double height and width, see `kzoo.seg.upsampling.upward_path`.
-        norm: of the decoder and of the encoder `small`, see `kzoo.layers.normalise`.
+        upsampling, upsampling_init: how the steps double height and width, see `kzoo.nn.upsampling.upward_path`.
+        norm: of the decoder and of the encoder `small`, see `kzoo.nn.layers.normalise`.
         bias: where what is added before the decoder's ReLUs starts.
         dropout: rate before the last convolution.
     Returns:
@@ -49,7 +49,16 @@ def unet(
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
     features = encode(image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling)
-    x = upward_path(features, widths, skips=True, upsampling=upsampling, upsampling_init=upsampling_init, init=init, norm=norm, bias=bias)
+    x = upward_path(
+        features,
+        widths,
+        skips=True,
+        upsampling=upsampling,
+        upsampling_init=upsampling_init,
+        init=init,
+        norm=norm,
+        bias=bias,
+    )
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     logits = upsample_to(head(x, num_outputs, name="score"), input_shape[:2], name="logits")

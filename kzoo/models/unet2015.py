@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kzoo.layers import conv_norm_relu, head, named, scaled
+from kzoo.nn.layers import conv_norm_relu, head, named, scaled
 
 
 def unet2015(
@@ -35,9 +35,9 @@ def unet2015(
         width: filters at the full size; every level below has twice as many.
         depth: how often the size is halved.
         padding: "same" (zeros around every map) or "valid" (none: the paper's; the picture is mirrored at its border).
-        init, norm, bias: see `kzoo.layers.conv_norm`.
+        init, norm, bias: see `kzoo.nn.layers.conv_norm`.
         dropout: rate at the end of the contracting path.
-        scaling: see `kzoo.layers.scaled`.
+        scaling: see `kzoo.nn.layers.scaled`.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     Raises:
@@ -49,7 +49,9 @@ def unet2015(
     if depth < 1:
         raise ValueError(f"depth must be 1 or more, got {depth}")
     if padding == "same" and any(side % 2**depth for side in size):
-        raise ValueError(f"with same padding and depth={depth} height and width must be multiples of {2**depth}, got {size[0]}x{size[1]}")
+        raise ValueError(
+            f"with same padding and depth={depth} height and width must be multiples of {2**depth}, got {size[0]}x{size[1]}"
+        )
     options = {"padding": padding, "init": init, "norm": norm, "bias": bias}
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = scaled(image, scaling)

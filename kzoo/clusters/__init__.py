@@ -1,1 +1,0 @@
-"""Deep clustering: training without labels, its state on disk, networks, losses, scores and pictures."""

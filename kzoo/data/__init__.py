@@ -1,0 +1,1 @@
+"""From records to batches: data sets, pictures, transforms, the input pipeline."""

@@ -1,0 +1,1 @@
+"""Scoring runs and telling what was found."""

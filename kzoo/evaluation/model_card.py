@@ -1,0 +1,203 @@
+"""A run's model card: what it is, what it was trained on, how well it does under which conditions, and where it ends.
+
+Reference: Mitchell et al., Model Cards for Model Reporting, FAT* 2019, fig. 1.
+"""
+
+import math
+import pathlib
+
+from kzoo.evaluation import report, tables
+
+MODELS = pathlib.Path(__file__).parents[1] / "models"
+# Whose the data is; from datasets/<name>/README.md, of mnist and fashion_mnist from https://keras.io/api/datasets.
+LICENCES = {
+    "people": "made by kzoo, Apache-2.0 like kzoo",
+    "room": "made by kzoo, Apache-2.0 like kzoo",
+    "coco_subset": "annotations CC BY 4.0; the photographs are under the Flickr licences of their owners (https://cocodataset.org/#termsofuse)",
+    "camvid": "for research; frames and labels belong to their authors",
+    "human36m": "Human3.6M's licence: academic use, the data must not be passed on (http://vision.imar.ro/human3.6m)",
+    "seven_scenes": "for non-commercial use, by the licence in the official archives",
+    "deeploc": "for research, by the terms on its page (http://deeploc.cs.uni-freiburg.de)",
+    "digits": "CC BY 4.0 (https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits)",
+    "usps": "none is stated; the digits belong to their authors",
+    "mnist": "CC BY-SA 3.0, copyright of Yann LeCun and Corinna Cortes",
+    "fashion_mnist": "MIT, copyright of Zalando SE",
+}
+IMAGENET = "The encoder started from Keras's ImageNet weights; access to ImageNet is granted for non-commercial research and education."
+LIMITS = {
+    "pose": (
+        "One person a picture: it was scored on pictures that show the person as the boxes above say. With a detector's boxes errors grow.",
+        "It always answers every joint, hidden ones and those outside the picture too; the confidence is not calibrated.",
+    ),
+    "seg": (
+        "Every pixel gets one of the classes above, whatever it shows; nothing marks what the network has never seen.",
+    ),
+    "pose3d": (
+        "Joints are relative to the hip: where the person stands is not answered. One person, centred in the frames.",
+        "The cameras it was trained on are few: other focal lengths and heights were not scored.",
+    ),
+    "loc": (
+        "It knows the one place it was trained in. A picture of another place gets a pose as well, and nothing warns.",
+        "What has moved since the training pictures were taken, furniture or the season, was not scored.",
+    ),
+    "cluster": (
+        "Clusters are no classes: they were matched with the labels once, for the scores alone.",
+        "The number of clusters was given, not found.",
+    ),
+}
+DATA_LIMITS = {
+    **dict.fromkeys(
+        ("people", "room"),
+        "It has seen rendered pictures alone. Photographs are another world: nothing here says how it does on them.",
+    ),
+    "coco_subset": "Photographs of the web; scores were not taken apart by the persons' age, sex or skin colour.",
+    "human36m": "Seven actors in one laboratory, four cameras: clothes, rooms and actions beyond these were not scored.",
+    "camvid": "Four drives through one town by day and dusk.",
+    **dict.fromkeys(("digits", "mnist", "fashion_mnist", "usps"), "Small grey pictures of one centred thing."),
+}
+TEST_IS_VAL = ("seven_scenes", "deeploc", "usps")  # whose `val` is the published test split
+CONDITIONS = {
+    "split": "split",
+    "examples": "examples",
+    "boxes": "boxes",
+    "crop": "size (px)",
+    "tile": "tiles (px)",
+    "overlap": "overlap of tiles (px)",
+    "tta": "test-time augmentation",
+    "decoder": "decoder",
+}
+PRIVATE = ("data_dir", "data_source")  # flags that name folders of one machine
+
+
+def paper(arch: str) -> str:
+    """First line of an architecture's file: what it is and where it was published."""
+    with (MODELS / f"{arch}.py").open() as file:
+        return file.readline().strip().strip('"').strip()
+
+
+def said(value) -> bool:
+    """False for what a card leaves out: nothing, and what is not a number."""
+    return value is not None and value != "" and not (isinstance(value, float) and math.isnan(value))
+
+
+def scores_of(scores: dict) -> str:
+    """Table of the scores that are numbers, and the names of those that are not defined."""
+    table = tables.markdown_table(["score", "value"], [[name, value] for name, value in scores.items() if said(value)])
+    undefined = [name for name, value in scores.items() if not said(value)]
+    return table + (f"\nNot defined on this split: {', '.join(undefined)}.\n" if undefined else "")
+
+
+def limits(flag: dict, result: dict) -> list[str]:
+    """Sentences on what the scores do not tell."""
+    data = flag["dataset"].partition("/")[0]
+    found = [*LIMITS[flag["task"]], *([DATA_LIMITS[data]] if data in DATA_LIMITS else [])]
+    if flag["task"] == "cluster":
+        if result["split"] == flag.get("train_split"):
+            found.append(
+                "It was scored on the pictures it was trained on, as is usual for clustering; labels took no part in training."
+            )
+    elif result["split"].partition("[")[0] == (flag.get("val_split") or "val").partition("[")[0]:
+        found.append(
+            f"Its best epoch was chosen on `{result['split']}`, on which it is scored here: on new pictures it may do worse."
+        )
+    if data in TEST_IS_VAL:
+        found.append("`val` is the published test split of this data set.")
+    return [*found, f"One training with seed {flag['seed']}: how much another seed changes is not known."]
+
+
+def card(run: dict, result: dict) -> str:
+    """A model card in Markdown.
+
+    Args:
+        run: content of `run.json`; result: of `report.json`.
+    Returns:
+        the text of the run folder's README.md.
+    """
+    flag, data = run["flags"], run["dataset"]
+    name, folder = flag["dataset"].partition("/")[0], f"runs/{result['run']}"
+    encoder = flag.get("encoder") or report.OWN_TRUNK
+    if flag.get("encoder"):
+        weights = flag.get("encoder_weights") or "none"
+        encoder += {"none": ", from scratch", "imagenet": ", from ImageNet"}.get(weights, ", from a weights file")
+    frames = "".join(f"{count} frames of " for count in run.get("frames", ()))
+    about = {
+        "task": flag["task"],
+        "architecture": f"`{flag['arch']}`: {paper(flag['arch'])}",
+        "encoder": encoder,
+        "parameters": f"{run['parameters']:,}",
+        "input": f"{frames}{flag['size']} px, RGB as uint8, 0 to 255",
+        "answers": f"{len(run['names'])}: {', '.join(map(str, run['names'][:20]))}{', …' * (len(run['names']) > 20)}",
+        "precision in training": run.get("precision"),
+    }
+    used = {
+        "data set": data["name"],
+        "examples": ", ".join(f"{split} {count:,}" for split, count in data["splits"].items()),
+        "fingerprint": f"`{data['fingerprint']}`",
+        "licence": LICENCES.get(name, "not known to kzoo"),
+    }
+    made = {"started": run.get("started"), "on": run.get("device"), "commit": run.get("commit")}
+    made |= run.get("versions", {}) | {"stopped": result.get("stopped")}
+    conditions = "; ".join(f"{text}: {result[key]}" for key, text in CONDITIONS.items() if said(result.get(key)))
+    lines = [
+        f"# {flag['task']}/{flag['arch']} on {data['name']}\n",
+        _facts(about),
+        "## Data\n",
+        _facts(used),
+        *([f"{IMAGENET}\n"] if flag.get("encoder_weights") == "imagenet" else []),
+        "## Scores\n",
+        f"{conditions}.\n",
+        scores_of(result["scores"]),
+        *(f"- {note}" for note in result.get("notes", ())),
+        *_compared(result),
+        "\n## Limits\n",
+        *(f"- {text}" for text in limits(flag, result)),
+        "\n## Training\n",
+        f"```\n{report.command({key: value for key, value in flag.items() if key not in PRIVATE})}\n```\n",
+        _facts(made),
+        "## Use\n",
+        _use(folder, run, result),
+    ]
+    return "\n".join(lines)
+
+
+def _facts(facts: dict) -> str:
+    return tables.markdown_table(["", ""], [[name, value] for name, value in facts.items() if said(value)])
+
+
+def _compared(result: dict) -> list[str]:
+    """The baselines' first score, a line each."""
+    main = next(iter(result["scores"]))
+    lines = [
+        f"- {main} of {name}: {tables.number(row[main])}"
+        for name, row in result.get("baselines", {}).items()
+        if said(row.get(main))
+    ]
+    return ["\nFor comparison:\n", *lines] if lines else []
+
+
+def _use(folder: str, run: dict, result: dict) -> str:
+    """Three lines of Python that answer a picture."""
+    lines = [
+        "from kzoo import runs",
+        f'model = runs.load_model("{folder}")',
+        "answers = model.predict(pictures)  # {output: array}",
+    ]
+    if "saved_model" in result.get("export", {}):
+        lines += [
+            "",
+            "# without kzoo",
+            "import tensorflow as tf",
+            f'served = tf.saved_model.load("{folder}/saved_model")',
+        ]
+        lines.append('answers = served.signatures["serving_default"](tf.constant(pictures))')
+    shape = ", ".join(map(str, ("N", *run.get("frames", ()), *_sides(run["flags"]["size"]), 3)))
+    return (
+        f"`pictures`: ({shape}) uint8, or what else the network reads (`model.inputs`).\n\n```python\n"
+        + "\n".join(lines)
+        + "\n```\n"
+    )
+
+
+def _sides(size) -> list[str]:
+    sides = str(size).lower().split("x")
+    return [sides[0], sides[-1]]

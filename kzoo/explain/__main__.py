@@ -1,0 +1,66 @@
+"""Why a network answers as it does: maps of what counts in a picture, the first filters, and what single channels respond to.
+
+python -m kzoo.explain --run=runs/<name> --image=me.jpg --output=coords:left_wrist --method=all
+python -m kzoo.explain --run=runs/<name> --example=12 --method=grad_cam_pp,occlusion --layer=stage3
+"""
+
+from absl import flags
+
+from kzoo import UserError, cli
+from kzoo.explain.explanation import EXCITED, METHODS, explain
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Not on import: other programs have flags of these names."""
+    flags.DEFINE_string("run", None, "run folder that train.py wrote")
+    flags.DEFINE_multi_string(
+        "image", [], "picture of any size; may be repeated; networks of pose expect one person that fills it"
+    )
+    flags.DEFINE_multi_integer("example", [], "number of an example of --split; may be repeated", lower_bound=0)
+    flags.DEFINE_string("split", None, "TFDS split that --example counts in (default: the run's --val_split)")
+    flags.DEFINE_string(
+        "output",
+        None,
+        "what is explained, <output>[:<unit>[:<component>]]: coords:left_wrist, coords:left_wrist:x, heatmaps:nose, logits:head, "
+        "joints:left_wrist:z, position, rotation:w, assignment:3 (default: the main output's plainest unit)",
+    )
+    flags.DEFINE_list("method", ["all"], f"all, or some of {', '.join(METHODS)}")
+    flags.DEFINE_multi_string(
+        "layer",
+        [],
+        "of Grad-CAM and patches; may be repeated (default: the last maps at strides 4, 8, 16 and 32, for patches those of the encoder)",
+    )
+    flags.DEFINE_multi_integer(
+        "channel",
+        [],
+        f"whose patches are shown, of every layer (default: the {EXCITED} that the pictures excite most)",
+        lower_bound=0,
+    )
+    flags.DEFINE_integer("examples", 200, "pictures of the training split that are searched for patches", lower_bound=1)
+    flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: the run's)")
+    flags.DEFINE_string("out", None, "folder to write to (default: explanations/<output> in the run folder)")
+
+
+def main():
+    if not FLAGS.run:
+        raise UserError("--run=<run folder> is needed")
+    explain(
+        FLAGS.run,
+        images=FLAGS.image,
+        examples=FLAGS.example,
+        split=FLAGS.split,
+        output=FLAGS.output,
+        methods=FLAGS.method,
+        layers=FLAGS.layer,
+        channels=FLAGS.channel,
+        searched=FLAGS.examples,
+        data_dir=FLAGS.data_dir,
+        out=FLAGS.out,
+    )
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main)

@@ -1,0 +1,269 @@
+"""Which number of a network's answer is explained: `<output>[:<unit>[:<component>]]` becomes one score, or several that are averaged.
+
+A score has a sign: what raises it is shown. A class, a joint's peak and a cluster have one. A coordinate has none, as left is no more than
+right; its two directions then are two scores, and the maps of both are averaged.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+from keras import ops
+
+from kzoo import UserError
+from kzoo.nn import decoding, feature_maps
+from kzoo.tasks import Task
+
+TINY = 1e-12  # keeps the logarithm of an empty cluster finite
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What is explained.
+
+    scores: ({output: (B, …) array} of the pictures that are explained) -> ((label, {output: tensor} -> (B,)), …). What must stay the same
+    when the picture is changed (the pixels of a class, the cell of a peak, the most likely cluster) is read from these first answers.
+    """
+
+    name: str
+    output: str  # of the network, which the scores read
+    scores: Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """How the units of one output are named and scored."""
+
+    scores: Callable  # (name, output, unit, components) -> Target.scores
+    units: str = ""  # what they are, a key of `names`; "" where there are none
+    axis: int = -1  # of the output that counts them
+    components: str = ""  # one letter each, along the last axis
+    optional: bool = False  # the unit may be left out
+
+
+def _weighted(name, output, unit, weights) -> tuple:
+    """The sum of one unit's map (B, h, w) under constant weights of this shape."""
+    weights = np.asarray(weights, "float32")
+    return ((name, lambda outputs: ops.sum(outputs[output][..., unit] * ops.convert_to_tensor(weights), axis=(1, 2))),)
+
+
+def _peak(name, output, unit, components):
+    """The map's value, a logit where it has no activation, at the cell where it is highest."""
+
+    def scores(answers):
+        maps = np.asarray(answers[output])[..., unit]
+        flat = maps.reshape(len(maps), -1)
+        return _weighted(name, output, unit, np.eye(flat.shape[1])[flat.argmax(axis=1)].reshape(maps.shape))
+
+    return scores
+
+
+def _pixels(name, output, unit, components):
+    """The class's mean logit over the pixels that are given to it; over all of them where none is."""
+
+    def scores(answers):
+        chosen = np.asarray(answers[output]).argmax(axis=-1) == unit
+        chosen |= ~chosen.any(axis=(1, 2), keepdims=True)
+        return _weighted(name, output, unit, chosen / chosen.sum(axis=(1, 2), keepdims=True))
+
+    return scores
+
+
+def _cluster(name, output, unit, components):
+    """log q of a cluster; of the one that is most likely in each picture where none is named."""
+
+    def scores(answers):
+        shares = np.asarray(answers[output])
+        clusters = shares.argmax(axis=-1) if unit is None else np.full(len(shares), unit)
+        chosen = np.eye(shares.shape[-1], dtype="float32")[clusters]
+        return (
+            (name, lambda outputs: ops.log(ops.sum(outputs[output] * ops.convert_to_tensor(chosen), axis=-1) + TINY)),
+        )
+
+    return scores
+
+
+def _numbers(name, output, unit, components):
+    """One component as it is; of several both directions of each. Of clips those of the middle frame."""
+    all_of_them = ROWS[output].components
+
+    def value(outputs, component):
+        x = outputs[output]
+        if len(x.shape) > 2 + (unit is not None):
+            x = x[:, x.shape[1] // 2]
+        return (x if unit is None else x[:, unit])[:, all_of_them.index(component)]
+
+    def scores(answers):
+        if len(components) == 1:
+            return ((name, lambda outputs: value(outputs, components)),)
+        directions = [(component, sign) for component in components for sign in (1, -1)]
+        return tuple(
+            (
+                f"{name}, {'+' if sign > 0 else '-'}{component}",
+                lambda outputs, c=component, s=sign: s * value(outputs, c),
+            )
+            for component, sign in directions
+        )
+
+    return scores
+
+
+ROWS: dict[str, Row] = {
+    "coords": Row(_numbers, "joints", axis=-2, components="xy"),
+    **{name: Row(_peak, "joints") for name in decoding.MAPS},
+    "limb_heatmaps": Row(_peak, "limbs"),
+    "group_heatmaps": Row(_peak, "groups"),
+    "logits": Row(_pixels, "classes"),
+    "joints": Row(_numbers, "joints", axis=-2, components="xyz"),
+    "position": Row(_numbers, components="xyz"),
+    "rotation": Row(_numbers, components="wxyz"),
+    "assignment": Row(_cluster, "clusters", optional=True),
+}
+
+
+def names_of(task: Task, run: dict) -> dict[str, list[str]]:
+    """Names of the units: what the run's data set tells ({"joints": …, "classes": …}), and the run's own.
+
+    Args:
+        run: content of `run.json`.
+    """
+    told = {key: value for key, value in run["dataset"].get("metadata", {}).items() if key in ("joints", "classes")}
+    return {**told, task.names: list(run["names"])}
+
+
+def target(names: Mapping[str, list[str]], model: keras.Model, asked: str) -> Target:
+    """The target of `--output=<output>[:<unit>[:<component>]]`.
+
+    Of coords the score is the peak of the joint's map where the network emits one, unless components are named; there need not be coords.
+
+    Args:
+        names: see `names_of`; units without names go by their number from 0, and all may. asked: for instance coords:left_wrist:x.
+    Raises:
+        UserError: no such output, unit or component, or a unit that is needed.
+    """
+    output, *parts = asked.split(":")
+    maps = next((name for name in decoding.MAPS if name in model.output_names), None)
+    allowed = [name for name in ROWS if name in model.output_names or (name == decoding.OWN and maps)]
+    if output not in allowed:
+        raise UserError(
+            f"--output={asked}: no output {output!r} that can be explained; allowed: {', '.join(allowed) or 'none'}"
+        )
+    row, unit = ROWS[output], None
+    units = _units(names, model, output)
+    if row.units and (parts or not row.optional):
+        if not parts:
+            raise UserError(
+                f"--output={asked} must name one of the {row.units}, --output={output}:<name>; allowed: {', '.join(units)}"
+            )
+        unit = _index(asked, row.units, units, parts.pop(0))
+    components = parts.pop(0) if parts else ""
+    choices = [*row.components, row.components] if row.components else []
+    if parts or (components and components not in choices):
+        wrong = ":".join([components, *parts])
+        raise UserError(
+            f"--output={asked}: no component {wrong!r} of {output}; allowed: {', '.join(choices) or 'none'}"
+        )
+    if output == decoding.OWN and maps and not components:
+        output = maps
+    if output not in model.output_names:
+        raise UserError(
+            f"--output={asked}: the network emits {maps} and no coordinates of its own; allowed: {maps}:{units[unit]}"
+        )
+    return Target(asked, output, ROWS[output].scores(asked, output, unit, components or row.components))
+
+
+def _units(names, model, output) -> list[str]:
+    row, outputs = ROWS[output], feature_maps.outputs_by_name(model)
+    counted = (
+        outputs[output].shape[row.axis]
+        if output in outputs
+        else next(outputs[x].shape[-1] for x in decoding.MAPS if x in outputs)
+    )
+    count = counted if row.units else 0
+    known = names.get(row.units, ())
+    return list(known) if len(known) == count else [str(number) for number in range(count)]
+
+
+def _index(asked, what, units, name) -> int:
+    if name in units:
+        return units.index(name)
+    if name.isdecimal() and int(name) < len(units):
+        return int(name)
+    raise UserError(
+        f"--output={asked}: {name!r} is not one of the {what}; allowed: {', '.join(units)}, or a number below {len(units)}"
+    )
+
+
+def default(task: Task, names: Mapping[str, list[str]], model: keras.Model, answers: dict) -> str:
+    """What is explained where nothing is asked for: the scored output, and of its units the plainest one of the first picture.
+
+    That is the joint with the highest peak, or where there are no maps the one farthest from the middle of the joints; the largest class
+    but for the background; the most likely cluster.
+
+    Args:
+        answers: {output: (B, …) array}.
+    """
+    output = next(name for name in (*task.main, *ROWS) if name in model.output_names and name in ROWS)
+    row, units = ROWS[output], _units(names, model, output)
+    if not row.units or row.optional:
+        return output
+    found = np.asarray(answers[output][0])
+    if row.units == "classes":
+        counts = np.bincount(found.argmax(axis=-1).ravel(), minlength=len(units))
+        counts[0] *= units[0] != "background"
+        return f"{output}:{units[counts.argmax()]}"
+    shown = (
+        next((name for name in decoding.MAPS if name in model.output_names), None)
+        if task.outputs[output].label == "keypoints"
+        else None
+    )
+    if shown:
+        peaks = task.outputs[shown].activate(np.asarray(answers[shown][:1])).max(axis=(1, 2))[0]
+        return f"{output}:{units[peaks.argmax()]}"
+    found = found if found.ndim == 2 else found[len(found) // 2]
+    return f"{output}:{units[np.linalg.norm(found - found.mean(axis=0), axis=-1).argmax()]}"
+
+
+def taps(model: keras.Model, output: str, layers=(), *, down: bool = False) -> dict:
+    """{name: keras tensor} of the maps that Grad-CAM or patches read.
+
+    By default they have the sizes of `feature_maps.feature_maps`, or the last four sizes where no map has one of these. Of each size it is the
+    last map of features: maps with a channel for each joint or class already are answers.
+
+    Args:
+        output: of the network; layers: names; down: by default only on the way down, before the first smaller map, which is the encoder.
+            What comes later sees the whole picture.
+    Raises:
+        UserError: no such layer, or no maps at all.
+    """
+    if layers:
+        return {name: feature_maps.tap(model, name) for name in layers}
+    last = _features_by_size(model, output, down)
+    try:
+        found = [last.get(x.shape[1:3], x) for x in feature_maps.feature_maps(model, output)]
+    except UserError:
+        found = list(last.values())[-4:]
+        if not found:
+            raise
+    return {x._keras_history.operation.name: x for x in found}
+
+
+def _features_by_size(model, output, down: bool) -> dict:
+    """{(h, w): the last map of this size on the way to an output}, behind the first weights and of the picture's aspect."""
+    height, width = next((x.shape[-3:-1] for x in model.inputs if len(x.shape) >= 4 and x.shape[-1] == 3), (0, 0))
+    answers = {x.shape[-1] for x in model.outputs if len(x.shape) == 4}
+    last, weighted = {}, False
+    for operation in keras.Model(
+        model.inputs, feature_maps.outputs_by_name(model)[output]
+    ).operations:  # ordered by depth
+        if isinstance(operation, keras.Model):  # a network within the network: its maps are out of reach
+            continue
+        weighted |= bool(getattr(operation, "weights", ()))
+        x = operation.output
+        if not weighted or not isinstance(x, keras.KerasTensor) or len(x.shape) != 4 or x.shape[-1] in answers:
+            continue
+        size, passed = x.shape[1:3], down and any(smaller[0] < x.shape[1] for smaller in last)
+        if abs(size[0] * width - size[1] * height) <= max(height, width) and not passed:
+            last[size] = x
+    return last

@@ -1,0 +1,86 @@
+"""What all figures share: files, curves over the epochs, grids, colours of classes."""
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from kzoo import files
+
+AXES = {
+    "mpjpe": "MPJPE (px of a 256-px crop)",
+    "mpjpe_mm": "MPJPE (mm)",
+    "miou": "mIoU",
+}  # what metrics are called on an axis
+
+
+def save(figure: Figure, path):
+    """Write a PNG, whole or not at all."""
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")
+
+
+def curves(histories: dict[str, list[dict]], metric: str) -> Figure:
+    """Loss and score of the training and the evaluation set over the epochs, one colour a run.
+
+    Args:
+        histories: run name -> rows of `history.csv`.
+        metric: column, with "train_" and "val_" before it.
+    """
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("loss", metric), strict=True):
+        for colour, (run, rows) in zip(run_colours(len(histories)), histories.items(), strict=True):
+            epochs = [row["epoch"] for row in rows]
+            for prefix, style, label in (("train_", "--", "training set"), ("val_", "-", "evaluation set")):
+                if rows and prefix + name in rows[0]:
+                    axes.plot(
+                        epochs,
+                        [row[prefix + name] for row in rows],
+                        style,
+                        color=colour,
+                        marker=".",
+                        label=label if len(histories) == 1 else f"{run}, {label}",
+                    )
+        axes.set(xlabel="epoch", ylabel=AXES.get(name, name))
+        if len(histories) == 1 and rows and all(prefix + name in rows[0] for prefix in ("train_", "val_")):
+            axes.fill_between(
+                epochs,
+                *([row[prefix + name] for row in rows] for prefix in ("train_", "val_")),
+                color=colour,
+                alpha=0.12,
+            )
+            axes.set_title(
+                f"gap at the end: {rows[-1]['val_' + name] - rows[-1]['train_' + name]:+.3g}", fontsize="small"
+            )
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    if histories:
+        axes.legend(fontsize="small")
+    figure.suptitle(", ".join(histories) if len(histories) == 1 else "", fontsize="medium")
+    return figure
+
+
+def run_colours(count: int):
+    return [matplotlib.colormaps["tab10"](i % 10) for i in range(count)]
+
+
+def class_colours(names) -> np.ndarray:
+    """RGB (C, 3) in [0, 1] of C classes: distinct hues, and black for a first class named background."""
+    black = int(names[0] == "background")
+    hues = np.arange(len(names) - black) * 0.618034 % 1.0  # golden ratio: neighbours differ most
+    saturation, value = (
+        np.where(np.arange(len(hues)) % 2, 0.5, 0.9),
+        np.where(np.arange(len(hues)) % 3 == 2, 0.65, 0.95),
+    )
+    wheel = matplotlib.colors.hsv_to_rgb(np.stack([hues, saturation, value], axis=-1))
+    return np.concatenate([np.zeros((black, 3)), wheel])
+
+
+def grid(rows: int, columns: int, titles, *, aspect: float = 1.0) -> tuple[Figure, np.ndarray]:
+    """`aspect`: height / width of the pictures."""
+    figure = Figure(figsize=(2.6 * columns, (2.6 * aspect + 0.15) * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, title in zip(axes[0], titles, strict=False):
+        axis.set_title(title, fontsize="medium")
+    return figure, axes

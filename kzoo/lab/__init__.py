@@ -1,0 +1,1 @@
+"""The lab course's report of two pages."""

@@ -1,0 +1,111 @@
+"""The lab course's report: which runs it needs, trained and put on two pages."""
+
+import pathlib
+import shlex
+import tempfile
+
+from kzoo import UserError, cli, files
+from kzoo.lab import plan
+
+
+def lab(settings: plan.Settings, out="report.pdf", work=None) -> dict:
+    """Train what is not trained yet and write the report.
+
+    Args:
+        settings: what to train on and how; out: path of the PDF; work: folder of the runs.
+    Returns:
+        the content of the JSON file beside the PDF.
+    Raises:
+        UserError: before anything is trained, for settings that cannot give the report or differ from those of the runs in `work`.
+    """
+    out = pathlib.Path(out)
+    if out.suffix != ".pdf":
+        raise UserError(f"--out={out} must end with .pdf")
+    work = pathlib.Path(work or out.with_name(f"{out.stem}-runs"))
+    settings.check()
+    try:  # hours of training should not end at a report that cannot be written
+        out.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        raise UserError(f"could not write to {out.parent}, where --out lies: {error.strerror}") from error
+
+    from kzoo.data import builders as data_sets  # slow: only once the flags are known to be sound
+    from kzoo.lab import findings, measurements, pages, runner
+
+    pages.needed()
+    check_encoder(settings)
+    builders = {
+        task: data_sets.prepare(f"coco_subset/{task}", settings.data_dir, settings.data_source or None)
+        for task in plan.BUDGETS["quick"].flags
+    }
+    sizes = {
+        task: {split: data_sets.size_of(builder, split) for split in ("train", "val")}
+        for task, builder in builders.items()
+    }
+    planned = plan.runs(settings, sizes)
+    plan.keep(work, settings, planned)
+    done = sum(runner.is_finished(work / run.name) for run in planned)
+    print(
+        f"{len(planned)} runs in {work}, {done} of them finished; all take {plan.BUDGETS[settings.budget].takes}",
+        flush=True,
+    )
+    failed = runner.work(work, planned)
+
+    found = measurements.collect(work, settings, planned, failed, builders)
+    if not found["rows"]:
+        raise UserError(
+            f"no run has ended, so there is nothing to report: {'; '.join(f'{n}: {why}' for n, why in failed.items())}"
+        )
+    poses, pictures = look(work, found, settings.data_dir)
+    told, command = findings.findings(found), command_of(settings, out, work)
+    result = {**found, "findings": told, "command": command, "pages": None}
+    files.write_json(out.with_suffix(".json"), result)  # the numbers stay where the pages cannot be laid out
+    result["pages"] = pages.write(out, found, told, command, pages.figures_of(found, poses, pictures))
+    files.write_json(out.with_suffix(".json"), result)
+    return result
+
+
+def check_encoder(settings: plan.Settings):
+    """Build the encoder with its weights, which may download them.
+
+    Raises:
+        UserError: there is no such encoder, or the weights are not its own.
+    """
+    import keras
+
+    from kzoo.nn import encoders
+
+    encoder = cli.pick(encoders.ENCODERS, settings.encoder, "encoder")
+    if settings.encoder_weights == "imagenet" and not encoder.imagenet:
+        able = ", ".join(name for name, other in encoders.ENCODERS.items() if other.imagenet)
+        raise UserError(
+            f"there are no ImageNet weights for --encoder={settings.encoder}; give --encoder_weights=<file>, or one of: {able}"
+        )
+    encoders.encode(keras.Input((64, 64, 3), dtype="uint8"), settings.encoder, settings.encoder_weights)
+
+
+def look(work: pathlib.Path, found: dict, data_dir: str | None) -> tuple[dict | None, dict | None]:
+    """Examples of the runs, see `kzoo.lab.examples`; adds the spread of the latent maps to `found`. None where the runs are missing."""
+    from kzoo.lab import examples, measurements
+
+    rows, poses, pictures = found["rows"], None, None
+    if best := measurements.best_softargmax(rows):
+        poses = examples.poses(work / rows[best]["run"], data_dir)
+        median, poses["compared"], found["spreads"] = len(poses["persons"]) // 2, {}, {}
+        for name in (plan.SOFTARGMAX, plan.NO_REGULARISER):
+            if name in rows:
+                opened = examples.Opened(work / rows[name]["run"], data_dir)
+                found["spreads"][name] = examples.map_spread(opened)
+                poses["compared"][name] = examples.maps_of(opened, [poses["persons"][median]["image"]])[0]
+    folders = {name: work / rows[name]["run"] for name in (plan.UNET, plan.ENCDEC, plan.FCN) if name in rows}
+    if folders:
+        pictures = examples.segmentations(folders, data_dir)
+    return poses, pictures
+
+
+def command_of(settings: plan.Settings, out: pathlib.Path, work: pathlib.Path) -> str:
+    """The line that makes this report again."""
+    given = {**vars(settings), "work": work, "out": out}
+    return "python -m kzoo.lab " + " ".join(
+        f"--{name}={shlex.quote(str(value))}" for name, value in given.items() if value is not None
+    )

@@ -1,1 +1,0 @@
-"""Camera localisation: rotations, losses, metrics, heads, baselines, scores and pictures."""

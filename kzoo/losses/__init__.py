@@ -1,0 +1,1 @@
+"""What networks are trained with, one file per task."""

@@ -1,0 +1,69 @@
+"""The maps inside a functional network: layers 1 to 4 of an encoder, single layers, inputs and outputs by name."""
+
+import keras
+from keras import ops
+
+from kzoo import UserError
+
+STRIDES = (4, 8, 16, 32)  # of the layers 1 to 4 of an encoder
+
+
+def feature_maps(model: keras.Model, output: str = "position") -> list:
+    """Layers 1 to 4 of a network's encoder: of the maps at strides 4, 8, 16 and 32 on the way to an output, the last ones.
+
+    Args:
+        model: functional, its input (H, W, 3) or (T, H, W, 3); output: name of the output, "logits" for a decoder's maps for example.
+    Returns:
+        up to four keras tensors, for `attention_maps`.
+    Raises:
+        UserError: no such output, no pictures, or no such maps, as those of a network within the network cannot be reached.
+    """
+    outputs = outputs_by_name(model)
+    if output not in outputs:
+        raise UserError(f"the network has no output {output!r}; allowed: {', '.join(outputs)}")
+    picture = next((x.shape[-3:-1] for x in model.inputs if len(x.shape) >= 4 and x.shape[-1] == 3), None)
+    if picture is None:
+        raise UserError(
+            f"{model.name} has no maps: it reads no pictures, but {', '.join(x.name for x in model.inputs)}"
+        )
+    sizes = {tuple(-(-side // stride) for side in picture): stride for stride in STRIDES}
+    last = {}
+    for operation in keras.Model(model.inputs, outputs[output]).operations:  # ordered by depth
+        if not isinstance(operation, keras.Model) and is_map(operation.output) and operation.output.shape[1:3] in sizes:
+            last[sizes[operation.output.shape[1:3]]] = operation.output
+    if not last:
+        raise UserError(
+            f"{model.name} has no maps at strides 4 to 32 of its own: they are inside a network within the network"
+        )
+    return [last[stride] for stride in STRIDES if stride in last]
+
+
+def outputs_by_name(model) -> dict:
+    """{name: keras tensor} of a network's outputs."""
+    return dict(zip(model.output_names, model.outputs, strict=True))
+
+
+def input_tensors(model, arrays: dict) -> list:
+    """The tensors of a network's inputs, in its order, of {name: array}; UserError where one is missing."""
+    if missing := [x.name for x in model.inputs if x.name not in arrays]:
+        raise UserError(
+            f"{model.name} also reads {', '.join(missing)}: images must be a dict of all its inputs, got {', '.join(arrays)}"
+        )
+    return [ops.convert_to_tensor(arrays[x.name], x.dtype) for x in model.inputs]
+
+
+def tap(model, layer):
+    """The keras tensor of a layer, by name or itself."""
+    tensor = layer
+    if isinstance(layer, str):
+        maps = [x.name for x in model.layers if not isinstance(x, keras.Model) and is_map(x.output)]
+        if layer not in maps:
+            raise UserError(f"no layer {layer!r} with maps (B, h, w, K) in {model.name}; allowed: {', '.join(maps)}")
+        tensor = model.get_layer(layer).output
+    if not is_map(tensor):
+        raise UserError(f"attention needs maps (B, h, w, K), got {getattr(tensor, 'shape', tensor)}")
+    return tensor
+
+
+def is_map(x) -> bool:
+    return isinstance(x, keras.KerasTensor) and len(x.shape) == 4

@@ -1,0 +1,1 @@
+"""Answers for the user's own pictures and videos."""

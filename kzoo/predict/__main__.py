@@ -1,0 +1,76 @@
+"""Answers of a trained network for your own pictures and videos: overlays, and a table in their own pixels.
+
+python -m kzoo.predict --run=runs/<name> --images=photos --out=answers
+python -m kzoo.predict --run=runs/<pose> --images='photos/*.jpg' --boxes=boxes.json --tta=flip --out=answers
+python -m kzoo.predict --run=runs/<name> --video=walk.mp4 --out=answers
+
+In --out: overlays/<file>.png (at most 1600 pixels wide and high), or of a video annotated.mp4; and
+    pose     keypoints.json   COCO's results: image_id, file_name, category_id, keypoints [x, y, score] x J in pixels, score
+    seg      masks/<file>.png of class ids in the picture's size, classes.json, masks.csv
+    loc      poses.csv        the camera's place in metres, its quaternion, camera to world
+    pose3d   joints.csv       metres from joint 0 in camera coordinates; clips of consecutive frames
+    cluster  clusters.csv     cluster and its share of the soft assignment
+Pixels count from the outer corner of the picture as it is shown, turned as its EXIF says. Networks of pose see one person: the picture
+as a whole, or the square around each of --boxes x 1.25. Exit code 0; 1 where something was left out; 2 for a mistake.
+"""
+
+import sys
+
+from absl import flags
+
+from kzoo import UserError, cli
+from kzoo.predict.answering import predict
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Not on import: other programs have flags of these names."""
+    flags.DEFINE_string("run", None, "run folder that train.py wrote")
+    flags.DEFINE_multi_string(
+        "images", [], "file, folder, or glob in quotes; may be repeated. Clips and windows are made within a folder"
+    )
+    flags.DEFINE_string("video", None, "file, in place of --images")
+    flags.DEFINE_string(
+        "boxes",
+        None,
+        'persons (pose): JSON list of {"file_name" or "image_id", "bbox": [x, y, w, h] in pixels, optionally "score"}; image_id is the '
+        "number that a file is named after, or that of a video's frame, from 0",
+    )
+    flags.DEFINE_string("out", None, "folder to write to")
+    flags.DEFINE_bool("overwrite", False, "replace results that are there")
+    flags.DEFINE_integer("batch_size", 16, "pictures a step", lower_bound=1)
+    flags.DEFINE_string("decoder", None, "from heat maps to joints, as eval.py's")
+    flags.DEFINE_enum("tta", "none", ["none", "flip", "flip_shift"], "test-time augmentation, as eval.py's")
+    flags.DEFINE_integer(
+        "skip",
+        None,
+        "frames from one of a window to the next (networks of windows; default: the data set's)",
+        lower_bound=1,
+    )
+
+
+def main():
+    if not FLAGS.run:
+        raise UserError("--run=<run folder> is needed")
+    if not FLAGS.out:
+        raise UserError("--out=<folder to write to> is needed")
+    _, left_out = predict(
+        FLAGS.run,
+        images=FLAGS.images,
+        video=FLAGS.video,
+        out=FLAGS.out,
+        boxes=FLAGS.boxes,
+        overwrite=FLAGS.overwrite,
+        batch_size=FLAGS.batch_size,
+        decoder=FLAGS.decoder,
+        tta=FLAGS.tta,
+        skip=FLAGS.skip,
+    )
+    if left_out:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main)

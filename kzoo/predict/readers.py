@@ -1,0 +1,269 @@
+"""What `kzoo.predict` reads: picture files, folders and videos, boxes of persons; and how networks get it, as pictures, crops or clips.
+
+A step's input is one item: (array as the network reads it, [(picture, part)]): the answer's `part`, all of it or one frame's, is an answer
+for that picture. Items come in the pictures' order and are made one by one, so that little is in memory whatever the number of pictures.
+"""
+
+import dataclasses
+import glob
+import itertools
+import math
+import pathlib
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from kzoo import UserError, files
+from kzoo.data import image_io
+from kzoo.datasets.coco_subset import records
+
+ENDINGS = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".gif",
+    ".ppm",
+    ".pgm",
+    ".jp2",
+)  # of pictures in a folder
+LONGEST = 1600  # pixels of the longer side of what is drawn
+ALL = ...  # the part of an answer that is all of it
+
+
+@dataclasses.dataclass(eq=False)
+class Picture:
+    """A picture file or a frame of a video, and what was found in it so far.
+
+    name: the file as it was found, or the frame's number; stem: of the files that are written, unique; number: its id in COCO's results;
+    keys: what boxes may call it; size: (H, W) in pixels; shown: (h, w, 3) uint8 RGB for drawing, at most LONGEST;
+    places: of each answer that is expected, the (3, 3) matrix from fractions of the network's input to pixels, and the box's score;
+    answers: those that came, {name: array}.
+    """
+
+    name: str
+    stem: str
+    number: int
+    keys: tuple
+    size: tuple[int, int]
+    shown: np.ndarray
+    places: list[tuple[np.ndarray, float]] = dataclasses.field(default_factory=list)
+    answers: list[dict] = dataclasses.field(default_factory=list)
+
+
+def find_pictures(patterns: Iterable[str]) -> list[pathlib.Path]:
+    """The files of globs, folders (their pictures, by ending) and names, each once, numbers in names in their order.
+
+    Raises:
+        UserError: nothing matches one of them.
+    """
+    found = {}
+    for pattern in patterns:
+        path = pathlib.Path(pattern).expanduser()
+        if path.is_dir():
+            paths = [
+                file for file in path.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith(".")
+            ]
+        else:
+            paths = [path] if path.is_file() else map(pathlib.Path, glob.glob(str(path), recursive=True))
+        paths = sorted((file for file in paths if file.is_file()), key=_in_order)
+        if not paths:
+            raise UserError(
+                f"--images={pattern}: no picture is there; give a file, a folder, or a glob in quotes, --images='photos/*.jpg'"
+            )
+        found.update(dict.fromkeys(paths))
+    return list(found)
+
+
+def _in_order(path) -> list:
+    """frame_9 comes before frame_10."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", str(path))]
+
+
+def named(paths) -> list[tuple[pathlib.Path, str, int]]:
+    """(file, unique stem, unique number) of files: the stem's number where it is one that is free, else running numbers."""
+    paths, stems, numbers = list(paths), {}, {}
+    for path in paths:
+        tries = itertools.chain([path.stem], (f"{path.stem}_{count}" for count in itertools.count(2)))
+        stems.setdefault(next(stem for stem in tries if stem not in stems), path)
+        if path.stem.isdecimal():
+            numbers.setdefault(int(path.stem), path)
+    own = {path: number for number, path in numbers.items()}
+    running = (number for number in itertools.count(1) if number not in numbers)
+    return [(path, stem, own[path] if path in own else next(running)) for stem, path in stems.items()]
+
+
+def read_pictures(named_paths, problem: Callable[[str], None]) -> Iterator[tuple[Picture, np.ndarray]]:
+    """(picture, (H, W, 3) uint8 RGB) of each file; `problem` is told of those that cannot be read, in one line each."""
+    for path, stem, number in named_paths:
+        try:
+            image = image_io.read_picture(path)
+        except (UserError, cv2.error) as error:
+            why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else "empty, damaged or no picture"
+            problem(f"{path} is left out: {why}")
+            continue
+        keys = (path.name, int(path.stem)) if path.stem.isdecimal() else (path.name,)
+        yield Picture(str(path), stem, number, keys, image.shape[:2], _shown(image)), image
+
+
+def _shown(image) -> np.ndarray:
+    height, width = image.shape[:2]
+    scale = LONGEST / max(height, width)
+    if scale >= 1:
+        return image
+    return cv2.resize(image, [max(1, round(scale * side)) for side in (width, height)], interpolation=cv2.INTER_AREA)
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+    """A video that can be read: frames a second, and how many frames its file announces."""
+
+    path: str
+    fps: float
+    length: int
+
+    def frames(self) -> Iterator[tuple[Picture, np.ndarray]]:
+        """(picture, (H, W, 3) uint8 RGB) of each frame, numbered from 0."""
+        capture = cv2.VideoCapture(self.path)
+        try:
+            for number in itertools.count():
+                more, image = capture.read()
+                if not more:
+                    return
+                image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+                yield (
+                    Picture(str(number), f"frame_{number:06d}", number, (number,), image.shape[:2], _shown(image)),
+                    image,
+                )
+        finally:
+            capture.release()
+
+
+def open_video(path) -> Video:
+    """Raises UserError where there is no such file or no frame in it can be read."""
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"no video at --video={path}")
+    capture = cv2.VideoCapture(str(path))
+    try:
+        if not capture.isOpened() or not capture.grab():
+            raise UserError(
+                f"--video={path} is no video that OpenCV can read; allowed: MP4, AVI, MKV, WebM, MOV and others of FFmpeg"
+            )
+        fps, length = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    finally:
+        capture.release()
+    return Video(str(path), fps if math.isfinite(fps) and 0 < fps <= 1000 else 25.0, max(0, int(length)))
+
+
+def read_boxes(path) -> dict:
+    """{file name or image id: [((4,) x, y, w, h in pixels, score)]} of a JSON list of boxes of persons, see `kzoo.predict`."""
+    rows = files.read_json(path)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UserError(
+            f'--boxes={path} must hold a list of {{"file_name" or "image_id": …, "bbox": [x, y, w, h], "score": optional}}'
+        )
+    found = {}
+    for number, row in enumerate(rows):
+        if row.get("category_id", 1) != 1:
+            continue  # COCO's 1 is person
+        try:
+            box, score = np.asarray(row["bbox"], "float64"), float(row.get("score", 1.0))
+        except (KeyError, TypeError, ValueError):
+            box, score = np.zeros(0), 1.0
+        key = row.get("file_name", row.get("image_id"))
+        if (
+            box.shape != (4,)
+            or not np.isfinite([*box, score]).all()
+            or not (box[2:] > 0).all()
+            or not isinstance(key, str | int)
+        ):
+            raise UserError(
+                f'--boxes={path}: entry {number} is {str(row)[:80]}; it needs "file_name" (text) or "image_id" (number), and "bbox" '
+                "[x, y, width, height] in pixels, the last two above 0"
+            )
+        found.setdefault(pathlib.PurePosixPath(key).name if isinstance(key, str) else key, []).append((box, score))
+    return found
+
+
+def singles(sequence, shape) -> Iterator[tuple]:
+    """Items of networks that read pictures: each picture as a whole. sequence: of (picture, image)."""
+    for picture, image in sequence:
+        array, matrix = image_io.to_input(image, shape)
+        picture.places.append((matrix, 1.0))
+        yield array, [(picture, ALL)]
+
+
+def crops(sequence, shape, boxes: dict, problem: Callable[[str], None]) -> Iterator[tuple]:
+    """Items of persons: the square around each box x BOX_SCALE, cut as `coco_subset` cuts; (None, [(picture, ALL)]) where there is none."""
+    for picture, image in sequence:
+        height, width = picture.size
+        whole = Image.fromarray(image)
+        arrays = []  # of all persons before the first one is handed on: only then it is known how many answers the picture awaits
+        for box, score in [entry for key in picture.keys for entry in boxes.get(key, ())]:
+            x, y, w, h = box
+            if w > width + 1 or h > height + 1 or not -w < x < width or not -h < y < height:
+                problem(
+                    f"{picture.name}: the box {box.tolist()} is left out: it does not lie on the picture of {width}x{height} pixels"
+                )
+                continue
+            side = records.BOX_SCALE * max(w, h)
+            corner = np.array([x + (w - side) / 2, y + (h - side) / 2])
+            array, matrix = image_io.to_input(
+                np.asarray(records.crop(whole, corner, side)), shape
+            )  # pixels of the crop, of SIZE
+            pixel = side / records.SIZE
+            picture.places.append((np.array([[pixel, 0, corner[0]], [0, pixel, corner[1]], [0, 0, 1]]) @ matrix, score))
+            arrays.append(array)
+        for array in arrays or [None]:
+            yield array, [(picture, ALL)]
+
+
+def windows(sequence, shape, length: int, skip: int) -> Iterator[tuple]:
+    """Items of networks that answer for the middle frame: around each picture `length` pictures, `skip` apart, the ends repeated."""
+    offsets, kept, waiting = skip * (np.arange(length) - length // 2), {}, deque()
+
+    def window(last):
+        centre, picture = waiting.popleft()
+        frames = np.stack([kept[index] for index in np.clip(centre + offsets, 0, last)])
+        kept.pop(centre + offsets[0], None)
+        return frames, [(picture, ALL)]
+
+    last = -1
+    for last, (picture, image) in enumerate(sequence):
+        kept[last], matrix = image_io.to_input(image, shape)
+        picture.places.append((matrix, 1.0))
+        waiting.append((last, picture))
+        if waiting[0][0] + offsets[-1] <= last:
+            yield window(last)
+    while waiting:
+        yield window(last)
+
+
+def clips(sequence, shape, length: int) -> Iterator[tuple]:
+    """Items of networks that answer for each frame: clips one after the other. The last one reaches back over frames that have an answer;
+    where there are too few frames the last one is repeated."""
+    kept, new = deque(maxlen=length), []
+
+    def clip():
+        start = len(kept) - len(new)
+        return np.stack([*kept, *[kept[-1]] * (length - len(kept))]), [
+            (picture, start + i) for i, picture in enumerate(new)
+        ]
+
+    for picture, image in sequence:
+        array, matrix = image_io.to_input(image, shape)
+        picture.places.append((matrix, 1.0))
+        kept.append(array)
+        new.append(picture)
+        if len(new) == length:
+            yield clip()
+            new = []
+    if new:
+        yield clip()

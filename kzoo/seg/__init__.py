@@ -1,1 +1,0 @@
-"""Segmentation: upsampling, dilation, residual streams, U-Net's border map, tiles."""

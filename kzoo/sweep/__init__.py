@@ -1,0 +1,1 @@
+"""Many runs: the study, its trials, their statistics and report."""

@@ -1,0 +1,237 @@
+"""Studies of `kzoo.sweep`: their queue in Optuna's storage, who runs which trial.
+
+All points of a study are in its queue from the start, each a waiting trial. Trials are taken under the study's lock, so that each is run by
+one sweep. A trial stays in state RUNNING until a sweep has seen its process end; one whose sweep is gone is taken over and continued with
+--resume, under its own number and in its own folder: train.py knows what is left of it.
+"""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+from tqdm.auto import tqdm
+
+from kzoo import UserError, files
+from kzoo.sweep import study_table, study_trials
+
+SAMPLERS, PRUNERS = ("grid", "random", "tpe"), ("none", "median", "hyperband")
+SETTINGS = "sweep"  # of a study: its attribute of this name, and its file
+LOCKED = 120  # seconds after which the lock of a killed process is broken
+
+
+def optuna():
+    try:
+        import optuna
+    except ImportError as error:
+        raise UserError('sweeps need Optuna: pip install "kzoo[sweep]"') from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def key_of(point: dict) -> str:
+    return json.dumps(point, sort_keys=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a study is: its name, its folder, the journal or database that holds it."""
+
+    name: str
+    folder: pathlib.Path
+    storage: str
+
+    @classmethod
+    def of(cls, name: str, out, storage: str | None):
+        if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
+            raise UserError(f"--study={name!r} must consist of letters, digits and _ . + -")
+        return cls(name, pathlib.Path(out) / name, storage or str(pathlib.Path(out) / "journal.log"))
+
+    @contextlib.contextmanager
+    def lock(self):
+        """One process at a time, on all machines that share the folder."""
+        lock = optuna().storages.journal.JournalFileOpenLock(str(self.folder / SETTINGS), grace_period=LOCKED)
+        lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def of_trial(self, trial) -> pathlib.Path:
+        return self.folder / trial.user_attrs.get("folder", "not yet")
+
+    def open(self):
+        """Optuna's storage."""
+        storages = optuna().storages
+        try:
+            if "://" in self.storage:
+                return storages.RDBStorage(self.storage)
+            pathlib.Path(self.storage).parent.mkdir(parents=True, exist_ok=True)
+            lock = storages.journal.JournalFileOpenLock(self.storage)
+            return storages.JournalStorage(storages.journal.JournalFileBackend(self.storage, lock_obj=lock))
+        except Exception as error:  # databases have their own, each
+            raise UserError(f"cannot open --storage={self.storage}: {str(error).splitlines()[0]}") from error
+
+
+def load(place: Place):
+    """A study that is there."""
+    missing = UserError(f"no study {place.name!r} in {place.storage}")
+    if "://" not in place.storage and not pathlib.Path(place.storage).exists():
+        raise missing
+    try:
+        study = optuna().load_study(study_name=place.name, storage=place.open())
+    except KeyError as error:
+        raise missing from error
+    if SETTINGS not in study.user_attrs:
+        raise UserError(f"study {place.name!r} in {place.storage} was not made by kzoo.sweep")
+    return study
+
+
+def pruner_of(name: str):
+    pruners = optuna().pruners
+    return {"none": pruners.NopPruner, "median": pruners.MedianPruner, "hyperband": pruners.HyperbandPruner}[name]()
+
+
+def sampler_of(name: str, seed: int):
+    """Points of a grid come from the queue, whatever the sampler."""
+    samplers = optuna().samplers
+    return samplers.TPESampler(seed=seed, constant_liar=True) if name == "tpe" else samplers.RandomSampler(seed=seed)
+
+
+def prepare(place: Place, settings: dict, points: dict[str, dict], aim: Callable, pruner: str):
+    """Make the study, or open it, and put those of its points in the queue that are not there yet.
+
+    Args:
+        settings: all that may not change from start to start; points: parameters by key, those that are given from the start.
+        aim: gives the score's name, and "min" or "max"; called once in the study's life.
+    Raises:
+        UserError: the study was made with other settings, or with another folder.
+    """
+    try:
+        place.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"could not make the folder {place.folder}: {error.strerror}") from error
+    storage, studies = place.open(), optuna()
+    with place.lock():
+        if not (place.folder / "study.json").exists():
+            files.write_json(place.folder / "study.json", {"folder": uuid.uuid4().hex})
+        settings = {**settings, **files.read_json(place.folder / "study.json")}
+        try:
+            study = studies.load_study(study_name=place.name, storage=storage)
+        except KeyError:
+            score, direction = aim()
+            if any(place.folder.glob("[0-9]*-*")):
+                raise UserError(
+                    f"{place.folder} holds trials, but {place.storage} no study {place.name!r}; give another --study"
+                ) from None
+            study = studies.create_study(study_name=place.name, storage=storage, direction=f"{direction}imize")
+            study.set_user_attr("score", score)
+            study.set_user_attr(SETTINGS, settings)
+        if "score" not in study.user_attrs or SETTINGS not in study.user_attrs:  # killed while it was made
+            study.set_user_attr("score", aim()[0])
+            study.set_user_attr(SETTINGS, settings)
+        check(place, study.user_attrs[SETTINGS], settings)
+        queued = {trial.user_attrs.get("point") for trial in study.get_trials(deepcopy=False)}
+        for key, point in points.items():
+            if key not in queued:
+                study.enqueue_trial(point, user_attrs={"point": key})
+    study.pruner = pruner_of(pruner)
+    return study
+
+
+def check(place: Place, before: dict, now: dict):
+    if before["folder"] != now["folder"]:
+        raise UserError(
+            f"study {place.name!r} in {place.storage} has its trials in another folder, not in {place.folder}; give its --out"
+        )
+    for name in now:
+        if before[name] != now[name]:
+            was, is_now = before[name], now[name]
+            if name == "arguments":
+                was, is_now = (
+                    " ".join(one for one in a if one not in b) or "nothing more"
+                    for a, b in ((was, is_now), (is_now, was))
+                )
+            else:
+                was, is_now = f"--{name}={was}", f"--{name}={is_now}"
+            raise UserError(f"study {place.name!r} was made with {was}, now asked for {is_now}; give another --study")
+
+
+def claim(place: Place, study, arguments_of: Callable, sampler: str, seed: int) -> tuple | None:
+    """Take a trial whose sweep is gone, or else the next one that waits.
+
+    Returns:
+        the `optuna.Trial`, the arguments of train.py, the run folder and the owner before, or None where there is nothing to take.
+    """
+    states = optuna().trial.TrialState
+    with place.lock():
+        running = study.get_trials(deepcopy=False, states=(states.RUNNING,))
+        waiting = study.get_trials(deepcopy=False, states=(states.WAITING,))
+        left = [
+            trial
+            for trial in running
+            if not study_trials.is_alive(trial.user_attrs.get("owner"), place.of_trial(trial))
+        ]
+        if not left and not waiting:
+            return None
+        frozen = (left or waiting)[0]
+        study.sampler = sampler_of(sampler, seed + frozen.number)
+        trial = optuna().Trial(study, frozen._trial_id) if left else study.ask()  # ask takes the first that waits
+        before = frozen.user_attrs.get("owner") or {}
+        # a process that a killed sweep left behind stays known until it has ended
+        trial.set_user_attr("owner", {**study_trials.me(), "train": before.get("train")})
+        arguments = arguments_of(trial)
+        values = "-".join(
+            f"{value:.3g}" if isinstance(value, float) else str(value).rpartition("/")[2]
+            for value in trial.params.values()
+        )
+        name = f"{trial.number:03d}-{re.sub(r'[^A-Za-z0-9.+-]+', '_', values)[:80]}"
+        folder = place.folder / trial.user_attrs.get("folder", name)
+        trial.set_user_attr("folder", folder.name)
+        folder.mkdir(exist_ok=True)
+        (folder / "heartbeat").touch()
+    return trial, arguments, folder, before
+
+
+def work(place: Place, study, arguments_of: Callable, sampler: str, seed: int) -> dict:
+    """Run trials until none is left; wait for those of other processes, and take over what they leave.
+
+    Args:
+        arguments_of: of an `optuna.Trial`, the arguments of train.py; sampler, seed: of the points.
+    Returns:
+        see `study_table.table`.
+    """
+    states, settings = optuna().trial.TrialState, study.user_attrs[SETTINGS]
+    options = {
+        "name": study.user_attrs["score"],
+        "direction": study_table.direction_of(study),
+        "of_report": settings["metric"] is not None,
+    }
+    with tqdm(total=len(study.get_trials(deepcopy=False)), desc=place.name, unit="trial", dynamic_ncols=True) as bar:
+        while True:
+            claimed = claim(place, study, arguments_of, sampler, seed)
+            trials = study.get_trials(deepcopy=False)
+            bar.n = sum(trial.state.is_finished() for trial in trials)
+            bar.refresh()
+            if claimed is None:
+                if not any(trial.state == states.RUNNING for trial in trials):
+                    return study_table.write(place, study)
+                time.sleep(study_trials.PAUSE)
+                continue
+            trial, arguments, folder, before = claimed
+            try:
+                study_trials.end_orphan(before)
+                ended = study_trials.run(trial, folder, arguments, **options)
+            except KeyboardInterrupt:
+                trial.set_user_attr("owner", None)
+                study_table.write(place, study)
+                raise
+            if "error" in ended:
+                trial.set_user_attr("error", ended["error"])
+                bar.write(f"trial {trial.number} failed: {ended['error']}")
+            study.tell(trial.number, ended.get("value"), state=states[ended["state"].upper()])
+            study_table.write(place, study)

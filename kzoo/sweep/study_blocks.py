@@ -1,0 +1,325 @@
+"""The report of many runs as blocks, headings, texts, lists, tables and figures: written as Markdown here, as a page by `study_page`."""
+
+import dataclasses
+
+from kzoo.evaluation import tables
+from kzoo.sweep import effects, study_report, study_rows
+
+WHAT_EFFECTS_ARE = (
+    "What a level adds to the mean over the factor's levels, all else equal: settings of the other factors count alike, and only those "
+    "that have all levels."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """kind: heading, text, list, table or figure. text: of the first two, the caption of the others; name: of a table or figure.
+
+    `code` in texts and cells is marked by backticks; cells are texts, numbers or None.
+    """
+
+    kind: str
+    text: str = ""
+    level: int = 1
+    name: str = ""
+    items: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple, ...] = ()
+
+
+def table(name: str, header, rows, text: str = "") -> Block:
+    """Without the columns that are empty in all rows."""
+    kept = [i for i in range(len(header)) if any(row[i] not in (None, "") for row in rows)]
+    return Block(
+        "table",
+        text,
+        name=name,
+        header=tuple(header[i] for i in kept),
+        rows=tuple(tuple(row[i] for i in kept) for row in rows),
+    )
+
+
+def blocks(result: dict) -> list[Block]:
+    """The whole report from `study_report.analyse`."""
+    runs, groups, several = result["runs"], result["groups"], len(result["groups"]) > 1
+    states = {
+        state: sum(run["state"] == state for run in runs) for state in dict.fromkeys(run["state"] for run in runs)
+    }
+    better = "more is better" if result["higher_is_better"] else "less is better"
+    told = f"{len(runs)} runs: {', '.join(f'{number} {state}' for state, number in states.items())}. Score: {result['metric']}, {better}."
+    found = [Block("heading", f"Report of {result['title']}"), Block("text", told)]
+    if not groups:
+        found.append(Block("text", "No run is complete yet: there is nothing to compare."))
+    if several:
+        found += _apart(result)
+    for factor, flags in result["follows"].items():
+        found.append(
+            Block(
+                "text",
+                f"With `{factor}` change {', '.join(f'`{flag}`' for flag in flags)}: they are part of what it does here.",
+            )
+        )
+    for group in groups:
+        found += _group(group, result, f"Group {group['name']}: " if several else "")
+    found += _costs(result)
+    found += _runs(result)
+    return [
+        *found,
+        Block("heading", "How this was computed", 2),
+        Block("text", result["method"]),
+        Block("text", _sources(result)),
+    ]
+
+
+def _sources(result: dict) -> str:
+    sources = {group["conditions"]["source"] for group in result["groups"]}
+    texts = {
+        "report.json": "Scores of report.json are exact, of the best epoch's network on the whole split, under the conditions above.",
+        "history.csv": "Scores of history.csv are those of the training loop's metric at the best epoch.",
+    }
+    costs = "Each network was measured once by `python -m kzoo.costs`, one after another, in a process of its own."
+    return " ".join(
+        [
+            *(texts[source] for source in sorted(sources)),
+            "The best epoch was chosen on the same split.",
+            *([costs] if result["costs"] else []),
+        ]
+    )
+
+
+def _words(conditions: dict, names) -> str:
+    return ", ".join(f"{study_rows.CONDITIONS[name]}: {conditions[name] or 'unknown'}" for name in names)
+
+
+def _apart(result: dict) -> list[Block]:
+    """Which groups there are, and their scores side by side, in no order."""
+    differ, groups = result["differ"], result["groups"]
+    called = ", ".join(study_rows.CONDITIONS[name] for name in differ)
+    text = (
+        f"These runs were not all scored alike: they differ in {called}. Their scores do not measure the same thing, so there are "
+        f"{len(groups)} groups, each with a ranking of its own, and none across them."
+    )
+    items = tuple(f"Group {group['name']}: {_words(group['conditions'], differ)}" for group in groups)
+    constant = [
+        name
+        for name in dict.fromkeys(name for group in groups for row in group["settings"] for name in row["setting"])
+        if all(len({row["setting"].get(name) for row in group["settings"]}) == 1 for group in groups)
+    ]
+    rows, order = {}, [run["name"] for run in result["runs"]]
+    for group in groups:
+        for row in sorted(
+            group["settings"], key=lambda row: order.index(row["runs"][0])
+        ):  # by rank they would tell one
+            key = tuple(item for item in row["setting"].items() if item[0] not in constant)
+            rows.setdefault(key, {})[group["name"]] = row["score"]
+    factors = list(dict.fromkeys(name for key in rows for name, _ in key))
+    cells = [
+        (
+            *(study_report.level_text(dict(key).get(name)) for name in factors),
+            *(_with_interval(scores.get(group["name"])) for group in groups),
+        )
+        for key, scores in rows.items()
+    ]
+    header = (*factors, *(f"group {group['name']}" for group in groups))
+    caption = "Mean scores side by side (95 % interval), in the order of the runs: columns do not compare."
+    return [Block("text", text), Block("list", items=items), table("side by side", header, cells, caption)]
+
+
+def _with_interval(score: effects.Estimate | None) -> str | None:
+    return score and f"{tables.number(score.value)} ({study_report.interval_text(score)})"
+
+
+def _beside_best(row: dict) -> str:
+    """Of a setting, beside the one with the best mean."""
+    behind = row["behind"]
+    if row["best"]:
+        return "best mean"
+    if behind is None:
+        return "no seed in common with the best"
+    if behind.low is None:
+        return (
+            f"not told apart from the best: {'one seed' if behind.blocks == 1 else f'{behind.blocks} seeds'} in common"
+        )
+    if behind.high < 0:  # the best mean is over other seeds, too
+        return f"ahead of the best mean on the {behind.blocks} seeds in common: by {study_report.interval_text(behind.turned())}"
+    if not row["told_apart"]:
+        return f"not told apart from the best: behind by {study_report.interval_text(behind)}"
+    return f"behind by {study_report.interval_text(behind)}"
+
+
+def _headed(prefix: str, text: str) -> str:
+    return prefix + text if prefix else text.capitalize()
+
+
+def _group(group: dict, result: dict, prefix: str) -> list[Block]:
+    letter, metric = group["name"], result["metric"]
+    conditions = _words(group["conditions"], [name for name in study_rows.CONDITIONS if group["conditions"][name]])
+    none = Block("text", "There is no pair of settings to compare.")
+    found = [
+        Block("heading", _headed(prefix, "answers"), 2),
+        Block("text", f"Scored alike: {conditions}."),
+        Block("list", items=tuple(group["answers"])) if group["answers"] else none,
+        Block("heading", _headed(prefix, "settings"), 2),
+        _settings(group["settings"], letter, metric),
+        Block("figure", name=f"curves {letter}"),
+        Block("figure", name=f"price {letter}"),
+    ]
+    if any(group["effects"].values()):
+        effects_table = _effects(group["effects"], letter, metric)
+        found += [
+            Block("heading", _headed(prefix, "main effects"), 2),
+            effects_table,
+            Block("figure", name=f"effects {letter}"),
+        ]
+    for factor, levels in group["effects"].items():
+        if not levels:
+            found.append(
+                Block(
+                    "text",
+                    f"`{factor}` has no main effect here: no setting of the other factors has all of its levels.",
+                )
+            )
+    if group["comparisons"]:
+        found += [
+            Block("heading", _headed(prefix, "paired comparisons"), 2),
+            _pairs(group["comparisons"], letter, result["called"]),
+        ]
+    return [*found, *(Block("figure", name=f"range {name} {letter}") for name in group["ranges"])]
+
+
+def _settings(settings: list[dict], letter: str, metric: str) -> Block:
+    names = list(dict.fromkeys(name for row in settings for name in row["setting"]))
+    names = [name for name in names if len({row["setting"].get(name) for row in settings}) > 1] or names
+    header = ("place", *names, f"mean {metric}", "95 % interval", "seeds", "beside the best mean", *study_report.COSTS)
+    rows = []
+    for place, row in enumerate(settings, 1):
+        levels = [study_report.level_text(row["setting"].get(name)) for name in names]
+        score, prices = row["score"], [row["costs"][name] for name in study_report.COSTS]
+        rows.append(
+            (place, *levels, score.value, study_report.interval_text(score), score.blocks, _beside_best(row), *prices)
+        )
+    return table(f"settings {letter}", header, rows, _uneven(settings))
+
+
+def _effects(of_group: dict, letter: str, metric: str) -> Block:
+    header = ("factor", "level", f"mean {metric}", "effect", "95 % interval", "other settings", "seeds")
+    rows = []
+    for factor, levels in of_group.items():
+        for level, row in levels.items():
+            effect, level = row["effect"], study_report.level_text(level)
+            rows.append(
+                (
+                    factor,
+                    level,
+                    row["mean"],
+                    effect.value,
+                    study_report.interval_text(effect),
+                    row["cells"],
+                    effect.blocks,
+                )
+            )
+    return table(f"effects {letter}", header, rows, WHAT_EFFECTS_ARE)
+
+
+def _pairs(comparisons: list[dict], letter: str, called: str) -> Block:
+    told = ("factor", "better", "than", f"by ({called})", "95 % interval", "pairs won", "least in a setting", "most")
+    rows = []
+    for row in comparisons:
+        advantage, cells = row["advantage"], [value for _, value in row["by_cell"]]
+        rows.append(
+            (
+                row["factor"],
+                *(study_report.level_text(row[which]) for which in ("one", "other")),
+                advantage.value,
+                study_report.interval_text(advantage),
+                f"{row['won']} of {row['pairs']}" + f" ({row['tied']} tied)" * bool(row["tied"]),
+                *((min(cells), max(cells)) if len(cells) > 1 else (None, None)),
+                row["p"],
+                row["p_holm"],
+                row["verdict"] if advantage.low is not None else "too few seeds",
+            )
+        )
+    return table(f"pairs {letter}", (*told, "p", "p (Holm)", "verdict"), rows)
+
+
+def _uneven(settings: list[dict]) -> str:
+    counts = {row["score"].blocks for row in settings}
+    return (
+        "Settings have different numbers of seeds, and means differ by that too; pairs do not."
+        if len(counts) > 1
+        else ""
+    )
+
+
+def _costs(result: dict) -> list[Block]:
+    found = [cost for cost in result["costs"] if cost]
+    errors = sorted({cost["error"] for cost in found if "error" in cost})
+    machines = sorted(
+        {
+            f"{cost['device']}, {cost['threads']} thread{'s' * (cost['threads'] > 1)}"
+            for cost in found
+            if "error" not in cost
+        }
+    )
+    told = [f"Costs were measured on {'; '.join(machines)}."] if machines else []
+    return [Block("text", text) for text in (*told, *(f"Costs could not be measured: {error}" for error in errors))]
+
+
+def _runs(result: dict) -> list[Block]:
+    """Every run; scores of each group in a column of its own, which sorts by itself."""
+    rows, letters = result["runs"], [group["name"] for group in result["groups"]]
+    names = list(dict.fromkeys(name for row in rows for name in row["settings"]))
+    scores = [f"{result['metric']} ({letter})" for letter in letters] if len(letters) > 1 else [result["metric"]]
+    header = ("run", *names, "seed", *scores, "epoch", *study_report.COSTS, "minutes", "state", "folder")
+
+    def settings(row):
+        return (row["name"], *(study_report.level_text(row["settings"].get(name)) for name in names), row["seed"])
+
+    def line(row):
+        found = [row["score"] if row["group"] == letter else None for letter in letters] or [None]
+        minutes = None if row["minutes"] is None else round(row["minutes"], 2)
+        folder = row["folder"] and row["folder"].rpartition("/")[2]
+        return (
+            *settings(row),
+            *found,
+            row["epoch"],
+            *(row[name] for name in study_report.COSTS),
+            minutes,
+            row["state"],
+            folder,
+        )
+
+    found = [Block("heading", "Every run", 2), table("every run", header, [line(row) for row in rows])]
+    left = [(*settings(row), row["state"], row["error"]) for row in rows if row["group"] is None]
+    if left:
+        text = "In no mean and no comparison. A run that was pruned was stopped because it was behind: the means are of those that went on."
+        found += [
+            Block("heading", "Not counted", 2),
+            table("not counted", ("run", *names, "seed", "state", "error"), left, text),
+        ]
+    return found
+
+
+def cell_text(value) -> str:
+    """Numbers to four digits, large integers with commas."""
+    return (
+        f"{value:,}"
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000
+        else tables.number(value)
+    )
+
+
+def markdown(found: list[Block]) -> str:
+    """The report without its figures, which are in report.html."""
+    parts = []
+    for block in found:
+        if block.kind == "heading":
+            parts.append(f"{'#' * block.level} {block.text}\n")
+        elif block.kind == "list":
+            parts.append("".join(f"- {item}\n" for item in block.items))
+        elif block.kind == "table" and block.rows:
+            rows = [[" ".join(cell_text(cell).replace("|", "\\|").split()) for cell in row] for row in block.rows]
+            parts.append((f"{block.text}\n\n" if block.text else "") + tables.markdown_table(list(block.header), rows))
+        elif block.kind == "text":
+            parts.append(f"{block.text}\n")
+    return "\n".join([*parts, "Curves and charts: report.html.\n"])

@@ -1,0 +1,180 @@
+"""Charts of the report of many runs, as SVG that takes its ink from the page: readable on light and dark, and as narrow as a phone."""
+
+import io
+import re
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from kzoo.sweep import effects, study_report
+
+INK = "#010203"  # stands for the page's own colour of text
+WIDTH = 5.2  # inches
+DRAWN = 8  # settings with a curve, the best ones
+PRICES = ("parameters", "GFLOPs", "ms each, batch 1")
+STYLE = {
+    "svg.hashsalt": "kzoo",  # the same bytes each time
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.framealpha": 0.0,
+    "legend.fontsize": "small",
+    "font.size": 9.0,
+}
+
+
+def charts(result: dict) -> dict[str, str]:
+    """{name of a figure in `study_blocks.blocks`: SVG}, of those there is something to draw for.
+
+    Args:
+        result: see `study_report.analyse`.
+    """
+    curves = {row["name"]: row["curve"] for row in result["runs"]}
+    drawn = {}
+    with matplotlib.rc_context(STYLE):
+        for group in result["groups"]:
+            letter, metric = group["name"], result["metric"]
+            drawn[f"curves {letter}"] = _curves(group["settings"], curves, metric)
+            drawn[f"price {letter}"] = _prices(group["settings"], metric, result["higher_is_better"])
+            drawn[f"effects {letter}"] = _effects(group["effects"], metric)
+            for name in group["ranges"]:
+                drawn[f"range {name} {letter}"] = _range(group["settings"], name, metric)
+        return {name: svg(figure) for name, figure in drawn.items() if figure is not None}
+
+
+def svg(figure: Figure) -> str:
+    """The <svg> element of a figure."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    found = text.getvalue()
+    found = re.sub(r"<metadata>.*?</metadata>", "", found[found.index("<svg") :], flags=re.DOTALL)
+    return found.replace(INK, "currentColor")
+
+
+def short(level) -> str:
+    """At most 24 letters, both ends of longer ones."""
+    text = f"{level:.3g}" if isinstance(level, float) else str(study_report.level_text(level))
+    return text if len(text) <= 24 else f"{text[:13]}…{text[-10:]}"
+
+
+def setting_text(setting: dict) -> str:
+    return ", ".join(map(short, setting.values())) or "all runs"
+
+
+def band(curves) -> tuple[np.ndarray, np.ndarray]:
+    """Curves of several runs, each ((epoch, score), …), as one: epochs (E,), and (3, E) mean, lowest and highest of those that have it."""
+    found: dict = {}
+    for curve in curves:
+        for epoch, score in curve:
+            found.setdefault(epoch, []).append(score)
+    epochs = sorted(found)
+    return np.array(epochs), np.array([[np.mean(found[e]), min(found[e]), max(found[e])] for e in epochs]).T
+
+
+def _curves(settings: list[dict], curves: dict, metric: str) -> Figure | None:
+    """Validation score over the epochs: mean over the seeds, and from the lowest to the highest."""
+    settings = [row for row in settings if any(curves[name] for name in row["runs"])]
+    if not settings:
+        return None
+    figure = Figure(figsize=(WIDTH, 3.2 + 0.19 * min(DRAWN, len(settings))), layout="constrained")
+    axis = figure.subplots()
+    for number, row in enumerate(settings[:DRAWN]):
+        epochs, (mean, low, high) = band([curves[name] for name in row["runs"]])
+        axis.plot(epochs, mean, color=f"C{number}", marker=".", markersize=4, label=setting_text(row["setting"]))
+        axis.fill_between(epochs, low, high, color=f"C{number}", alpha=0.18, linewidth=0)
+    left = f"; the best {DRAWN} of {len(settings)} settings" if len(settings) > DRAWN else ""
+    axis.set(xlabel="epoch", ylabel=f"{metric} of the validation split")
+    axis.set_title(f"Mean over seeds, band from lowest to highest{left}", fontsize="medium")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.grid(alpha=0.25)
+    figure.legend(loc="outside lower center", ncols=1)
+    return figure
+
+
+def front(costs, values, higher_is_better: bool) -> list[int]:
+    """Which points no other one beats in both, being cheaper or as cheap and better or as good; from cheap to dear."""
+    sign, kept = (1 if higher_is_better else -1), []
+    for i in sorted(range(len(costs)), key=lambda i: (costs[i], -sign * values[i])):
+        if not kept or sign * values[i] > sign * values[kept[-1]]:
+            kept.append(i)
+    return kept
+
+
+def _prices(settings: list[dict], metric: str, higher_is_better: bool) -> Figure | None:
+    """Score against parameters, FLOPs and time; those on the line are beaten by none that is cheaper."""
+    priced = {name: [row for row in settings if row["costs"][name] is not None] for name in PRICES}
+    priced = {name: rows for name, rows in priced.items() if len({row["costs"][name] for row in rows}) > 1}
+    if not priced:
+        return None
+    figure = Figure(figsize=(WIDTH, 0.4 + 2.5 * len(priced) + 0.19 * min(10, len(settings))), layout="constrained")
+    for axis, (name, rows) in zip(np.atleast_1d(figure.subplots(len(priced), 1)), priced.items(), strict=True):
+        costs, values = [row["costs"][name] for row in rows], [row["score"].value for row in rows]
+        kept = front(costs, values, higher_is_better)
+        axis.plot([costs[i] for i in kept], [values[i] for i in kept], color=INK, linewidth=0.8, alpha=0.5, zorder=1)
+        for number, row in enumerate(settings):
+            if row not in rows:
+                continue
+            low, high = _ends(row["score"])
+            axis.plot([row["costs"][name]] * 2, [low, high], color=f"C{number % 10}", alpha=0.7, linewidth=1.2)
+            label = setting_text(row["setting"]) if name == next(iter(priced)) and number < 10 else None
+            axis.plot(row["costs"][name], row["score"].value, "o", color=f"C{number % 10}", markersize=5, label=label)
+        if min(costs) > 0 and max(costs) > 20 * min(costs):
+            axis.set_xscale("log")
+        axis.set(xlabel=name, ylabel=metric)
+        axis.grid(alpha=0.25)
+    figure.suptitle("Score and price; on the line: none is both cheaper and better", fontsize="medium")
+    figure.legend(loc="outside lower center", ncols=1)
+    return figure
+
+
+def _ends(found: effects.Estimate) -> tuple[float, float]:
+    """The interval, or the range where there is none."""
+    return (found.least, found.most) if found.low is None else (found.low, found.high)
+
+
+def _effects(of_group: dict, metric: str) -> Figure | None:
+    """A row a level: its effect, and the interval of that."""
+    rows = [(factor, level, row["effect"]) for factor, levels in of_group.items() for level, row in levels.items()]
+    if not rows:
+        return None
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.36 * len(rows)), layout="constrained")
+    axis = figure.subplots()
+    factors = list(of_group)
+    for height, (factor, _, found) in enumerate(rows):
+        colour = f"C{factors.index(factor)}"
+        axis.plot(
+            _ends(found),
+            [height, height],
+            color=colour,
+            linewidth=2,
+            alpha=0.7,
+            linestyle=":" if found.low is None else "-",
+        )
+        axis.plot(found.value, height, "o", color=colour, markersize=5)
+    axis.axvline(0, color=INK, linewidth=0.8)
+    axis.set_yticks(
+        range(len(rows)),
+        [short(level) if factor == "arch" else f"{factor}\n{short(level)}" for factor, level, _ in rows],
+    )
+    axis.invert_yaxis()
+    axis.set(xlabel=f"effect on {metric}")
+    axis.locator_params(axis="x", nbins=5)
+    axis.set_title("Main effects (dotted: range of fewer than 3 seeds)", fontsize="medium")
+    axis.grid(alpha=0.25, axis="x")
+    return figure
+
+
+def _range(settings: list[dict], name: str, metric: str) -> Figure:
+    """Score against the value of a parameter."""
+    figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
+    axis = figure.subplots()
+    values = [row["setting"][name] for row in settings]
+    axis.plot(values, [row["score"].value for row in settings], "o", markersize=5, alpha=0.8)
+    if min(values) > 0 and max(values) > 20 * min(values):
+        axis.set_xscale("log")
+    axis.set(xlabel=name, ylabel=metric)
+    axis.grid(alpha=0.25)
+    return figure

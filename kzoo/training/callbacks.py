@@ -1,0 +1,193 @@
+"""What `model.fit` calls: scores of the training set, the history's columns, the progress bar, the run folder."""
+
+import csv
+import io
+import math
+import pathlib
+import time
+
+import keras
+from tqdm.auto import tqdm
+
+from kzoo import UserError, files
+from kzoo.figures import base as figures
+from kzoo.figures import loc as loc_figures
+from kzoo.nn.layers import LearnedWeights
+from kzoo.training.optimization import averaged
+
+
+class TrainScore(keras.callbacks.Callback):
+    """Scores a fixed part of the training set without augmentation, so that both curves of the figure mean the same thing: with the moving
+    averages of the weights where there are any, as the validation does."""
+
+    def __init__(self, data, prefix: str = "train_"):
+        super().__init__()
+        self.data, self.prefix = data, prefix
+
+    def on_epoch_end(self, epoch, logs=None):
+        with averaged(self.model):
+            scores = self.model.evaluate(self.data, verbose=0, return_dict=True)
+        logs.update({self.prefix + name: value for name, value in scores.items()})
+
+
+class PlainNames(keras.callbacks.Callback):
+    """Takes the outputs' names, which Keras adds where there are several, from their metrics: one set of columns for all runs.
+
+    Args:
+        main: the output that is scored; where another one has the same metric, it keeps its name.
+        metrics: of `compile`, by output.
+    """
+
+    def __init__(self, main: str, metrics: dict):
+        super().__init__()
+        self.names = [
+            (output, metric.name)
+            for output in sorted(metrics, key=lambda output: output != main)
+            for metric in metrics[output]
+        ]
+
+    def on_epoch_end(self, epoch, logs=None):
+        for prefix in ("", "train_", "val_"):
+            for output, metric in self.names:
+                if f"{prefix}{output}_{metric}" in logs and prefix + metric not in logs:
+                    logs[prefix + metric] = logs.pop(f"{prefix}{output}_{metric}")
+
+
+class LossWeights(keras.callbacks.Callback):
+    """Writes the weights that a loss learns (`kzoo.nn.layers.LearnedWeights`) to the history: columns weight_<term>.
+
+    Args:
+        terms: names of the numbers in each such layer, by the layer's name.
+    """
+
+    def __init__(self, terms: dict[str, tuple[str, ...]]):
+        super().__init__()
+        self.terms = terms
+
+    def on_epoch_end(self, epoch, logs=None):
+        with averaged(self.model):
+            layers = [layer for layer in self.model.layers if isinstance(layer, LearnedWeights)]
+            learned = {layer.name: keras.ops.convert_to_numpy(layer.learned) for layer in layers}
+        for layer, numbers in learned.items():
+            logs.update(
+                {f"weight_{term}": float(number) for term, number in zip(self.terms[layer], numbers, strict=True)}
+            )
+
+
+class Progress(keras.callbacks.Callback):
+    """One bar for the whole run: images, images/s, time left, latest scores; one line for each finished epoch."""
+
+    def __init__(self, steps: int, batch_size: int, epochs: int, first: int, shown: tuple[str, ...]):
+        super().__init__()
+        self.steps, self.batch_size, self.epochs, self.first, self.shown = steps, batch_size, epochs, first, shown
+
+    def on_train_begin(self, logs=None):
+        total = self.epochs * self.steps * self.batch_size
+        self.bar = tqdm(
+            total=total,
+            initial=self.first * self.steps * self.batch_size,
+            unit="img",
+            dynamic_ncols=True,
+            mininterval=1.0,
+        )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.began = time.time()
+        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update(self.batch_size)
+        self.trained = time.time()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["seconds"] = time.time() - self.began  # with both evaluations
+        logs["images_per_second"] = self.steps * self.batch_size / (self.trained - self.began)
+        scores = "  ".join(f"{name} {logs[name]:.4g}" for name in self.shown if name in logs)
+        self.bar.write(f"epoch {epoch + 1}/{self.epochs}  {scores}  {logs['images_per_second']:.1f} img/s")
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+
+class RunFolder(keras.callbacks.Callback):
+    """Keeps `history.csv`, `curves.png`, the best model and the last state after every epoch, each written whole or not at all.
+
+    The order matters for a run that is killed: the history's row comes before the state, and on resuming the history is cut to the state.
+    The best model holds the moving averages of the weights where there are any, the state the weights and their averages.
+    """
+
+    def __init__(self, folder, *, score: str, mode: str, steps: int):
+        super().__init__()
+        self.folder, self.score, self.mode, self.steps = pathlib.Path(folder), score, mode, steps
+        self.rows: list[dict] = []
+
+    @property
+    def state(self) -> pathlib.Path:
+        return self.folder / "last.weights.h5"
+
+    def restore(self, model) -> int:
+        """Load the last state into a compiled model. Returns the number of finished epochs."""
+        if not self.state.exists():
+            return 0
+        if not model.optimizer.built:  # that of float16 would make its variables twice, and then not find them
+            model.optimizer.build(model.trainable_variables)
+        try:
+            model.load_weights(self.state)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"cannot resume from {self.state}: {str(error).splitlines()[0]}") from error
+        # rounded up: float16 leaves out steps whose gradient overflows
+        epochs = math.ceil(int(keras.ops.convert_to_numpy(model.optimizer.iterations)) / self.steps)
+        self.rows = read_history(self.folder)[:epochs]
+        return epochs
+
+    def interrupted(self, model):
+        """After Ctrl-C: what finished epochs left is kept; before the first one ended, the weights as they are."""
+        if not (self.folder / "model.keras").exists():
+            with files.replacing(self.folder / "model.keras") as temporary:
+                model.save(temporary)
+        print(f"stopped after {len(self.rows)} whole epochs; continue with --resume --out={self.folder}")
+
+    def best(self) -> dict | None:
+        """The row of the best epoch so far."""
+        rows = [row for row in self.rows if not math.isnan(row[self.score])]
+        return (min if self.mode == "min" else max)(rows, key=lambda row: row[self.score], default=None)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if math.isnan(logs["loss"]) or math.isinf(logs["loss"]):
+            raise UserError(
+                f"the loss became {logs['loss']} in epoch {epoch + 1}; lower --lr or use --precision=float32. "
+                f"The last good state is kept in {self.folder}"
+            )
+        self.rows.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
+        write_history(self.folder, self.rows)
+        if self.best() is self.rows[-1] or not (self.folder / "model.keras").exists():
+            with averaged(self.model), files.replacing(self.folder / "model.keras") as temporary:
+                self.model.save(temporary)
+        with files.replacing(self.state) as temporary:
+            self.model.save_weights(temporary)
+        figures.save(
+            figures.curves({self.folder.name: self.rows}, self.score.removeprefix("val_")), self.folder / "curves.png"
+        )
+        weights = {name: name.removeprefix("weight_") for name in self.rows[-1] if name.startswith("weight_")}
+        if weights:
+            figures.save(loc_figures.weights_curves(self.rows, weights), self.folder / "loss_weights.png")
+
+
+def write_history(folder, rows: list[dict]):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(pathlib.Path(folder) / "history.csv", text.getvalue())
+
+
+def read_history(folder) -> list[dict]:
+    """Rows of `history.csv`: [{"epoch": 1, "loss": 0.1, …}]."""
+    path = pathlib.Path(folder) / "history.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return [
+            {key: int(value) if key == "epoch" else float(value) for key, value in row.items()}
+            for row in csv.DictReader(file)
+        ]

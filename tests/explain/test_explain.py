@@ -1,0 +1,428 @@
+"""python -m kzoo.explain: targets by hand, pictures as the pipeline brings them, one run of each task, mistakes."""
+
+import functools
+import io
+import json
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import running
+from keras import ops
+from PIL import Image
+from zoo import TINY, tiny
+
+from kzoo import UserError, cli, files
+from kzoo.data import builders, image_io, pipeline
+from kzoo.evaluation import scoring
+from kzoo.explain import attribution, explanation
+from kzoo.explain import targets as explain_targets
+from kzoo.inference import grad_cam
+from kzoo.nn.layers import named
+from kzoo.tasks import TASKS
+from kzoo.training import networks
+
+rng = np.random.default_rng(1)
+JOINTS = ["nose", "left_wrist", "right_wrist"]
+NAMES = {"joints": JOINTS, "classes": ["background", "head", "arm"]}
+SHAPES = {  # of outputs, without the batch
+    "coords": (3, 2),
+    "latent_heatmaps": (4, 6, 3),
+    "heatmaps": (4, 6, 3),
+    "logits": (4, 6, 3),
+    "joints": (5, 3, 3),
+    "position": (3,),
+    "rotation": (3, 4),
+    "assignment": (4,),
+    "aux_coords": (2, 3, 2),
+}
+ANSWERS = {name: rng.normal(size=(2, *shape)).astype("float32") for name, shape in SHAPES.items()}
+ANSWERS["logits"][0, ..., 1] -= 9  # class 1 is nowhere in the first picture
+ANSWERS["assignment"] = np.array([[0.1, 0.2, 0.6, 0.1], [0.7, 0.1, 0.1, 0.1]], "float32")
+
+
+def emitting(*outputs):
+    """A network with these outputs."""
+    inputs = [keras.Input(SHAPES[name], name=f"input_{name}") for name in outputs]
+    return keras.Model(inputs, named(dict(zip(outputs, inputs, strict=True))))
+
+
+def scores(outputs, asked, answers=ANSWERS, first=ANSWERS):
+    target = explain_targets.target(NAMES, emitting(*outputs), asked)
+    tensors = {name: ops.convert_to_tensor(value) for name, value in answers.items()}
+    return target, {label: ops.convert_to_numpy(score(tensors)) for label, score in target.scores(first)}
+
+
+def mean_logit(number):
+    given = ANSWERS["logits"].argmax(axis=-1) == number
+    return [
+        ANSWERS["logits"][i, ..., number][given[i]].mean()
+        if given[i].any()
+        else ANSWERS["logits"][i, ..., number].mean()
+        for i in range(2)
+    ]
+
+
+CASES = [  # outputs of the network, --output, output that the score reads, the score by hand
+    (
+        ("coords", "latent_heatmaps"),
+        "coords:left_wrist",
+        "latent_heatmaps",
+        ANSWERS["latent_heatmaps"][..., 1].max(axis=(1, 2)),
+    ),
+    (("heatmaps",), "coords:2", "heatmaps", ANSWERS["heatmaps"][..., 2].max(axis=(1, 2))),
+    (("heatmaps",), "heatmaps:nose", "heatmaps", ANSWERS["heatmaps"][..., 0].max(axis=(1, 2))),
+    (("coords", "latent_heatmaps"), "coords:left_wrist:y", "coords", ANSWERS["coords"][:, 1, 1]),
+    (("logits",), "logits:arm", "logits", mean_logit(2)),
+    (("logits",), "logits:head", "logits", mean_logit(1)),
+    (("joints",), "joints:right_wrist:z", "joints", ANSWERS["joints"][:, 2, 2, 2]),
+    (("position",), "position:y", "position", ANSWERS["position"][:, 1]),
+    (("position", "rotation"), "rotation:w", "rotation", ANSWERS["rotation"][:, 1, 0]),
+    (("assignment",), "assignment:1", "assignment", np.log([0.2, 0.1])),
+    (("assignment",), "assignment", "assignment", np.log([0.6, 0.7])),
+]
+
+
+@pytest.mark.parametrize(("outputs", "asked", "reads", "expected"), CASES)
+def test_scores_by_hand(outputs, asked, reads, expected):
+    target, found = scores(outputs, asked)
+    assert target.output == reads and list(found) == [asked]
+    np.testing.assert_allclose(found[asked], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "asked", "values", "axes"),
+    [
+        (("coords",), "coords:left_wrist", ANSWERS["coords"][:, 1], "xy"),
+        (("coords", "latent_heatmaps"), "coords:left_wrist:xy", ANSWERS["coords"][:, 1], "xy"),
+        (("joints",), "joints:nose", ANSWERS["joints"][:, 2, 0], "xyz"),
+        (("position",), "position", ANSWERS["position"], "xyz"),
+        (("rotation",), "rotation", ANSWERS["rotation"][:, 1], "wxyz"),
+    ],
+)
+def test_both_directions_where_there_is_no_sign(outputs, asked, values, axes):
+    _, found = scores(outputs, asked)
+    assert list(found) == [f"{asked}, {sign}{axis}" for axis in axes for sign in "+-"]
+    np.testing.assert_allclose(
+        list(found.values()), [sign * values[:, i] for i in range(len(axes)) for sign in (1, -1)], rtol=1e-6
+    )
+
+
+def test_places_are_those_of_the_first_answers():
+    other = {name: value + rng.normal(size=value.shape).astype("float32") for name, value in ANSWERS.items()}
+    _, found = scores(("heatmaps",), "heatmaps:nose", other)
+    for i in range(2):
+        cell = np.unravel_index(ANSWERS["heatmaps"][i, ..., 0].argmax(), (4, 6))
+        assert found["heatmaps:nose"][i] == other["heatmaps"][i, cell[0], cell[1], 0]
+    _, found = scores(("logits",), "logits:arm", other)
+    given = ANSWERS["logits"][0].argmax(axis=-1) == 2
+    np.testing.assert_allclose(found["logits:arm"][0], other["logits"][0, ..., 2][given].mean(), rtol=1e-5)
+    swapped = {"assignment": ANSWERS["assignment"][::-1].copy()}
+    np.testing.assert_allclose(
+        scores(("assignment",), "assignment", swapped)[1]["assignment"], np.log([0.1, 0.1]), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("outputs", "asked", "words"),
+    [
+        (("coords",), "cords:nose", "no output 'cords'.*allowed: coords$"),
+        (("coords", "aux_coords"), "aux_coords:nose", "allowed: coords$"),
+        (("coords",), "coords", "must name one of the joints.*nose, left_wrist"),
+        (
+            ("coords",),
+            "coords:toe",
+            "'toe' is not one of the joints; allowed: nose, left_wrist, right_wrist, or a number below 3",
+        ),
+        (("coords",), "coords:3", "number below 3"),
+        (("coords",), "coords:nose:z", "no component 'z' of coords; allowed: x, y, xy"),
+        (("heatmaps",), "heatmaps:nose:x", "no component 'x' of heatmaps; allowed: none"),
+        (("heatmaps",), "coords:nose:x", "no coordinates of its own; allowed: heatmaps:nose"),
+        (("position",), "position:x:y", "no component 'x:y'"),
+        (("assignment",), "assignment:9", "allowed: 0, 1, 2, 3"),
+    ],
+)
+def test_mistakes_in_the_target(outputs, asked, words):
+    with pytest.raises(UserError, match=words):
+        explain_targets.target(NAMES, emitting(*outputs), asked)
+
+
+def test_what_is_explained_by_default():
+    def default(task, *outputs, **changed):
+        return explain_targets.default(TASKS[task], NAMES, emitting(*outputs), {**ANSWERS, **changed})
+
+    maps = np.zeros((2, 4, 6, 3), "float32")
+    maps[0, ..., 1] = 50.0  # high everywhere: nothing is found
+    maps[0, 1, 2, 2] = 5.0
+    assert default("pose", "coords", "latent_heatmaps", latent_heatmaps=maps) == "coords:right_wrist"
+    assert default("pose", "heatmaps", heatmaps=maps) == "heatmaps:left_wrist"
+    assert default("pose", "coords", coords=np.array([[[0.4, 0.5], [0.5, 0.5], [0.9, 0.9]]])) == "coords:right_wrist"
+    joints = np.zeros((1, 5, 3, 3))
+    joints[0, 2, 1], joints[0, 0, 2] = 1.0, 5.0
+    assert default("pose3d", "joints", joints=joints) == "joints:left_wrist"
+    logits = np.zeros((1, 4, 6, 3))
+    logits[0, ..., 0], logits[0, 0, :, 1], logits[0, 1, :2, 2] = 1.0, 2.0, 2.0
+    assert default("seg", "logits", logits=logits) == "logits:head"
+    assert default("loc", "position", "rotation") == "position"
+
+
+def last_sizes(model, *arguments, **options):
+    return {name: tuple(x.shape[1:]) for name, x in explain_targets.taps(model, *arguments, **options).items()}
+
+
+def test_default_layers():
+    model = tiny("pose", "softargmax")
+    assert last_sizes(model, "latent_heatmaps", down=True) == {
+        "stage2": (16, 16, 32), "stage3": (8, 8, 64), "stage4": (4, 4, 96), "stage5": (2, 2, 128)
+    }  # fmt: skip
+    late = last_sizes(model, "latent_heatmaps")
+    assert {size[:2]: size[2] for size in late.values()} == {(16, 16): 32, (8, 8): 32, (4, 4): 32, (2, 2): 128}, (
+        "not the joints' maps"
+    )
+    assert all(size[2] != 17 for size in last_sizes(tiny("pose", "heatmap"), "heatmaps").values())
+    assert list(last_sizes(tiny("pose3d", "conv_lstm"), "joints").values()) == [(60, 60, 8)], "no map at stride 4 to 32"
+    assert last_sizes(model, "latent_heatmaps", ["stage1"]) == {"stage1": (32, 32, 16)}
+    with pytest.raises(UserError, match="no layer 'stage9'"):
+        last_sizes(model, "latent_heatmaps", ["stage9"])
+    with pytest.raises(UserError, match="no maps"):
+        last_sizes(tiny("pose3d", "lift"), "joints")
+
+
+def encoded(mode, form, **options):
+    """A picture, red on the left and blue on the right, as a file's bytes."""
+    pixels = np.zeros((20, 40, 3), "uint8")
+    pixels[:, :20], pixels[:, 20:] = (200, 30, 40), (20, 60, 220)
+    shown = (
+        Image.fromarray((pixels.mean(-1) * 257).astype("uint16"))
+        if mode == "I;16"
+        else Image.fromarray(pixels).convert(mode)
+    )
+    file = io.BytesIO()
+    shown.save(file, form, **options)
+    return file.getvalue()
+
+
+GREY = {"L": (82, 66), "I;16": (90, 100)}  # Rec. 601 luma; the mean
+
+
+@pytest.mark.parametrize(
+    ("mode", "form"),
+    [("RGB", "JPEG"), ("CMYK", "JPEG"), ("L", "PNG"), ("RGBA", "PNG"), ("I;16", "PNG"), ("RGB", "WEBP")],
+)
+def test_pictures_of_any_kind(mode, form, tmp_path):
+    (tmp_path / "picture").write_bytes(encoded(mode, form))
+    found = image_io.read_picture(tmp_path / "picture")
+    assert found.shape == (20, 40, 3) and found.dtype == "uint8"
+    left, right = ((value,) * 3 for value in GREY[mode]) if mode in GREY else ((200, 30, 40), (20, 60, 220))
+    np.testing.assert_allclose(found[10, [5, 35]], [left, right], atol=3)
+
+
+def test_exif_turns_pictures(tmp_path):
+    exif = Image.Exif()
+    exif[0x112] = 6  # the camera was turned: the left is up
+    (tmp_path / "a.jpg").write_bytes(encoded("RGB", "JPEG", exif=exif))
+    found = image_io.read_picture(tmp_path / "a.jpg")
+    assert found.shape == (40, 20, 3) and found[5, 10, 0] > 150 and found[35, 10, 2] > 150
+
+
+def test_pictures_come_as_from_the_pipeline(people_dir, tmp_path):
+    builder = builders.prepare("people", people_dir)
+    (stored, _), *_ = pipeline.pictures(builder, "val", 1)
+    cv2.imwrite(str(tmp_path / "a.png"), stored[..., ::-1])
+    images, *_ = next(scoring.batches(TASKS["pose"], builder, "val", (64, 64), 1, ("image",)).as_numpy_iterator())
+    np.testing.assert_array_equal(image_io.to_input(image_io.read_picture(tmp_path / "a.png"), (64, 64))[0], images[0])
+
+
+def test_the_aspect_is_kept_and_large_pictures_are_averaged():
+    wide = image_io.to_input(np.full((50, 100, 3), 200, "uint8"), (64, 64))[0]
+    assert not wide[:15].any() and not wide[-15:].any() and (wide[17:47] == 200).all()
+    lines = np.zeros((640, 640, 3), "uint8")
+    lines[:, ::2] = 200
+    assert np.ptp(image_io.to_input(lines, (64, 64))[0][2:-2, 2:-2].astype(int)) <= 2, "without moire"
+
+
+RUNS = {  # name -> task, arch, data set, size, further --set
+    "softargmax": ("pose", "softargmax", "people", "64", ["widths=(16,)"]),
+    "unet": ("seg", "unet", "people", "64", ["widths=(8,8,8,8)"]),
+    "conv_lstm": ("pose3d", "conv_lstm", "people/clips", "32", ["filters=4", "units=8"]),
+    "lift": ("pose3d", "lift", "people/clips", "32", ["width=16"]),
+    "posenet": ("loc", "posenet", "room", "32x64", ["features=16"]),
+    "dual_input": ("loc", "dual_input", "room/labelled", "32x64", ["features=16"]),
+    "mapnet": ("loc", "mapnet", "room/windows", "32x64", ["features=16"]),
+}
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """Integrated gradients of networks that have learned nothing add up late; test_attribution.py looks at that."""
+    quick = functools.partial(attribution.integrated_gradients, steps=8, tolerance=0)
+    monkeypatch.setitem(attribution.METHODS, "integrated_gradients", quick)
+
+
+@pytest.fixture(scope="module")
+def untrained(request, tmp_path_factory):
+    """name -> run folder of a network with random weights."""
+    made = {}
+
+    def folder(name):
+        if name not in made:
+            task, arch, dataset, size, options = RUNS[name]
+            data_dir = request.getfixturevalue(
+                {"people": "people_dir", "room": "room_dir"}.get(dataset.split("/")[0])
+                if dataset != "people/clips"
+                else "clips_dir"
+            )
+            made[name] = tmp_path_factory.mktemp("runs") / name
+            builder = builders.prepare(dataset, data_dir)
+            encoder = "small" if "encoder" in networks.hyperparameters_of(TASKS[task].archs[arch]) else None
+            flag = {"task": task, "arch": arch, "dataset": dataset, "data_dir": data_dir, "encoder": encoder, "set": options, "size": size,
+                    "encoder_weights": encoder and "none", "train_split": "train"}  # fmt: skip
+            names, frames = list(builder.info.metadata[TASKS[task].names]), builders.frames_of(builder)
+            keras.utils.set_random_seed(0)
+            model = networks.build(
+                TASKS[task], arch, (*frames, *cli.shape_of(size)), len(names), **networks.network_options(flag)
+            )
+            made[name].mkdir()
+            model.save(made[name] / "model.keras")
+            stored = {
+                "flags": flag,
+                "names": names,
+                "dataset": builders.describe(builder),
+                **({"frames": frames} if frames else {}),
+            }
+            files.write_json(made[name] / "run.json", stored)
+        return made[name]
+
+    return folder
+
+
+run = functools.partial(running.run_module, explanation)
+
+
+def read(folder):
+    """explanation.json and the arrays of explanation.npz."""
+    with np.load(folder / "explanation.npz") as arrays:
+        return json.loads((folder / "explanation.json").read_text()), dict(arrays)
+
+
+def test_methods_are_those_that_there_are():
+    assert set(explanation.GRADIENTS) == set(attribution.METHODS) and set(explanation.CAMS) == set(grad_cam.CAMS)
+    assert set(explanation.ODD) <= set(explanation.GRADIENTS) and set(TINY) >= set(RUNS)
+
+
+def test_every_method_for_a_picture_and_an_example(untrained, tmp_path, capsys, monkeypatch):
+    (tmp_path / "me.jpg").write_bytes(encoded("CMYK", "JPEG"))
+    folder = untrained("softargmax")
+    arguments = (
+        f"--run={folder}",
+        f"--image={tmp_path / 'me.jpg'}",
+        "--example=3",
+        "--output=coords:left_wrist",
+        "--examples=20",
+    )
+    code, out, err = run(capsys, monkeypatch, *arguments)
+    assert code == 0, err
+    written = folder / "explanations" / "coords_left_wrist"
+    names = {"explanation.png", "filters.png", "patches.png", "explanation.npz", "explanation.json"}
+    assert {path.name for path in written.iterdir()} == names and "patches.png" in out
+    told, maps = read(written)
+    assert told["inputs"] == ["me.jpg", "val #3"] and told["score_reads"] == "latent_heatmaps" and told["skipped"] == {}
+    assert len(told["scores"]["coords:left_wrist"]) == 2
+    shapes = {name: (2, 64, 64, 3) for name in explanation.GRADIENTS if name != "occlusion"} | {
+        "occlusion": (2, 64, 64)
+    }
+    assert shapes.items() <= {name: array.shape for name, array in maps.items()}.items()
+    sizes = [[array.shape for name, array in maps.items() if name.startswith(f"{cam}/")] for cam in explanation.CAMS]
+    assert sizes[0] == sizes[1] == [(2, 16, 16), (2, 8, 8), (2, 4, 4), (2, 2, 2)]
+    assert maps["filters"].shape == (16, 3, 3, 3) and told["filters"]["layer"] == "down1_conv"
+    assert all(np.isfinite(array).all() and array.any() for array in maps.values())
+    assert told["shapes"] == {name: list(array.shape) for name, array in maps.items()}
+    assert list(told["patches"]) == ["stage2", "stage3", "stage4", "stage5"]
+    (unit, *_), *others = told["patches"]["stage2"].values()
+    assert len(others) == 3 and unit["value"] > 0 and 0 <= unit["example"] < 20 and unit["box"] != [0, 0, 64, 64]
+
+
+def test_maps_differ_between_joints(untrained, tmp_path, capsys, monkeypatch):
+    found = {}
+    for joint in ("left_wrist", "right_ankle"):
+        arguments = (
+            f"--run={untrained('softargmax')}",
+            "--example=3",
+            f"--output=coords:{joint}",
+            f"--out={tmp_path / joint}",
+        )
+        code, _, err = run(capsys, monkeypatch, *arguments, "--method=saliency,grad_cam_pp", "--layer=stage2")
+        assert code == 0, err
+        found[joint] = read(tmp_path / joint)[1]
+        assert list(found[joint]) == ["saliency", "grad_cam_pp/stage2"]
+    for name, one in found["left_wrist"].items():
+        assert np.abs(one - found["right_ankle"][name]).max() > 0.01 * np.abs(one).max(), name
+
+
+EXAMPLES = [  # run, --output, --method, further flags, shapes of the maps
+    ("unet", "logits:torso", "guided_backprop,grad_cam,patches", ("--channel=5", "--channel=2", "--layer=stage3"),
+     {"guided_backprop": (1, 64, 64, 3), "grad_cam/stage3": (1, 8, 8)}),
+    ("conv_lstm", "joints:left_wrist:x", "saliency,grad_cam_pp,filters,patches", (),
+     {"saliency": (1, 8, 32, 32, 3), "grad_cam_pp/conv": (1, 8, 28, 28), "filters": (4, 5, 5, 3)}),
+    ("lift", None, "all", (), {"saliency": (1, 8, 17, 2), "guided_backprop": (1, 8, 17, 2), "deconvnet": (1, 8, 17, 2),
+                               "integrated_gradients": (1, 8, 17, 2), "occlusion": (1, 8, 17)}),
+    pytest.param("posenet", "position:z", "deconvnet,grad_cam", (),
+                 {"deconvnet": (1, 32, 64, 3), "grad_cam/stage2": (1, 8, 16), "grad_cam/stage3": (1, 4, 8), "grad_cam/stage4": (1, 2, 4),
+                  "grad_cam/stage5": (1, 1, 2)}, marks=pytest.mark.slow),
+    ("dual_input", "rotation:w", "saliency,grad_cam_pp", ("--layer=stage3",),
+     {"saliency": (1, 32, 64, 3), "grad_cam_pp/stage3": (1, 4, 8)}),
+    pytest.param("mapnet", "position:x", "saliency,grad_cam_pp,patches", ("--layer=stage3",),
+                 {"saliency": (1, 3, 32, 64, 3), "grad_cam_pp/stage3": (1, 3, 4, 8)}, marks=pytest.mark.slow),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "output", "methods", "further", "shapes"), EXAMPLES)
+def test_every_task(name, output, methods, further, shapes, untrained, tmp_path, capsys, monkeypatch):
+    asked = (f"--output={output}",) if output else ()
+    arguments = (
+        f"--run={untrained(name)}",
+        "--example=2",
+        *asked,
+        f"--method={methods}",
+        "--examples=12",
+        f"--out={tmp_path}",
+    )
+    code, out, err = run(capsys, monkeypatch, *arguments, *further)
+    assert code == 0, err
+    told, maps = read(tmp_path)
+    assert {key: array.shape for key, array in maps.items()} == shapes and "explaining --output=" in out
+    assert all(np.isfinite(array).all() for array in maps.values()) and (tmp_path / "explanation.png").exists()
+    assert output is None or told["output"] == output
+    if methods == "all":
+        assert set(told["skipped"]) == {"grad_cam", "grad_cam_pp", "filters", "patches"} and "no filters: " in out
+    if "--channel=5" in further:
+        assert list(told["patches"]["stage3"]) == ["2", "5"]
+    assert (tmp_path / "patches.png").exists() == ("patches" in methods)
+
+
+MISTAKES = [
+    ("softargmax", (), "give a picture, --image=<file>, or an example"),
+    (
+        "softargmax",
+        ("--example=0", "--method=gradcam"),
+        "unknown --method='gradcam'; allowed: saliency, guided_backprop",
+    ),
+    ("softargmax", ("--example=0", "--output=coords:toe"), "'toe' is not one of the joints; allowed: nose"),
+    ("softargmax", ("--example=0", "--layer=stage9"), "no layer 'stage9'"),
+    ("softargmax", ("--example=0", "--channel=500"), "--channel=500: layer stage2 has 32 channels; allowed: 0 to 31"),
+    ("softargmax", ("--example=32",), "--example=32: val has 32 examples; allowed: 0 to 31"),
+    ("softargmax", ("--image=nowhere.jpg",), "cannot read --image=nowhere.jpg: No such file"),
+    ("softargmax", ("--image=setup.cfg",), "--image=setup.cfg is no picture; allowed: JPEG"),
+    ("lift", ("--image=setup.cfg",), "lift reads keypoints_2d, not one picture: give --example"),
+    ("lift", ("--example=0", "--method=patches"), "no maps"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "message"), MISTAKES)
+def test_mistakes_are_one_line(name, arguments, message, untrained, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    code, _, err = run(capsys, monkeypatch, f"--run={untrained(name)}", f"--out={out}", *arguments)
+    lines = [line for line in err.splitlines() if line.startswith("explain.py: ")]
+    assert code == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in err, err
+    assert not out.exists()

@@ -1,0 +1,297 @@
+"""Exports: nothing wrong is kept, each form in its own runtime, beside kzoo.predict; the matrix of all architectures."""
+
+import functools
+import json
+import sys
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from running import run, run_module
+
+from kzoo import UserError, files, tasks
+from kzoo.data import builders
+from kzoo.evaluation import report
+from kzoo.export import formats
+from kzoo.export import matrix as export_matrix
+from kzoo.models.conv_lstm import conv_lstm
+from kzoo.predict import answering
+from kzoo.training import networks as training_networks
+
+FRAMES = np.random.default_rng(0).integers(0, 256, (2, 4, 16, 16, 3), dtype="uint8")
+
+
+@pytest.fixture(scope="module")
+def networks():
+    """conv_lstm as published and portable, with the same weights."""
+    plain, portable = (
+        conv_lstm(FRAMES.shape[1:], 17, filters=4, units=8, portable=portable) for portable in (False, True)
+    )
+    portable.set_weights(plain.get_weights())
+    return plain, portable
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "package"),
+    [(formats.export_onnx, "model.onnx", "onnxruntime"), (formats.export_litert, "model.tflite", "ai_edge_litert")],
+)
+def test_portable_conv_lstm_exports(write, name, package, networks, tmp_path):
+    pytest.importorskip(package)
+    assert write(networks[1], tmp_path / name, FRAMES) <= 1e-5
+    assert (tmp_path / name).stat().st_size > 1000
+
+
+def test_litert_has_no_3d_pooling_or_loops_of_its_own(networks, tmp_path):
+    """Why `portable` exists: as published, the file needs TensorFlow's Flex operations, which LiteRT alone does not have."""
+    pytest.importorskip("ai_edge_litert")
+    with pytest.raises(UserError, match="litert cannot hold this network: .*Flex.*Select TensorFlow op"):
+        formats.export_litert(networks[0], tmp_path / "model.tflite", FRAMES)
+    assert not list(tmp_path.iterdir())
+
+
+OUTPUT = np.linspace(0, 1, 1000, dtype="float32")
+SPOILT = {  # name of an answer, what it becomes, whether it may
+    "exact": ("score", lambda x: x, True),
+    "rounding": ("score", lambda x: x + 1e-6, True),
+    "off": ("score", lambda x: x + 1e-3, False),
+    "one number off": ("score", lambda x: np.where(np.arange(1000) == 7, x + 0.1, x), False),
+    "one joint jumps": ("coords", lambda x: np.where(np.arange(1000) == 7, x + 0.1, x), True),
+    "many joints jump": ("coords", lambda x: np.where(np.arange(1000) < 20, x + 0.1, x), False),
+    "one joint is no number": ("coords", lambda x: np.where(np.arange(1000) == 7, np.nan, x), False),
+    "a raw map is off": ("raw_heatmaps", lambda x: np.where(np.arange(1000) < 60, 0.0, x + 0.1), False),
+    "not a number": ("score", lambda x: np.where(np.arange(1000) == 7, np.nan, x), False),
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_what_counts_as_equal(case):
+    name, change, allowed = SPOILT[case]
+    try:
+        formats.check({name: OUTPUT}, {name: change(OUTPUT)})
+        assert allowed
+    except UserError as error:
+        assert not allowed and f"the export's {name} differ from predict" in str(error)
+
+
+def test_classes_may_differ_in_one_of_a_hundred():
+    classes = np.zeros((1, 100, 100), "uint8")
+    for count, allowed in ((50, True), (200, False)):
+        other = classes.copy()
+        other[0].flat[:count] = 1
+        assert formats.difference(classes, other) == pytest.approx(count / 1e4)
+        if allowed:
+            formats.check({"classes": classes}, {"classes": other})
+        else:
+            with pytest.raises(UserError, match="2.0% of them"):
+                formats.check({"classes": classes}, {"classes": other})
+
+
+def test_an_export_that_answers_otherwise_is_not_kept(networks, tmp_path, monkeypatch):
+    target = tmp_path / "model.x"
+    target.write_text("earlier")
+    form = formats.Export(
+        "model.x", lambda model, path: path.write_text("x"), lambda path: networks[0].predict_on_batch
+    )
+    monkeypatch.setitem(formats.EXPORTS, "x", form)
+    expected = networks[0].predict_on_batch(FRAMES)
+    with pytest.raises(UserError, match="differ from predict"):
+        formats.written("x", networks[0], target, FRAMES, {"joints": expected["joints"] + 1e-3})
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["earlier"]
+    row, found = formats.written("x", networks[0], target, FRAMES, expected)
+    assert (
+        row["difference"] == {"joints": 0} and row["mib"] == 1 / 2**20 and row["ms"] > 0 and target.read_text() == "x"
+    )
+    np.testing.assert_array_equal(found["joints"], expected["joints"])
+
+
+def test_another_backend_is_one_line(networks, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(UserError, match="KERAS_BACKEND=tensorflow"):
+        formats.export_onnx(networks[0], tmp_path / "model.onnx", FRAMES)
+
+
+@pytest.fixture(scope="module")
+def run_of_pose(people_dir, tmp_path_factory):
+    """A run folder of a network for joints with random weights."""
+    builder, folder = builders.prepare("people", people_dir), tmp_path_factory.mktemp("runs") / "pose"
+    flag = {"task": "pose", "arch": "heatmap", "dataset": "people", "data_dir": people_dir, "encoder": "small", "encoder_weights": "none",
+            "init": "he_normal", "size": 64, "set": ["width=8"], "seed": 0}  # fmt: skip
+    keras.utils.set_random_seed(0)
+    names = list(builder.info.metadata["joints"])
+    model = training_networks.build(tasks.POSE, "heatmap", 64, len(names), **training_networks.network_options(flag))
+    folder.mkdir()
+    model.save(folder / "model.keras")
+    files.write_json(
+        folder / "run.json", {"flags": flag, "names": names, "parameters": 1, "dataset": builders.describe(builder)}
+    )
+    return folder
+
+
+def test_exports_answer_as_kzoo_predict(run_of_pose, tmp_path, capsys, monkeypatch):
+    """Pictures of another size than the network's in, joints in fractions of them out; the form that fails costs the others nothing."""
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setitem(formats.EXPORTS, "litert", formats.Export("model.tflite", _fails, None))
+    arguments = (
+        f"--run={run_of_pose}",
+        f"--out={tmp_path}",
+        "--split=val[:8]",
+        "--decoder=udp",
+        "--export=saved_model,onnx,litert",
+    )
+    code, out, err = run(capsys, monkeypatch, "eval.py", *arguments, "--export_raw", "--export_examples=6")
+    lines = [line for line in err.splitlines() if line.startswith("eval.py:")]
+    assert code == 1 and lines == [
+        "eval.py: no litert: litert cannot hold this network: ValueError: FlexFoo: no kernel for FlexFoo"
+    ]
+    assert not list(run_of_pose.glob("*.tflite")) and not list(run_of_pose.glob(".writing*"))
+
+    result, about = (
+        json.loads((tmp_path / "report.json").read_text()),
+        json.loads((run_of_pose / "exports.json").read_text()),
+    )
+    assert list(result["export"]) == ["saved_model", "onnx"] and "FlexFoo" in result["export_failed"]["litert"]
+    assert about["forms"] == result["export"] and about["task"] == "pose" and about["names"][0] == "nose"
+    for row in result["export"].values():
+        assert row["decoder"] == "udp" and row["examples"] == 6 and row["score"] == "mpjpe" and row["threads"] >= 1
+        assert (
+            set(row["difference"]) == {"coords", "confidence", "raw_heatmaps"}
+            and max(row["difference"].values()) < 1e-4
+        )
+        assert abs(row["value"] - row["predict"]) < 1e-3 and row["mib"] > 0 and row["ms"] > 0 < row["predict_ms"]
+        assert (
+            row["inputs"] == {"image": "uint8 (any, any, any, 3)"}
+            and "fractions of the picture" in row["outputs"]["coords"]
+        )
+    assert "## Exports" in (tmp_path / "report.md").read_text() and "| onnx | model.onnx |" in out
+
+    pictures = [np.random.default_rng(seed).integers(0, 256, (90, 130, 3), dtype="uint8") for seed in range(2)]
+    pictures = [cv2.blur(picture, (9, 9)) for picture in pictures]
+    for index, picture in enumerate(pictures):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), picture[..., ::-1])
+    code, _, err = run_module(answering, capsys, monkeypatch, f"--run={run_of_pose}", f"--images={tmp_path}", f"--out={tmp_path / 'answers'}",
+                              "--decoder=udp")  # fmt: skip
+    assert code == 0, err
+    persons = json.loads((tmp_path / "answers" / "keypoints.json").read_text())
+    expected = np.array([person["keypoints"] for person in persons]).reshape(2, 17, 3)
+    for form, row in result["export"].items():
+        found = formats.EXPORTS[form].open(run_of_pose / row["file"])(np.stack(pictures))
+        np.testing.assert_allclose(found["coords"] * (130, 90), expected[..., :2], atol=0.02, err_msg=form)
+        np.testing.assert_allclose(found["score"], expected[..., 2], atol=1e-3, err_msg=form)
+
+
+def _fails(model, path):
+    path.write_text("half")
+    raise ValueError("no kernel for\nFlexFoo")
+
+
+def test_mistakes_are_one_line(run_of_pose, tmp_path, capsys, monkeypatch):
+    code, _, err = run(
+        capsys, monkeypatch, "eval.py", f"--run={run_of_pose}", f"--out={tmp_path}", "--export=onnx,tensorrt"
+    )
+    assert (
+        code == 2
+        and "unknown --export='tensorrt'; allowed: saved_model, onnx, litert" in err
+        and not list(tmp_path.iterdir())
+    )
+
+
+def test_report_without_any_export():
+    text = report.export_table({}, {"onnx": "no such operation"})
+    assert text == "- no onnx: no such operation\n"
+
+
+MADE_UP = """
+import os, sys
+
+if "--child=seg/dying" in sys.argv:
+    print("something was wrong", file=sys.stderr, flush=True)
+    os.abort()
+
+import keras
+from keras import layers
+from kzoo import cli, export_matrix
+from kzoo.layers import named
+from kzoo.tasks import TASKS
+
+
+def network(inputs, x):
+    return keras.Model(inputs, named({"logits": layers.Conv2D(7, 1)(x)}))
+
+
+def lacking(input_shape, num_outputs, *, width=400):
+    image = keras.Input(input_shape, dtype="uint8", name="image")
+    x = keras.ops.reshape(layers.Conv2D(width, 1)(image / 255), (-1, 1, *input_shape[:2], width))
+    return network(image, keras.ops.reshape(layers.MaxPooling3D((1, 1, 1))(x), (-1, *input_shape[:2], width)))
+
+
+TASKS["seg"].archs["lacking"] = lacking
+if __name__ == "__main__":
+    export_matrix.define_flags()
+    cli.run(export_matrix.main)
+"""
+
+
+def test_matrix_goes_on_where_a_converter_fails_or_dies(tmp_path, capsys, monkeypatch):
+    """Two made-up architectures: LiteRT has no 3-D pooling, and a process that aborts takes nothing else with it."""
+    script, out = tmp_path / "made_up.py", tmp_path / "matrix.md"
+    script.write_text(MADE_UP)
+    for name in ("lacking", "dying"):
+        monkeypatch.setitem(tasks.TASKS["seg"].archs, name, None)
+    monkeypatch.setattr(
+        export_matrix, "in_child", functools.partial(export_matrix.in_child, command=(sys.executable, str(script)))
+    )
+    monkeypatch.setattr(export_matrix, "EXPLAINED", {"FlexMaxPool3D": "LiteRT pools in two dimensions."})
+    out.write_text(f"# Exports\n\n{export_matrix.BEGIN}\nan earlier table\n{export_matrix.END}\n\nMore.\n")
+    arguments = ("--task=seg", "--arch=dying,lacking", f"--out={out}")
+    code, printed, err = run_module(export_matrix, capsys, monkeypatch, *arguments, "--formats=saved_model,litert")
+    assert code == 0 and "2 networks, 3 failures" in printed, err
+    results = json.loads(out.with_suffix(".json").read_text())["results"]
+    assert list(results) == ["seg/lacking", "seg/dying"]
+    row = results["seg/lacking"]["saved_model"]
+    assert (
+        max(row["difference"].values()) < 1e-4
+        and set(row["difference"]) == {"classes", "raw_logits"}
+        and row["other_size"]["classes"] < 0.01
+    )
+    assert "FlexMaxPool3D" in results["seg/lacking"]["litert"]["error"]
+    died = {"error": "the process was ended by SIGABRT: something was wrong"}
+    assert results["seg/dying"] == {"saved_model": died, "litert": died}
+    text = out.read_text()
+    assert text.startswith("# Exports\n\n") and text.endswith("\n\nMore.\n") and "an earlier table" not in text
+    assert "| seg | dying | fails (2) | fails (3) |" in text and "Why: LiteRT pools in two dimensions." in text
+
+    def again(*_):
+        pytest.fail("measured twice")
+
+    monkeypatch.setattr(export_matrix, "in_child", again)
+    code, _, err = run_module(export_matrix, capsys, monkeypatch, *arguments, "--formats=litert")
+    assert code == 0 and "| seg | dying | fails (2) | fails (3) |" in out.read_text(), err
+
+
+def test_matrix_knows_a_network_that_takes_too_long(tmp_path):
+    script = tmp_path / "sleep.py"
+    script.write_text("import time\ntime.sleep(60)\n")
+    found = export_matrix.in_child("seg", "unet", ["onnx"], 0.5, command=(sys.executable, str(script)))
+    assert found == {"onnx": {"error": "the process took more than 0.5 s a form"}}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--arch=vit",), "unknown --arch='vit'"),
+        (("--task=depth",), "unknown --task='depth'; allowed: pose, seg"),
+        (("--formats=coreml",), "unknown --formats='coreml'; allowed: saved_model, onnx, litert"),
+    ],
+)
+def test_matrix_mistakes(flags, words, tmp_path, capsys, monkeypatch):
+    code, _, err = run_module(export_matrix, capsys, monkeypatch, *flags, f"--out={tmp_path / 'matrix.md'}")
+    assert code == 2 and words in err and not list(tmp_path.iterdir())
+
+
+def test_matrix_does_not_replace_a_document_of_another_kind(tmp_path):
+    out = tmp_path / "notes.md"
+    out.write_text("my notes\n")
+    with pytest.raises(UserError, match="has no line"):
+        export_matrix.write(out, {"versions": {}, "results": {}, "date": "", "device": ""}, ["onnx"])
+    assert out.read_text() == "my notes\n"

@@ -1,0 +1,28 @@
+"""The networks of task pose3d, see zoo.py."""
+
+import pytest
+from zoo import SIZE, cases, check_contract, check_learning
+
+from kzoo.data import builders, pipeline, transforms
+from kzoo.tasks import TASKS
+
+
+@pytest.fixture(scope="module")
+def examples(clips_dir):
+    """{feature: (inputs, labels)} of eight clips."""
+    builder = builders.prepare("people/clips", clips_dir)
+    views = {name: transforms.View(SIZE, {"joints": "joints"}, reads=(name,)) for name in ("frames", "keypoints_2d")}
+    return {
+        name: next(pipeline.pipeline(builder, "train", view, batch_size=8).as_numpy_iterator())
+        for name, view in views.items()
+    }
+
+
+@pytest.mark.parametrize("arch", TASKS["pose3d"].archs)
+def test_contract(arch):
+    check_contract("pose3d", arch)
+
+
+@pytest.mark.parametrize(("arch", "options"), cases("pose3d"))
+def test_overfits_saves_and_exports(arch, options, examples, tmp_path):
+    check_learning("pose3d", arch, options, examples, tmp_path)

@@ -1,0 +1,424 @@
+"""kzoo.sweep with a train.py that only pretends: lists and ranges, several processes, kills, crashes, pruning, the table."""
+
+import collections
+import json
+import os
+import pathlib
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+from absl import flags
+
+pytest.importorskip("optuna")
+
+from kzoo import UserError
+from kzoo.sweep import __main__ as sweep_program
+from kzoo.sweep import parameters, studies, study_table, study_trials
+
+ROOT = pathlib.Path(__file__).parents[2]
+# The score is --lr, or the place of --arch in the alphabet, and grows by 0.001 an epoch and by 0.01 a seed; --warmup is seconds an epoch.
+FAKE = """
+import json, os, pathlib, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started the tests in the background
+
+def define():
+    flags.DEFINE_string("task", "seg", "")
+    flags.DEFINE_string("arch", "a", "")
+    flags.DEFINE_string("out", None, "")
+    flags.DEFINE_string("data_dir", None, "")
+    flags.DEFINE_multi_string("set", None, "")
+    flags.DEFINE_list("border", None, "")
+    flags.DEFINE_enum("norm", None, ["batch", "none"], "")
+    flags.DEFINE_float("lr", None, "", lower_bound=0.0)
+    flags.DEFINE_float("warmup", 0.0, "")
+    flags.DEFINE_integer("epochs", 2, "", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "")
+    flags.DEFINE_boolean("cache", False, "")
+    flags.DEFINE_boolean("resume", False, "")
+
+given = dict((a[2:].split("=", 1) + [""])[:2] for a in sys.argv[1:])
+out = pathlib.Path(given["out"])
+resume = "resume" in given
+if resume:
+    given = json.loads((out / "run.json").read_text())["flags"]
+elif (out / "run.json").exists():
+    sys.exit("already holds a run")
+def write(name, text):
+    (out / ("." + name)).write_text(text)
+    os.replace(out / ("." + name), out / name)
+def note(text):
+    with open(out.parent / "epochs", "a") as file:
+        file.write(f"{out.name} {text}\\n")
+given.setdefault("epochs", "2")
+write("run.json", json.dumps({"flags": given, "score": "val_miou", "mode": "max"}))
+arch = given.get("arch", "a")
+base = float(given.get("lr", (ord(arch[0]) - 96) / 10)) + 0.01 * int(given.get("seed", 0))
+rows = (out / "history.csv").read_text().splitlines() if resume and (out / "history.csv").exists() else ["epoch,val_miou,seconds"]
+if arch == "report":
+    rows = ["epoch,acc,seconds"]
+note("start")
+try:
+    for epoch in range(len(rows), int(given.get("epochs", 2)) + 1):
+        time.sleep(float(given.get("warmup", 0)) * (40 if base < 0.05 else 1))
+        rows.append(f"{epoch},{base + 0.001 * epoch},60")
+        write("history.csv", "\\n".join(rows) + "\\n")
+        note(epoch)
+        if arch == "crash":
+            sys.exit("first line\\n\\rbar 10%\\rthe loss | became nan\\n")
+        if arch == "cut":
+            break
+        if arch == "oom":
+            os.kill(os.getpid(), signal.SIGKILL)
+    stopped = False
+except KeyboardInterrupt:
+    stopped = True
+write("report.json", json.dumps({"scores": {"miou": base, "acc": 0.5, "odd": None}, "stopped": stopped}))
+"""
+DRIVER = """
+import pathlib, sys
+from kzoo import sweep
+from kzoo.sweeps import sweep_trials
+sweep_trials.TRAIN, sweep_trials.PAUSE = pathlib.Path(sys.argv.pop(1)), 0.05
+sweep.aim = lambda *_: ("miou", "max")
+sweep.start()
+"""
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """The path of a train.py that writes what the real one would; in use."""
+    path = tmp_path / "train.py"
+    path.write_text(FAKE)
+    monkeypatch.setattr(study_trials, "TRAIN", path)
+    monkeypatch.setattr(study_trials, "PAUSE", 0.05)
+    monkeypatch.setattr(parameters, "aim", lambda *_: ("miou", "max"))
+    return path
+
+
+def started(fake, out, *arguments):
+    """A sweep in a process of its own."""
+    command = [sys.executable, "-c", DRIVER, str(fake), "--study=s", f"--out={out}", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def noted(out) -> list[str]:
+    path = pathlib.Path(out) / "s" / "epochs"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def wait_for(condition, seconds=20):
+    end = time.time() + seconds
+    while not condition():
+        assert time.time() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def without_folders(result):
+    return {**result, "trials": [{k: v for k, v in row.items() if k != "folder"} for row in result["trials"]]}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("fcn", ["fcn"]),
+        ("fcn,unet", ["fcn", "unet"]),
+        ("(32,16),(64,32)", ["(32,16)", "(64,32)"]),
+        ("[1,(2,3)],{'a': 1, 'b': 2}", ["[1,(2,3)]", "{'a': 1, 'b': 2}"]),
+        ("a,,b", ["a", "", "b"]),
+    ],
+)
+def test_split_outside_brackets(text, expected):
+    assert parameters.split(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "varied", "fixed"),
+    [
+        (["--arch=a,b", "--epochs=3"], [("arch", ("a", "b"))], ["--epochs=3"]),
+        (["--set=width=32,64", "--set=deep=1"], [("set.width", ("32", "64"))], ["--set=deep=1"]),
+        (["--set=widths=(32,16),(64,32)"], [("set.widths", ("(32,16)", "(64,32)"))], []),
+        (["--set=widths=(32,16)"], [], ["--set=widths=(32,16)"]),
+        (["--lr=log:1e-5:1e-2"], [("lr", ("log", 1e-5, 1e-2))], []),
+        (["--epochs=int:2:8"], [("epochs", ("int", 2, 8))], []),
+        (["--set=t=uniform:0:0.5"], [("set.t", ("uniform", 0.0, 0.5))], []),
+        (["--border=10,5"], [], ["--border=10,5"]),
+        (["--border=(10,5),(5,3)"], [("border", ("10,5", "5,3"))], []),
+        (["--cache", "--norm=batch,none"], [("norm", ("batch", "none"))], ["--cache"]),
+        (["--nocache"], [], ["--nocache"]),
+        (["--cache=true,false"], [("cache", ("true", "false"))], []),
+    ],
+)
+def test_what_varies(fake, arguments, varied, fixed):
+    found, passed = parameters.parse(arguments, parameters.train_flags())
+    assert [(p.name, p.choices or (p.kind, p.low, p.high)) for p in found] == varied and passed == fixed
+
+
+def test_own_flags_and_those_of_train(fake):
+    own, others = parameters.separate(
+        ["--study", "s", "--arch", "a,b", "-seed=1", "--noshow", "--cache"], {"study", "show"}
+    )
+    assert own == ["--study=s", "--noshow"] and others == ["--arch=a,b", "--seed=1", "--cache"]
+
+
+def test_the_real_flags():
+    values = parameters.train_flags()
+    assert values["batch_size"].flag_type() == "int" and values["task"].default == "seg" and values["resume"].boolean
+    with pytest.raises(flags.Error):
+        values(["train.py", "--epochs=0"])
+
+
+MISTAKES = [
+    (
+        ["--seed=0,1"],
+        {"pruner": "median", "metric": "AP", "direction": "max"},
+        "--pruner=median needs the task's own score.*--metric=AP",
+    ),
+    (["--arhc=a,b"], {}, "unknown flag --arhc.*did you mean --arch"),
+    (["--noarch"], {}, "unknown flag --noarch"),
+    (["--arch"], {}, "--arch needs a value"),
+    (["a,b"], {}, "unexpected argument 'a,b'"),
+    (["--norm=batch,layer"], {}, "--norm=batch,layer: .*layer.*one of <batch|none>"),
+    (["--epochs=int:0:4"], {"sampler": "tpe", "trials": 2}, "--epochs=int:0:4: .*0.*"),
+    (["--epochs=uniform:1:4"], {"sampler": "tpe", "trials": 2}, "--epochs=uniform:1:4: .*1.0"),
+    (["--resume", "--arch=a,b"], {}, "--resume is not for sweeps"),
+    (["--arch=a,b", "--arch=c"], {}, "--arch=c: given twice"),
+    (["--arch=a,a"], {}, "each choice must be given once"),
+    (["--arch=a,,b"], {}, "none may be empty"),
+    (["--set=widths=(32,16"], {}, r"the brackets of '\(32,16' do not match"),
+    (["--set=widths=(32]"], {}, "do not match"),
+    (["--set=32,64"], {}, "must read --set=<name>=<value>"),
+    (["--lr=log:0:1"], {}, "low end above 0 and below its high end"),
+    (["--lr=uniform:1:1"], {}, "low end below its high end"),
+    (["--epochs=int:1:2.5"], {}, "must read int:<low>:<high>, with numbers without a point"),
+    (["--arch=a"], {}, "nothing varies"),
+    (["--lr=log:1e-3:1"], {}, "--lr is a range, which a grid does not take"),
+    (["--lr=log:1e-3:1"], {"sampler": "random"}, "--sampler=random needs --trials"),
+    (["--arch=a,b"], {"trials": 3}, "--trials=3 is for --sampler=random"),
+    (["--arch=a,b", "--seed=" + ",".join(map(str, range(1001)))], {}, "2002 points"),
+    (["--arch=a,b"], {"study": "../x"}, "must consist of letters"),
+    (["--arch=a,b"], {"storage": "nothing://x"}, "cannot open --storage=nothing://x"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "options", "match"), MISTAKES, ids=[" ".join(row[0])[:30] for row in MISTAKES])
+def test_mistakes(fake, tmp_path, arguments, options, match):
+    with pytest.raises(UserError, match=match) as caught:
+        sweep_program.sweep(**{"study": "s", "arguments": arguments, "out": tmp_path / "out", **options})
+    assert "\n" not in str(caught.value) and not noted(tmp_path / "out")
+
+
+def test_a_mistake_is_one_line_and_code_2(fake, tmp_path):
+    process = started(fake, tmp_path / "out", "--arhc=a,b")
+    out, err = process.communicate()
+    assert process.returncode == 2 and len(err.strip().splitlines()) == 1 and "did you mean --arch" in err
+
+
+def test_task_and_arch_are_checked_before_anything_runs():
+    values, aim = parameters.train_flags(), parameters.aim
+    assert aim(values, [parameters.Parameter("arch", choices=("fcn", "unet"))], [], None, None) == ("miou", "max")
+    assert aim(values, [], ["--task=pose", "--arch=heatmap"], "pck@0.1", "max") == ("pck@0.1", "max")
+    for varied, fixed, metric, match in [
+        ([parameters.Parameter("arch", choices=("fcn", "unett"))], [], None, "unknown --arch='unett'"),
+        ([], ["--task=sec"], None, "unknown --task='sec'"),
+        ([parameters.Parameter("task", choices=("seg", "pose"))], [], None, "a study has one task"),
+        ([], [], "pixel_accuracy", "needs --direction"),
+    ]:
+        with pytest.raises(UserError, match=match):
+            aim(values, varied, fixed, metric, None)
+
+
+def test_a_grid_by_two_processes_is_run_once(fake, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["--arch=a,b,c", "--seed=0,1", "--warmup=0.1", "--set=widths=(3,2),(6,4)"]
+    both = [started(fake, out, *arguments) for _ in range(2)]
+    errors = [process.communicate(timeout=60)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert len(noted(out)) == 36 and set(collections.Counter(noted(out)).values()) == {1}, (
+        "each epoch of each trial once"
+    )
+    result = json.loads((out / "s" / "sweep.json").read_text())
+    assert (
+        len(result["trials"]) == 12 == len({(row["arch"], row["seed"], row["set.widths"]) for row in result["trials"]})
+    )
+    assert {row["state"] for row in result["trials"]} == {"complete"}
+    for row in result["trials"]:
+        assert (
+            row["miou"] == pytest.approx("abc".index(row["arch"]) / 10 + 0.1 + 0.01 * int(row["seed"]) + 0.002)
+            and row["minutes"] == 2
+        )
+        assert (
+            json.loads((pathlib.Path(row["folder"]) / "run.json").read_text())["flags"]["set"]
+            == "widths=" + row["set.widths"]
+        )
+    seeds = next(row for row in result["over_seeds"] if row["arch"] == "c" and row["set.widths"] == "(6,4)")
+    assert (
+        seeds["miou"] == pytest.approx(0.307)
+        and seeds["sd"] == pytest.approx(statistics.stdev([0.302, 0.312]))
+        and seeds["seeds"] == 2
+    )
+    assert result["trials"][result["best"]]["arch"] == "c" and "0.307 ± 0.0071" in (out / "s" / "sweep.md").read_text()
+    assert len((out / "s" / "sweep.csv").read_text().splitlines()) == 13
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+def test_stopped_twice_and_resumed_to_the_same_table(fake, tmp_path, number):
+    out, arguments = tmp_path / "out", ["--arch=a,b,c", "--epochs=8", "--warmup=0.15"]
+    for epochs in (2, 10):  # within the first trial, within the second
+        process = started(fake, out, *arguments)
+        wait_for(lambda epochs=epochs: sum("start" not in line for line in noted(out)) >= epochs)
+        process.send_signal(number)
+        process.communicate(timeout=30)
+        assert process.returncode == (130 if number == signal.SIGINT else -number)
+    process = started(fake, out, *arguments)
+    assert process.communicate(timeout=60) and process.returncode == 0
+    again = json.loads((out / "s" / "sweep.json").read_text())
+    plain = sweep_program.sweep("s", [*arguments[:2], "--warmup=0"], out=tmp_path / "plain")
+    assert without_folders(again) == without_folders(plain) and {row["state"] for row in again["trials"]} == {
+        "complete"
+    }
+    lines = [line for line in noted(out) if "start" not in line]
+    assert max(collections.Counter(lines).values()) == 1, (
+        "no epoch was trained twice, by no process that was left behind"
+    )
+    assert sum("start" in line for line in noted(out)) == 5
+
+
+def test_crashes_and_out_of_memory_are_recorded(fake, tmp_path):
+    result = sweep_program.sweep("s", ["--arch=crash,oom,cut,b"], out=tmp_path)
+    assert [row["state"] for row in result["trials"]] == ["fail", "fail", "fail", "complete"] and result["best"] == 3
+    assert [row["error"] for row in result["trials"]] == [
+        "the loss | became nan",
+        "killed, probably out of memory",
+        "interrupted after epoch 1 of 2",
+        None,
+    ]
+    assert "the loss \\| became nan" in study_table.markdown(result)
+    assert without_folders(sweep_program.sweep("s", ["--arch=crash,oom,cut,b"], out=tmp_path)) == without_folders(
+        result
+    ), "finished trials stay"
+
+
+def test_hyperband(fake, tmp_path):
+    result = sweep_program.sweep("s", ["--lr=0.9,0.8,0.1"], out=tmp_path, pruner="hyperband")
+    assert result["best"] == 0 and {row["state"] for row in result["trials"]} <= {"complete", "pruned"}
+
+
+def test_pruning(fake, tmp_path):
+    arguments = ["--lr=0.9,0.8,0.7,0.6,0.5,0.01", "--epochs=5", "--warmup=0.03"]
+    result = sweep_program.sweep("s", arguments, out=tmp_path, pruner="median")
+    assert [row["state"] for row in result["trials"]] == ["complete"] * 5 + ["pruned"]
+    folder = pathlib.Path(result["trials"][5]["folder"])
+    assert json.loads((folder / "report.json").read_text())["stopped"], "it had time to score its best network"
+    assert len(study_trials.history(folder)) < 5
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_samplers(fake, tmp_path, sampler):
+    arguments, options = ["--lr=log:1e-1:1", "--epochs=int:1:3", "--arch=a,b"], {"sampler": sampler, "sampler_seed": 3}
+    first = sweep_program.sweep("s", arguments, out=tmp_path / "1", trials=2, **options)
+    more = sweep_program.sweep("s", arguments, out=tmp_path / "1", trials=3, **options)
+    assert [len(first["trials"]), len(more["trials"])] == [2, 3] and more["trials"][:2] == first["trials"]
+    assert len({row["lr"] for row in more["trials"]}) == 3
+    for row in more["trials"]:
+        assert (
+            0.1 <= row["lr"] <= 1
+            and row["epochs"] in (1, 2, 3)
+            and row["miou"] == pytest.approx(row["lr"] + 0.001 * row["epochs"])
+        )
+    again = sweep_program.sweep("s", arguments, out=tmp_path / "2", trials=3, **options)
+    assert without_folders(again) == without_folders(more), "the same seed, the same points"
+
+
+def test_scores_of_the_report(fake, tmp_path):
+    result = sweep_program.sweep("s", ["--arch=report,c"], out=tmp_path / "1", metric="miou", direction="max")
+    assert [row["miou"] for row in result["trials"]] == pytest.approx([1.8, 0.3])
+    folder = result["trials"][0]["folder"]
+    for name, of_report, expected in [
+        ("acc", False, 0.5),
+        ("acc", True, 0.5),
+        ("nmi", True, "no score 'nmi'; it has"),
+        ("odd", True, "odd is None"),
+    ]:
+        if isinstance(expected, str):
+            with pytest.raises(UserError, match=expected):
+                study_trials.score(pathlib.Path(folder), name, "max", of_report=of_report)
+        else:
+            assert study_trials.score(pathlib.Path(folder), name, "max", of_report=of_report) == expected
+
+
+def test_other_settings_folders_and_storages(fake, tmp_path):
+    url = f"sqlite:///{tmp_path}/studies.db"
+    result = sweep_program.sweep("s", ["--arch=a,b", "--data_dir=x"], out=tmp_path / "1", storage=url)
+    assert [row["state"] for row in result["trials"]] == ["complete"] * 2
+    for arguments, options, match in [
+        (["--arch=a,b", "--epochs=3"], {}, "made with nothing more, now asked for --epochs=3; give another --study"),
+        (["--arch=a,c"], {}, "made with --arch=a,b, now asked for --arch=a,c"),
+        (
+            ["--arch=a,b"],
+            {"sampler": "random", "trials": 2},
+            "made with --sampler=grid, now asked for --sampler=random",
+        ),
+        (["--arch=a,b"], {"out": tmp_path / "2"}, "has its trials in another folder"),
+        (["--arch=a,b"], {"storage": None}, "holds trials, but .*journal.log no study 's'"),
+    ]:
+        with pytest.raises(UserError, match=match):
+            sweep_program.sweep("s", arguments, **{"out": tmp_path / "1", "storage": url, **options})
+    assert sweep_program.sweep("s", ["--arch=a,b", "--data_dir=y"], out=tmp_path / "1", storage=url) == result, (
+        "data may lie elsewhere elsewhere"
+    )
+    assert len(noted(tmp_path / "1")) == 6
+
+
+def test_show(fake, tmp_path):
+    sweep_program.sweep("s", ["--arch=a,b"], out=tmp_path)
+    (tmp_path / "s" / "sweep.md").unlink()
+    out, _ = (process := started(fake, tmp_path, "--show")).communicate(timeout=30)
+    assert (
+        process.returncode == 0 and "| 1 | b | complete | 0.202 | 2 |" in out and (tmp_path / "s" / "sweep.md").exists()
+    )
+    for place in (studies.Place.of("t", tmp_path, None), studies.Place.of("s", tmp_path / "none", None)):
+        with pytest.raises(UserError, match="no study"):
+            studies.load(place)
+    assert not (tmp_path / "none").exists()
+
+
+def test_who_is_alive(tmp_path, monkeypatch):
+    folder, me = tmp_path / "trial", study_trials.me()
+    folder.mkdir()
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    alive = {"host": me["host"], "pid": other.pid, "birth": study_trials.birth(other.pid)}
+    elsewhere = {**alive, "host": "another"}
+    assert study_trials.is_alive(alive, folder) and not study_trials.is_alive({**alive, "birth": "1"}, folder)
+    assert not study_trials.is_alive(me, folder) and not study_trials.is_alive(None, folder)
+    assert not study_trials.is_alive(elsewhere, folder), "no sign of life"
+    (folder / "heartbeat").touch()
+    assert study_trials.is_alive(elsewhere, folder)
+    os.utime(folder / "heartbeat", (time.time() - 200,) * 2)
+    assert not study_trials.is_alive(elsewhere, folder)
+    (folder / "errors.log").touch()
+    assert study_trials.is_alive(elsewhere, folder), "its sweep was killed, its train.py goes on"
+    study_trials.end_orphan({**elsewhere, "train": [other.pid, alive["birth"]]})
+    assert other.poll() is None, "a process id of another machine"
+    study_trials.end_orphan({**alive, "train": [other.pid, alive["birth"]]})
+    assert other.wait(5) == -signal.SIGKILL and not study_trials.is_alive(alive, folder)
+
+
+@pytest.mark.slow
+def test_the_real_train(people_dir, tmp_path):
+    quick = [
+        f"--data_dir={people_dir}",
+        "--size=32",
+        "--epochs=1",
+        "--batch_size=16",
+        "--encoder=small",
+        "--encoder_weights=none",
+    ]
+    result = sweep_program.sweep("s", ["--task=seg", "--arch=fcn,unet", *quick], out=tmp_path)
+    assert [row["state"] for row in result["trials"]] == ["complete"] * 2, result
+    for row in result["trials"]:
+        report = json.loads((pathlib.Path(row["folder"]) / "report.json").read_text())
+        assert row["miou"] == pytest.approx(report["scores"]["miou"], abs=1e-4)
