@@ -190,7 +190,8 @@ def describe_run(flag, task, builder, model, names, precision, colours, fitted, 
 
 
 def learn_labels(model, task, builder, flag, options, losses, colours, described, jit) -> tuple:
-    """`model.fit` by the labels of the training split: the run folder, and a line for people; None for it after --find_lr."""
+    """`model.fit` by the labels of the training split: the run folder, and a line for people; None for it after
+    --find_lr."""
     import keras
 
     from kzoo import runs

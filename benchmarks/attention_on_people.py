@@ -1,11 +1,12 @@
-"""Does a pose network look at people? Share of Grad-CAM++, or Grad-CAM, on persons over the persons' share of the picture, joint by joint.
+"""Does a pose network look at people? Share of Grad-CAM++, or Grad-CAM, on persons over the persons' share of the
+picture, joint by joint.
 
 python benchmarks/attention_on_people.py --run=runs/<pose run on people> --split=val
 
-Of a map that is the same everywhere the ratio is 1; it is at most 1 over the persons' share of the picture. Every person's pixels count,
-not only those of the person whose joints are labelled. A cell of a map lies on a person as far as its area does. Left out are pictures
-without a person in the mask, without a label of the joint, or without a feature that raises the score (no map); the JSON file tells how
-many are in. Two scores:
+Of a map that is the same everywhere the ratio is 1; it is at most 1 over the persons' share of the picture. Every
+person's pixels count, not only those of the person whose joints are labelled. A cell of a map lies on a person as far
+as its area does. Left out are pictures without a person in the mask, without a label of the joint, or without a feature
+that raises the score (no map); the JSON file tells how many are in. Two scores:
     peak    the highest value of the joint's map, where the network emits one
     xy      the joint's coordinates, the maps of +x, -x, +y and -y averaged
 """
@@ -32,7 +33,8 @@ IGNORE = 255
 
 
 def cell_shares(persons, shape: tuple[int, int]) -> np.ndarray:
-    """Share of each cell's area that lies on persons: (B, H, W) bool -> (B, h, w) float32, also where cells cut through pixels."""
+    """Share of each cell's area that lies on persons: (B, H, W) bool -> (B, h, w) float32, also where cells cut through
+    pixels."""
     return np.stack([cv2.resize(one.astype("float32"), shape[::-1], interpolation=cv2.INTER_AREA) for one in persons])
 
 
@@ -64,7 +66,8 @@ def measure(model, batches, joints: list[str], taps: dict, asked: str, method: s
 
 
 def ratios(shares, areas) -> np.ndarray:
-    """(joints, layers + 1): mean share of mass over mean share of area of the same pictures; the last column is the layers' mean."""
+    """(joints, layers + 1): mean share of mass over mean share of area of the same pictures; the last column is the
+    layers' mean."""
     kept = np.isfinite(shares)
     mass = np.where(kept, shares, 0).sum(axis=0)
     area = np.where(kept, areas[..., None], 0).sum(axis=0)

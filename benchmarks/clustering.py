@@ -1,10 +1,12 @@
-"""How well clusters are the classes: every arch of --task=cluster over seeds, beside k-means on pixels and on auto-encoder codes.
+"""How well clusters are the classes: every arch of --task=cluster over seeds, beside k-means on pixels and on
+auto-encoder codes.
 
     python benchmarks/clustering.py
     python benchmarks/clustering.py --archs=dec,idec --seeds=0,1 --dataset=usps --train_flag=--epochs=50
 
-Each run is train.py by its recipe, in a process of its own, one after the other; called again, it repeats no finished run and continues one
-that was stopped. Writes the mean ± standard deviation (n - 1) over the seeds as .json and .md. Labels serve the scores alone.
+Each run is train.py by its recipe, in a process of its own, one after the other; called again, it repeats no finished
+run and continues one that was stopped. Writes the mean ± standard deviation (n - 1) over the seeds as .json and .md.
+Labels serve the scores alone.
 """
 
 import pathlib
@@ -42,7 +44,8 @@ def rows_of(folder: pathlib.Path) -> list[dict]:
 
 
 def table(rows: list[dict]) -> str:
-    """k-means on pixels once (it is the same in all runs of a seed), then each arch after k-means on its codes and at its end."""
+    """k-means on pixels once (it is the same in all runs of a seed), then each arch after k-means on its codes and at
+    its end."""
 
     def cells(found):
         return [repeats.cell([row[score] for row in found]) if score in found[0] else "" for score in SCORES]

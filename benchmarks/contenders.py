@@ -1,7 +1,7 @@
 """What the benchmarks share: one subprocess per contender, rounds in turn, a Markdown table.
 
-Every contender lives in its own process and works only while it is asked to, so that nobody competes for the cores; because the
-rounds go around (A, B, C, A, B, C, ...), a machine that slows down for a while slows down everybody.
+Every contender lives in its own process and works only while it is asked to, so that nobody competes for the cores;
+because the rounds go around (A, B, C, A, B, C, ...), a machine that slows down for a while slows down everybody.
 """
 
 import json

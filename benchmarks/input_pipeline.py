@@ -1,16 +1,18 @@
-"""Images/s of kzoo's input pipeline against PyTorch's DataLoader with OpenCV and with Pillow, doing the same work on the same pictures.
+"""Images/s of kzoo's input pipeline against PyTorch's DataLoader with OpenCV and with Pillow, doing the same work on
+the same pictures.
 
     pip install torch opencv-python-headless pillow
     python benchmarks/input_pipeline.py
     python benchmarks/input_pipeline.py --dataset=coco_subset/pose --data_dir=<prepared> --out=input_pipeline.json
 
-The work: read and decode a picture, one affine warp (zoom, rotation, translation, flip; bilinear), colour jitter, keypoints carried along,
-collated to batches of uint8 pictures. kzoo reads the TFRecords that it trains from; the others read the same encoded bytes from one file
-per picture, which this script writes to a temporary folder. DataLoader gets one worker process per core, tf.data its own threads.
+The work: read and decode a picture, one affine warp (zoom, rotation, translation, flip; bilinear), colour jitter,
+keypoints carried along, collated to batches of uint8 pictures. kzoo reads the TFRecords that it trains from; the others
+read the same encoded bytes from one file per picture, which this script writes to a temporary folder. DataLoader gets
+one worker process per core, tf.data its own threads.
 
-Where the three differ: kzoo jitters brightness, contrast, saturation and hue as one 3x3 matrix and so does the OpenCV loader;
-the Pillow loader uses ImageEnhance (brightness, contrast, colour; it has no hue), one pass over the picture each. Every round starts by
-throwing away what was computed ahead while the others had their turn.
+Where the three differ: kzoo jitters brightness, contrast, saturation and hue as one 3x3 matrix and so does the OpenCV
+loader; the Pillow loader uses ImageEnhance (brightness, contrast, colour; it has no hue), one pass over the picture
+each. Every round starts by throwing away what was computed ahead while the others had their turn.
 """
 
 import dataclasses
@@ -52,7 +54,8 @@ def kzoo_loader(settings):
 
 
 def random_affine(rng, ranges, size, width, height):
-    """Output pixels -> input pixels, both from the corner: (3, 3); and whether it mirrors. The distribution of `kzoo.data.augment`."""
+    """Output pixels -> input pixels, both from the corner: (3, 3); and whether it mirrors. The distribution of
+    `kzoo.data.augment`."""
     zoom, aspect, turn, shift_x, shift_y = rng.uniform(-1, 1, 5)
     scale = math.exp(zoom * math.log1p(ranges["zoom"]))
     stretch = math.exp(0.5 * aspect * math.log1p(ranges["aspect"]))

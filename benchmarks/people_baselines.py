@@ -2,11 +2,12 @@
 
     python benchmarks/people_baselines.py
 
-Pose: every joint at its mean place over `train`; ridge regression from the picture averaged to 16 x 16 RGB pixels. Segmentation: all
-background; one 9 x 9 convolution with softmax, trained by Adam on Dice and on cross-entropy in which a part's pixel weighs as much as four
-of the background (else it answers background everywhere). MPJPE in pixels of a 256-pixel picture over the joints with v > 0, mIoU over
-the seven classes, both on `val`. Also the other way round: the mIoU of the truth itself, put through maps of a few cells and back by
-bilinear interpolation, which is what a network without a decoder could reach. One minute on two cores, once the data set is drawn.
+Pose: every joint at its mean place over `train`; ridge regression from the picture averaged to 16 x 16 RGB pixels.
+Segmentation: all background; one 9 x 9 convolution with softmax, trained by Adam on Dice and on cross-entropy in which
+a part's pixel weighs as much as four of the background (else it answers background everywhere). MPJPE in pixels of a
+256-pixel picture over the joints with v > 0, mIoU over the seven classes, both on `val`. Also the other way round: the
+mIoU of the truth itself, put through maps of a few cells and back by bilinear interpolation, which is what a network
+without a decoder could reach. One minute on two cores, once the data set is drawn.
 """
 
 import pathlib

@@ -5,13 +5,15 @@
     python benchmarks/train_step.py --compile --steps=100 --batch_size=64                     # with a GPU
     KERAS_BACKEND=jax python benchmarks/train_step.py --compile --steps=100 --batch_size=64   # needs no TensorFlow
 
-`regression` and `softargmax` with ResNet50 and their default hyperparameters, uint8 pictures and keypoints made up once, L1 loss on the
-labelled joints. kzoo runs under the Keras backend of KERAS_BACKEND as train.py runs it: XLA off on TensorFlow's CPU, Keras's "auto"
-elsewhere. `--loop=train_on_batch` waits for the loss of every step; `--loop=fit` calls `model.fit`, which does not, and reads the loss
-at the end, as the PyTorch loop does: on a GPU use fit. bfloat16 is the policy mixed_bfloat16 against torch.autocast.
+`regression` and `softargmax` with ResNet50 and their default hyperparameters, uint8 pictures and keypoints made up
+once, L1 loss on the labelled joints. kzoo runs under the Keras backend of KERAS_BACKEND as train.py runs it: XLA off on
+TensorFlow's CPU, Keras's "auto" elsewhere. `--loop=train_on_batch` waits for the loss of every step; `--loop=fit` calls
+`model.fit`, which does not, and reads the loss at the end, as the PyTorch loop does: on a GPU use fit. bfloat16 is the
+policy mixed_bfloat16 against torch.autocast.
 
-The PyTorch networks are written below from the papers. They have the parameters of the Keras ones but for the biases that
-keras.applications gives the 53 convolutions of ResNet50 (26,560; each is followed by BatchNorm, which takes them out again).
+The PyTorch networks are written below from the papers. They have the parameters of the Keras ones but for the biases
+that keras.applications gives the 53 convolutions of ResNet50 (26,560; each is followed by BatchNorm, which takes them
+out again).
 """
 
 import json
@@ -90,7 +92,8 @@ def torch_networks():
         )
 
     class Bottleneck(nn.Module):
-        """1x1, 3x3, 1x1 (He et al. 2016, figure 5, right); the stride is on the first convolution, as in the paper and in Keras."""
+        """1x1, 3x3, 1x1 (He et al. 2016, figure 5, right); the stride is on the first convolution, as in the paper and
+        in Keras."""
 
         def __init__(self, inputs, width, stride):
             super().__init__()
@@ -223,7 +226,8 @@ def start(settings):
 
 
 def measure(settings, flag):
-    """One network in one precision: rows of the table and the record for --out. The processes end with it, to give back their memory."""
+    """One network in one precision: rows of the table and the record for --out. The processes end with it, to give back
+    their memory."""
     ours = f"kzoo ({os.environ.get('KERAS_BACKEND', 'tensorflow')})"
     environment = {
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),

@@ -1,11 +1,13 @@
-"""Which upsampling, and do skip connections help? Every mode of `kzoo.nn.upsampling` with and without them, on one encoder, over seeds.
+"""Which upsampling, and do skip connections help? Every mode of `kzoo.nn.upsampling` with and without them, on one
+encoder, over seeds.
 
     python benchmarks/upsampling.py
     python benchmarks/upsampling.py --modes=transposed,max_unpool --seeds=0,1 --train_flag=--lr=1e-3
 
-`encdec` and `unet` differ by the concatenations alone, the modes by what doubles height and width (`kzoo/nn/upsampling.py` says what each
-weighs). Each run is train.py in a process of its own, one after the other; called again, it repeats no finished run and continues one that
-was stopped. Writes the mean ± standard deviation (n - 1) of mIoU over the seeds, scored by train.py on --val_split, as .json, .md and .png.
+`encdec` and `unet` differ by the concatenations alone, the modes by what doubles height and width
+(`kzoo/nn/upsampling.py` says what each weighs). Each run is train.py in a process of its own, one after the other;
+called again, it repeats no finished run and continues one that was stopped. Writes the mean ± standard deviation (n -
+1) of mIoU over the seeds, scored by train.py on --val_split, as .json, .md and .png.
 """
 
 import pathlib

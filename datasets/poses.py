@@ -1,7 +1,8 @@
-"""Pictures whose camera's pose is known: pose matrices, unit quaternions, runs of frames, windows over them, pictures as stored bytes.
+"""Pictures whose camera's pose is known: pose matrices, unit quaternions, runs of frames, windows over them, pictures
+as stored bytes.
 
-A pose is camera to world: the camera's centre (3,) in metres and a unit quaternion (4,) in the order w, x, y, z with w >= 0; the
-camera's axes are x right, y down, z forward. A broken file is refused by one line that names it: ValueError.
+A pose is camera to world: the camera's centre (3,) in metres and a unit quaternion (4,) in the order w, x, y, z with w
+>= 0; the camera's axes are x right, y down, z forward. A broken file is refused by one line that names it: ValueError.
 """
 
 import dataclasses
@@ -14,8 +15,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-# Of R Rᵀ - I. Rotations that were multiplied up frame by frame in float32 drift: 7-Scenes' by up to 4e-4 within 1000 frames of the
-# kitchen. Two decimals per number, a scale of one percent or two rows exchanged by a wrong layout miss by 1e-2 and more.
+# Of R Rᵀ - I. Rotations that were multiplied up frame by frame in float32 drift: 7-Scenes' by up to 4e-4 within 1000
+# frames of the kitchen. Two decimals per number, a scale of one percent or two rows exchanged by a wrong layout miss by
+# 1e-2 and more.
 ORTHONORMAL = 5e-3
 UNIT = 5e-3  # of a quaternion's length, for the same reason
 COLUMNS = ("x", "y", "z", "qw", "qx", "qy", "qz")  # of a pose as one vector
@@ -140,9 +142,11 @@ def pose_of(matrix: np.ndarray, name) -> tuple[np.ndarray, np.ndarray]:
 
 
 def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
-    """(3, 3) orthogonal matrix with the least squared difference from one of positive determinant: U Vᵀ of its singular vectors.
+    """(3, 3) orthogonal matrix with the least squared difference from one of positive determinant: U Vᵀ of its singular
+    vectors.
 
-    Reference: Schönemann, A generalized solution of the orthogonal Procrustes problem, Psychometrika 1966, equation 1.7.
+    Reference: Schönemann, A generalized solution of the orthogonal Procrustes problem, Psychometrika 1966, equation
+    1.7.
     """
     u, _, v = np.linalg.svd(matrix)
     return u @ v
@@ -151,8 +155,8 @@ def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
 def quaternion_of(rotation: np.ndarray) -> np.ndarray:
     """(3, 3) rotation to unit quaternion (4,) float32, w >= 0.
 
-    R is quadratic in q = (w, x, y, z), so that 4 q qᵀ is linear in R. Every row of it is q times 4 of one of its elements; that of the
-    largest element, which is at least 1/2, divides by no small number, at half turns neither.
+    R is quadratic in q = (w, x, y, z), so that 4 q qᵀ is linear in R. Every row of it is q times 4 of one of its
+    elements; that of the largest element, which is at least 1/2, divides by no small number, at half turns neither.
 
     Reference: Shepperd, Quaternion from rotation matrix, Journal of Guidance and Control 1978.
     """
@@ -175,7 +179,8 @@ def unit_quaternion(values: np.ndarray) -> np.ndarray:
 
 
 def runs(frames: Iterable[Frame], gap: int = 1) -> list[list[Frame]]:
-    """Frames in the order of (sequence, number), cut where the sequence changes or the numbers leave a gap of more than `gap`."""
+    """Frames in the order of (sequence, number), cut where the sequence changes or the numbers leave a gap of more than
+    `gap`."""
     found = []
     for frame in sorted(frames, key=lambda frame: frame.key):
         if found and found[-1][-1].sequence == frame.sequence and frame.number - found[-1][-1].number <= gap:
@@ -194,7 +199,8 @@ def window(place: int, count: int, steps: int, skip: int) -> list[int]:
 
 
 def windows(run: list[Frame], config: Config, read: Callable[[Frame], bytes]) -> Iterator[tuple[int, dict]]:
-    """(key, example) of the window around each frame of a run; no file is read twice, and no more than a window's span is kept."""
+    """(key, example) of the window around each frame of a run; no file is read twice, and no more than a window's span
+    is kept."""
     pictures = {}
     for place, middle in enumerate(run):
         places = window(place, len(run), config.steps, config.skip)

@@ -4,8 +4,8 @@ import tensorflow_datasets as tfds
 
 
 class Sourced:
-    """Before `tfds.core.GeneratorBasedBuilder` in a builder's bases; the builder has `find_source`: path -> source with a `path`, and keeps
-    `source_path` and `counts` (by split, what was read and left out) in its metadata."""
+    """Before `tfds.core.GeneratorBasedBuilder` in a builder's bases; the builder has `find_source`: path -> source with
+    a `path`, and keeps `source_path` and `counts` (by split, what was read and left out) in its metadata."""
 
     def __init__(self, *, data_source=None, **kwargs):
         """`data_source`: the folder with the raw data or the one that holds it; None: the manual folder."""

@@ -5,4 +5,5 @@
 
 
 class UserError(Exception):
-    """A user's mistake, told in one line: what was wrong, what was received, what is allowed. Ends a program with exit code 2."""
+    """A user's mistake, told in one line: what was wrong, what was received, what is allowed. Ends a program with exit
+    code 2."""

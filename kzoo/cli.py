@@ -12,7 +12,8 @@ from kzoo import UserError
 
 
 def run(main: Callable, *, positional: bool = False):
-    """Parse the flags and run `main()`, or `main(arguments)` if `positional`. Exit code 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    """Parse the flags and run `main()`, or `main(arguments)` if `positional`. Exit code 0, 2 for a user's mistake, 130
+    for Ctrl-C."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.ERROR)
     if hasattr(signal, "SIGPIPE"):

@@ -11,7 +11,8 @@ from kzoo import UserError
 
 @contextlib.contextmanager
 def replacing(path):
-    """Give a temporary path (same ending, same folder) to write a file or folder to; on success it takes the place of `path`.
+    """Give a temporary path (same ending, same folder) to write a file or folder to; on success it takes the place of
+    `path`.
 
     Raises:
         UserError: the disk is full or may not be written; what stood at `path` before still stands there.

@@ -31,7 +31,8 @@ PARTS = (
 
 
 def keep_parts(folder, hyperparameters: dict):
-    """Copy the runs that a network contains into the network's own run folder: it can then be rebuilt whatever becomes of the others."""
+    """Copy the runs that a network contains into the network's own run folder: it can then be rebuilt whatever becomes
+    of the others."""
     for part in PARTS:
         source, kept = hyperparameters.get(part), pathlib.Path(folder) / part
         if not source or not isinstance(source, str) or pathlib.Path(source) == kept:
@@ -65,7 +66,8 @@ def load_model(folder, shape: tuple[int, int] | None = None, **hyperparameters) 
     """The best network of a run, rebuilt in float32 whatever precision it was trained in, not compiled.
 
     Args:
-        shape: (height, width) of its input; None: as it was trained. Networks without convolutions alone are tied to their size.
+        shape: (height, width) of its input; None: as it was trained. Networks without convolutions alone are tied to
+        their size.
         hyperparameters: in place of the run's, such that leave the weights what they are.
     Raises:
         UserError: no such run, its model is missing or unreadable, or it cannot take pictures of `shape`.

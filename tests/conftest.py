@@ -15,7 +15,8 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def plain_graphs():
-    """Graphs as they are traced: to optimise those of tiny networks takes longer than it saves. Programs that tests start do it."""
+    """Graphs as they are traced: to optimise those of tiny networks takes longer than it saves. Programs that tests
+    start do it."""
     import tensorflow as tf
 
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
@@ -47,7 +48,8 @@ def clips_dir(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def room_dir(tmp_path_factory):
-    """A data_dir in which `room` is prepared in its three configurations, with 24 training and 12 validation frames; one per worker."""
+    """A data_dir in which `room` is prepared in its three configurations, with 24 training and 12 validation frames;
+    one per worker."""
     from kzoo.data import builders
 
     folder = str(tmp_path_factory.mktemp("room"))

@@ -45,7 +45,8 @@ def write_run(folder, value, *, flag=None, seed=0, metric="miou", mode="max", ep
 
 
 def make_study(out, points, value_of, *, endings=None, run_of=None, direction="max"):
-    """A study in Optuna's journal, a run folder a trial. endings: {trial: (state, error)}; run_of: point -> arguments of `write_run`."""
+    """A study in Optuna's journal, a run folder a trial. endings: {trial: (state, error)}; run_of: point -> arguments
+    of `write_run`."""
     optuna = pytest.importorskip("optuna")
     from kzoo.sweep import studies, study_table
 
@@ -95,5 +96,6 @@ ENDINGS = {17: ("waiting", None), 16: ("running", None), 4: ("fail", "the loss |
 
 
 def unfinished_study(out):
-    """3 architectures x 2 weights x 3 seeds; one run failed, one was pruned with a score that would change everything, one still runs."""
+    """3 architectures x 2 weights x 3 seeds; one run failed, one was pruned with a score that would change everything,
+    one still runs."""
     return make_study(out, FULL, lambda **point: 9.9 if point == FULL[9] else of_point(**point), endings=ENDINGS)

@@ -1,4 +1,5 @@
-"""Running train.py, eval.py and kzoo.report inside the test's process: importing TensorFlow once is what makes it fast."""
+"""Running train.py, eval.py and kzoo.report inside the test's process: importing TensorFlow once is what makes it
+fast."""
 
 import importlib.util
 import pathlib

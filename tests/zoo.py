@@ -95,7 +95,8 @@ def cases(task: str) -> list:
 
 
 def check_contract(task, arch):
-    """Two positionals, pictures as uint8 or keypoints as float32 in, a dict of float32 heads out whatever the policy."""
+    """Two positionals, pictures as uint8 or keypoints as float32 in, a dict of float32 heads out whatever the
+    policy."""
     types = {"image": "uint8", "frames": "uint8", "mask": "uint8", "keypoints_2d": "float32"}
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -118,8 +119,8 @@ def at_cell_centres(mask, stride: int = 32):
 
 
 def has_learned(task, first, last) -> bool:
-    """The loss falls below a tenth, joints come within a tenth of the picture. The loss of localisation may end below 0: there the camera
-    is found to a quarter of the first answers' errors."""
+    """The loss falls below a tenth, joints come within a tenth of the picture. The loss of localisation may end below
+    0: there the camera is found to a quarter of the first answers' errors."""
     if task == "loc":
         return all(last[name] < 0.25 * first[name] for name in ("position_position_error", "rotation_rotation_error"))
     return last["loss"] < 0.1 * first["loss"] and all(

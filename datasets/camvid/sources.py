@@ -89,7 +89,8 @@ def find_source(path) -> Source:
 
 
 def find_pairs(source: Source, split: str, counts: dict) -> list[Pair]:
-    """Pictures and labels of one split: those of its list (train.txt, … beside SegNet's folders) if there is one, else all, by name."""
+    """Pictures and labels of one split: those of its list (train.txt, … beside SegNet's folders) if there is one, else
+    all, by name."""
     pictures, labels = map(_files, source.folders(split))
     table = source.root / f"{split}.txt"
     if source.kind == "segnet" and table.is_file():
@@ -117,7 +118,8 @@ def read_pair(pair: Pair, counts: Mapping) -> tuple[bytes, np.ndarray]:
       counts: "converted_pictures" is counted.
 
     Returns:
-      The picture as JPEG (the file's own bytes where they are an RGB JPEG already), and the mask: (H, W, 1) uint8, void is IGNORE.
+      The picture as JPEG (the file's own bytes where they are an RGB JPEG already), and the mask: (H, W, 1) uint8, void
+      is IGNORE.
     """
     label, _ = _open(pair.label)
     if label.mode not in ("L", "P"):
@@ -171,7 +173,8 @@ def _files(folder) -> dict[str, pathlib.Path]:
 
 
 def _listed(table) -> list[tuple[str, str]]:
-    """Names of picture and label in each line of a list; folders and suffixes, which differ by machine, are not used."""
+    """Names of picture and label in each line of a list; folders and suffixes, which differ by machine, are not
+    used."""
     names = {}
     for number, line in enumerate(_text(table).splitlines(), 1):
         words = [pathlib.PurePosixPath(word).stem for word in line.split()]

@@ -1,4 +1,5 @@
-"""The COCO subset of the Deep Learning Lab Course: joints and masks of persons, from the lab's archive, a COCO folder or COCO itself."""
+"""The COCO subset of the Deep Learning Lab Course: joints and masks of persons, from the lab's archive, a COCO folder
+or COCO itself."""
 
 import pathlib
 from typing import ClassVar
@@ -46,7 +47,8 @@ NAMES = {"pose": ("background", "person"), "seg": ("background", "person"), "thi
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """COCO persons as 256x256 crops with joints (pose), and whole pictures with masks of persons (seg) or of 80 classes (things)."""
+    """COCO persons as 256x256 crops with joints (pose), and whole pictures with masks of persons (seg) or of 80 classes
+    (things)."""
 
     # TFDS would derive both from the package's name, but setup.cfg maps kzoo.datasets to another folder
     code_path = tfds.core.Path(__file__)
@@ -65,7 +67,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     )
 
     def __init__(self, *, data_source=None, **kwargs):
-        """`data_source`: coco_subset.zip, its folder or a COCO folder; None: the manual folder, else the official download."""
+        """`data_source`: coco_subset.zip, its folder or a COCO folder; None: the manual folder, else the official
+        download."""
         self._data_source = data_source
         self._manual_dir = None
         super().__init__(**kwargs)

@@ -1,7 +1,7 @@
 """Masks from COCO segmentations: polygons, uncompressed and compressed RLE.
 
-Coordinates are pixels, (0, 0) the outer corner of the first one. A polygon that cannot be painted is counted and left out; an RLE that
-does not fit its picture is refused.
+Coordinates are pixels, (0, 0) the outer corner of the first one. A polygon that cannot be painted is counted and left
+out; an RLE that does not fit its picture is refused.
 """
 
 import json
@@ -91,7 +91,8 @@ def parse(segmentation, where: str) -> list | dict:
 
 
 def _polygons(segmentation, where, counts) -> list[np.ndarray]:
-    """(points, 2) polygons; one with fewer than three points, an odd number of values or a value that is not finite is left out."""
+    """(points, 2) polygons; one with fewer than three points, an odd number of values or a value that is not finite is
+    left out."""
     good = []
     for polygon in segmentation:
         try:

@@ -1,7 +1,7 @@
 """Where DeepLoc lies: a training and a test folder of pictures, labels and one table of poses each.
 
-The layout is that of programs which read the published files (see README.md); folders are matched by several names. A broken source is
-refused by one line that names the file: ValueError, or FileNotFoundError where something is missing.
+The layout is that of programs which read the published files (see README.md); folders are matched by several names. A
+broken source is refused by one line that names the file: ValueError, or FileNotFoundError where something is missing.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Human3.6M's cameras: read from the user's calibration, from world to camera coordinates, from there to pixels.
 
-Pixel positions have their origin at the outer corner of the first pixel, as everywhere in kzoo. The release does not say whether it means
-that corner or the pixel's centre; the difference is half a pixel of 1000.
+Pixel positions have their origin at the outer corner of the first pixel, as everywhere in kzoo. The release does not
+say whether it means that corner or the pixel's centre; the difference is half a pixel of 1000.
 """
 
 import dataclasses
@@ -43,8 +43,9 @@ class Camera:
     def project(self, points):
         """(..., 3) metres in camera coordinates -> (..., 2) pixels with the lens's distortion.
 
-        Brown's model as in Heikkila and Silven, "A four-step camera calibration procedure with implicit image correction", CVPR 1997,
-        eq. 3 and 4. Much code for this set halves the tangential terms in x y, x² and y²; that differs by tenths of a pixel.
+        Brown's model as in Heikkila and Silven, "A four-step camera calibration procedure with implicit image
+        correction", CVPR 1997, eq. 3 and 4. Much code for this set halves the tangential terms in x y, x² and y²; that
+        differs by tenths of a pixel.
         """
         plane = points[..., :2] / points[..., 2:]
         squared = (plane**2).sum(-1, keepdims=True)
@@ -59,7 +60,8 @@ def read_cameras(path) -> dict[tuple[int, str], Camera]:
     """(subject, camera's name) -> Camera.
 
     Args:
-      path: the release's metadata.xml, or cameras.h5 of Martinez et al., "A simple yet effective baseline for 3d human pose estimation".
+      path: the release's metadata.xml, or cameras.h5 of Martinez et al., "A simple yet effective baseline for 3d human
+      pose estimation".
     Raises:
       ValueError: the file cannot be read or its numbers are no cameras.
     """
@@ -76,7 +78,8 @@ def read_cameras(path) -> dict[tuple[int, str], Camera]:
 
 
 def _read_xml(path):
-    """Cameras of the vector w0: three angles and a position for each camera and subject, then nine numbers of each camera's lens."""
+    """Cameras of the vector w0: three angles and a position for each camera and subject, then nine numbers of each
+    camera's lens."""
     node = ElementTree.parse(path).getroot().find(".//w0")
     if node is None:
         raise ValueError("no element w0")
@@ -104,7 +107,8 @@ def _rotation(angles):
 
 
 def _read_hdf5(path):
-    """Cameras of the groups subject<n>/camera<m>; MATLAB wrote them, so matrices are transposed and the name is an array of letters."""
+    """Cameras of the groups subject<n>/camera<m>; MATLAB wrote them, so matrices are transposed and the name is an
+    array of letters."""
     cameras = {}
     with h5py.File(path, "r") as file:
         for subject in file:

@@ -1,4 +1,5 @@
-"""Clips of one recording: every second frame of the video, cut to a square around the person that stays fixed during the clip."""
+"""Clips of one recording: every second frame of the video, cut to a square around the person that stays fixed during
+the clip."""
 
 import math
 

@@ -16,7 +16,8 @@ def random_frame(rng, origin):
 
 
 def background(rng, size):
-    """A (3, size, size) float32 picture: a gradient, noise at several scales, and sometimes stripes, a floor and flat clutter."""
+    """A (3, size, size) float32 picture: a gradient, noise at several scales, and sometimes stripes, a floor and flat
+    clutter."""
     corners = np.array([[random_colour(rng) for _ in range(2)] for _ in range(2)], np.float32)  # (2, 2, 3)
     flat = float(rng.random())
     corners = corners[:1, :1] + (corners - corners[:1, :1]) * np.float32(flat)
@@ -50,7 +51,8 @@ def texture(rng, size):
 
 
 def clutter(rng, picture, x, y):
-    """Draws one slanted box or ellipse over a picture, in place; x and y are its pixels' places as fractions (a row and a column)."""
+    """Draws one slanted box or ellipse over a picture, in place; x and y are its pixels' places as fractions (a row and
+    a column)."""
     centre, radius = (float(rng.random()), float(rng.random())), (uniform(rng, 0.02, 0.3), uniform(rng, 0.02, 0.3))
     slant = uniform(rng, -0.7, 0.7)
     reach = [

@@ -1,4 +1,5 @@
-"""One clip of `people/clips`, from its number to its frames and labels. NumPy only: no TensorFlow in the worker processes.
+"""One clip of `people/clips`, from its number to its frames and labels. NumPy only: no TensorFlow in the worker
+processes.
 
 python -m kzoo.datasets.people.clips SPLIT START STOP STEP     pickles the clips of that range to standard output
 """
@@ -27,7 +28,8 @@ BONES = {"shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand", "hip": "t
 
 
 def take_of(split, index):
-    """(subject, action, take, camera) of a split's clip: all cameras of a take follow one another, then come other actions and subjects."""
+    """(subject, action, take, camera) of a split's clip: all cameras of a take follow one another, then come other
+    actions and subjects."""
     subjects, actions, cameras = studio.SUBJECTS[split], list(motion.ACTIONS), list(studio.CAMERAS)
     take, number = divmod(index // len(cameras), len(subjects) * len(actions))
     lap, action = divmod(number, len(actions))
@@ -83,7 +85,8 @@ def joint_positions(body, frames):
 
 
 def paint(key, body, frames, camera, view):
-    """The samples of one frame, (3, H, W) float32. Its clothes are drawn from the take's own seed: the same in every frame and camera."""
+    """The samples of one frame, (3, H, W) float32. Its clothes are drawn from the take's own seed: the same in every
+    frame and camera."""
     rng, size = np.random.Generator(np.random.PCG64([*key, 1])), SIZE * SAMPLES
     light, ambient, tint = studio.lamp(camera)
     canvas = Canvas(

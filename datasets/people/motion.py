@@ -93,7 +93,8 @@ def blend(first, second, share):
 
 
 def standing(body, style, least=0.012, most=0.06, stagger=0.0):
-    """Both feet flat: beside the hips by a share of the stature, the toes somewhat out, the acting side's foot back by `stagger`."""
+    """Both feet flat: beside the hips by a share of the stature, the toes somewhat out, the acting side's foot back by
+    `stagger`."""
     wide = body.lengths["hip"] + body.stature * (least + (most - least) * style.width)
     toes = 4 + 14 * style.width
     return {
@@ -265,7 +266,8 @@ ACTIONS = {action.__name__: action for action in (walk, run, wave, sit_down, squ
 
 
 def moment(action, time, style, body):
-    """One moment of an action on the stage: (angles {name: degrees}, rotation and position of the pelvis in the stage's axes)."""
+    """One moment of an action on the stage: (angles {name: degrees}, rotation and position of the pelvis in the stage's
+    axes)."""
     wanted = ACTIONS[action](time, style, body)
     noise = noise_at(style, time)
     turned = (noise[f"turn_{axis}"] for axis in ("yaw", "tilt", "roll"))

@@ -1,4 +1,5 @@
-"""The data set `people`: rendered articulated people, as pictures with keypoints and masks and as clips with 3-D joints."""
+"""The data set `people`: rendered articulated people, as pictures with keypoints and masks and as clips with 3-D
+joints."""
 
 import contextlib
 import io
@@ -122,8 +123,9 @@ def swaps(names):
 def rendered(split, size, module=render, pictures=1):
     """Yields the examples of a split in order, drawn by one process per core, or by this one where no other can be had.
 
-    `module` draws them, each of so many `pictures`. The workers are plain interpreters that import NumPy alone. (The standard library's
-    process pool would fork a process that holds TensorFlow, or import the user's main module, and TensorFlow with it, once per worker.)
+    `module` draws them, each of so many `pictures`. The workers are plain interpreters that import NumPy alone. (The
+    standard library's process pool would fork a process that holds TensorFlow, or import the user's main module, and
+    TensorFlow with it, once per worker.)
     """
     count = min(available_cores(), MAX_WORKERS) if size * pictures >= WORTH_WORKERS else 0
     with contextlib.ExitStack() as stack:
@@ -138,7 +140,8 @@ def rendered(split, size, module=render, pictures=1):
 
 @contextlib.contextmanager
 def start_worker(module, split, start, stop, step):
-    """The standard output of a process that pickles every step-th example of a split; empty where none can be started."""
+    """The standard output of a process that pickles every step-th example of a split; empty where none can be
+    started."""
     command = [sys.executable, "-m", module.__name__, split, str(start), str(stop), str(step)]
     paths = {
         **os.environ,

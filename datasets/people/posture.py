@@ -30,7 +30,8 @@ SOFTNESS = 0.005  # metres over which one bound of the pelvis's height takes ove
 class Foot:
     """Where a foot is wanted: the point of the floor below its ankle while it is flat, and how it is raised and turned.
 
-    `lift` is the height of its lowest point. It rolls by `pitch` (toes down) about its toes, or about its heel where that is negative.
+    `lift` is the height of its lowest point. It rolls by `pitch` (toes down) about its toes, or about its heel where
+    that is negative.
     """
 
     x: float
@@ -45,8 +46,8 @@ class Posture:
     """What an action wants at one moment.
 
     pelvis: x, y, z; y is lowered to what the legs can reach. turn: its yaw, tilt (forward) and roll (left side up).
-    feet: {side: Foot}. angles: of spine, head and arms as skeleton.LIMITS names them, but for the shoulders: these swing by
-    `shoulder_side` and `shoulder_forward`, which pass smoothly through hanging down.
+    feet: {side: Foot}. angles: of spine, head and arms as skeleton.LIMITS names them, but for the shoulders: these
+    swing by `shoulder_side` and `shoulder_forward`, which pass smoothly through hanging down.
     """
 
     pelvis: tuple
@@ -56,7 +57,8 @@ class Posture:
 
 
 def solve(body, posture):
-    """The angles of a posture, and where the pelvis is: ({name: degrees}, its rotation, its position), the lowest foot on the floor."""
+    """The angles of a posture, and where the pelvis is: ({name: degrees}, its rotation, its position), the lowest foot
+    on the floor."""
     yaw, tilt, roll = posture.turn
     rotation = compose(rot_y(yaw), rot_x(tilt), rot_z(roll))
     hips = {side: apply(rotation, (sign * body.lengths["hip"], 0.0, 0.0)) for side, sign in SIDES.items()}
@@ -91,7 +93,8 @@ def within_limits(name, angle):
 
 
 def sole_points(body):
-    """Heel and toes of a shoe as `body.legs` draws it, in the foot's axes: two (point, distance of the sole below it)."""
+    """Heel and toes of a shoe as `body.legs` draws it, in the foot's axes: two (point, distance of the sole below
+    it)."""
     return (
         ((0.0, -0.025, -0.02), 0.9 * 0.046 * body.girth),
         ((0.0, -0.045, 0.75 * body.lengths["foot"]), 0.9 * 0.034 * body.girth),
@@ -115,7 +118,8 @@ def ankle_of(body, foot):
 
 
 def leg_angles(side, body, rotation, target, foot):
-    """Angles of a leg whose ankle is at `target` from its hip joint (stage axes), whose knee points as the foot does."""
+    """Angles of a leg whose ankle is at `target` from its hip joint (stage axes), whose knee points as the foot
+    does."""
     thigh, shank = body.lengths["thigh"], body.lengths["shank"]
     reached = min(norm(target), REACH * (thigh + shank))
     cosine = (reached * reached - thigh * thigh - shank * shank) / (2 * thigh * shank)
@@ -128,7 +132,8 @@ def leg_angles(side, body, rotation, target, foot):
     along, ahead = apply(to_pelvis, unit(target)), apply(to_pelvis, apply(rot_y(foot.yaw), (0.0, 0.0, 1.0)))
     hinge = unit(cross(ahead, along))
     front = cross(along, hinge)
-    # (0, down, back) goes to `along` and (0, back, -down), at right angles to it, to `front`: the images of the thigh's y and z follow
+    # (0, down, back) goes to `along` and (0, back, -down), at right angles to it, to `front`: the images of the thigh's
+    # y and z follow
     y = tuple(down * a + back * f for a, f in zip(along, front, strict=True))
     z = tuple(back * a - down * f for a, f in zip(along, front, strict=True))
     ball = tuple(zip(hinge, y, z, strict=True))

@@ -1,6 +1,8 @@
-"""A z-buffer painter of tapered, flattened capsules: exact ray intersections, per-pixel normals, procedural cloth, one light.
+"""A z-buffer painter of tapered, flattened capsules: exact ray intersections, per-pixel normals, procedural cloth, one
+light.
 
-Only operations that IEEE 754 rounds correctly (+ - * / sqrt, comparisons, floor) touch a pixel, so every machine draws the same bits.
+Only operations that IEEE 754 rounds correctly (+ - * / sqrt, comparisons, floor) touch a pixel, so every machine draws
+the same bits.
 """
 
 import dataclasses
@@ -26,8 +28,8 @@ class Material:
 class Solid:
     """A capsule from `start` along `axes[1]`, its radius going from `radius[0]` to `radius[1]`.
 
-    Its cross section is stretched by `stretch` along axes[0] and axes[2]. Where the axis is past the fraction `cut` of its
-    length, the colour is `beyond` (a bare arm below a sleeve).
+    Its cross section is stretched by `stretch` along axes[0] and axes[2]. Where the axis is past the fraction `cut` of
+    its length, the colour is `beyond` (a bare arm below a sleeve).
     """
 
     start: tuple
@@ -106,7 +108,8 @@ PATTERNS = {  # (x, y, z in repeats, noise tile) -> weight of the second colour
 
 @dataclasses.dataclass
 class Canvas:
-    """What has been painted so far, `size` pixels square; planar colours. `depth` is z in metres, `light` a unit vector to the lamp."""
+    """What has been painted so far, `size` pixels square; planar colours. `depth` is z in metres, `light` a unit vector
+    to the lamp."""
 
     size: int
     focal: float
@@ -136,7 +139,8 @@ class Canvas:
         return tuple(edges)
 
     def windows(self, solid):
-        """The windows of a solid that must be drawn: pieces of it where one would be large; none where nearer solids hide it."""
+        """The windows of a solid that must be drawn: pieces of it where one would be large; none where nearer solids
+        hide it."""
         top, bottom, left, right = whole = self.window(solid)
         area = (bottom - top) * (right - left)
         if area == 0:
@@ -226,8 +230,9 @@ def nearest_root(a, half_b, c):
 def intersect(rays, start, solid):
     """Depth of the first hit of each ray t * (x, y, z), in the stretched frame of a solid whose axis is y from `start`.
 
-    The surface is the envelope of spheres whose radius falls linearly along the axis: two end spheres and the cone that touches
-    both. With s the sine of its half angle and y measured from `start`, the cone is (1 - s^2) |p|^2 - y^2 + 2 r s y - r^2 = 0.
+    The surface is the envelope of spheres whose radius falls linearly along the axis: two end spheres and the cone that
+    touches both. With s the sine of its half angle and y measured from `start`, the cone is (1 - s^2) |p|^2 - y^2 + 2 r
+    s y - r^2 = 0.
     """
     (r, r_end), length, s = solid.radius, solid.length, slope(solid)
     dx, dy, dz = rays

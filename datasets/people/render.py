@@ -1,4 +1,5 @@
-"""One example of the data set `people`, from its seed to its picture and labels. NumPy only: no TensorFlow in the worker processes.
+"""One example of the data set `people`, from its seed to its picture and labels. NumPy only: no TensorFlow in the
+worker processes.
 
 python -m kzoo.datasets.people.render SPLIT START STOP STEP     pickles the examples of that range to standard output
 """
@@ -117,7 +118,8 @@ def develop(rng, colour):
 
 
 def keypoints(joints, canvas, scale):
-    """(17, 3) float32: x, y as fractions of the picture and v, 0 outside it, 1 hidden, 2 seen (by the depth at the joint's place)."""
+    """(17, 3) float32: x, y as fractions of the picture and v, 0 outside it, 1 hidden, 2 seen (by the depth at the
+    joint's place)."""
     rows = []
     for name, (x, y, z) in zip(skeleton.JOINTS, joints, strict=True):
         u, v = (canvas.focal * c / z / canvas.size + 0.5 for c in (x, y))

@@ -1,6 +1,7 @@
 """Who stands there and how: random body proportions, joint angles within human limits, forward kinematics and a camera.
 
-Body axes: x to the person's own left, y up, z forward. Camera axes: x right, y down, z away from the camera. Metres and degrees.
+Body axes: x to the person's own left, y up, z forward. Camera axes: x right, y down, z away from the camera. Metres and
+degrees.
 """
 
 import dataclasses
@@ -45,8 +46,8 @@ PROPORTIONS = {
 STATURE = (1.35, 1.98)
 PROPORTION_SPREAD = 0.09  # each length varies by this fraction either way
 
-# The limits of every angle, in degrees. A ball joint swings by `elevation` from hanging down within the vertical plane at `plane`
-# (0 sideways, 90 forward, -90 backward), then turns by `twist` about its bone (positive outward).
+# The limits of every angle, in degrees. A ball joint swings by `elevation` from hanging down within the vertical plane
+# at `plane` (0 sideways, 90 forward, -90 backward), then turns by `twist` about its bone (positive outward).
 LIMITS = {
     "spine_bend": (-15, 45),
     "spine_side": (-20, 20),
@@ -145,7 +146,8 @@ STANCES = (
     ("crouched", "crouched"),
 )
 
-# How far the body is turned from facing the camera, to either side: (probability of this row or one above it, least, most).
+# How far the body is turned from facing the camera, to either side: (probability of this row or one above it, least,
+# most).
 TURNS = ((0.80, 0, 45), (0.94, 45, 110), (1.0, 110, 180))
 
 
@@ -218,7 +220,8 @@ def sample_pose(rng, body):
 
 
 def swing_twist(side, plane, elevation, twist):
-    """The rotation of a ball joint: swing away from hanging down, then twist about the bone; mirrored for the right side."""
+    """The rotation of a ball joint: swing away from hanging down, then twist about the bone; mirrored for the right
+    side."""
     sign = SIDES[side]
     return compose(rot_y(-sign * plane), rot_z(sign * elevation), rot_y(sign * (plane + twist)))
 
@@ -319,9 +322,11 @@ def sample_view(rng):
 
 
 def place(rng, body, frames, size):
-    """Where the person stands before the camera: (translation in metres, focal length in pixels of an image `size` wide).
+    """Where the person stands before the camera: (translation in metres, focal length in pixels of an image `size`
+    wide).
 
-    Most people fill 82 to 99 percent of the picture's height or width, whichever they fill more; some are cut by its border.
+    Most people fill 82 to 99 percent of the picture's height or width, whichever they fill more; some are cut by its
+    border.
     """
     reach = body.lengths["head"]
     points = joint_positions(body, frames) + [frames["head"].at((0.0, reach, 0.0))]

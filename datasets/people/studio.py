@@ -1,4 +1,5 @@
-"""Where the clips of `people` are taken: seven persons, and four cameras around a stage, each with its light and its background."""
+"""Where the clips of `people` are taken: seven persons, and four cameras around a stage, each with its light and its
+background."""
 
 import dataclasses
 import functools
@@ -18,7 +19,8 @@ MARGIN = 1.75  # how many times a frame's width of the studio a camera may see a
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """A camera around the stage: its yaw from the stage's front towards its left, height and distance, and how high a field it sees."""
+    """A camera around the stage: its yaw from the stage's front towards its left, height and distance, and how high a
+    field it sees."""
 
     yaw: float
     height: float
@@ -31,7 +33,8 @@ class Camera:
         return self.distance / self.field
 
     def view(self, target):
-        """The rotation from the stage's axes to a camera's that looks at a point of the stage, and the camera's position."""
+        """The rotation from the stage's axes to a camera's that looks at a point of the stage, and the camera's
+        position."""
         position = apply(rot_y(self.yaw), (0.0, self.height, self.distance))
         away = unit(add(target, position, -1.0))
         right = unit(cross(away, (0.0, 1.0, 0.0)))
@@ -62,7 +65,8 @@ def body_of(subject):
 
 @functools.cache
 def lamp(camera):
-    """What a camera's picture is lit by: a unit vector to the lamp in the camera's axes, the ambient share, the tint."""
+    """What a camera's picture is lit by: a unit vector to the lamp in the camera's axes, the ambient share, the
+    tint."""
     rng = generator(1, list(CAMERAS).index(camera))
     light = unit((uniform(rng, -0.7, 0.7), uniform(rng, -1.0, -0.5), uniform(rng, -1.0, -0.4)))
     return light, uniform(rng, 0.55, 0.7), tuple(uniform(rng, 0.94, 1.04) for _ in range(3))
@@ -70,7 +74,8 @@ def lamp(camera):
 
 @functools.cache
 def surroundings(camera, size):
-    """The studio as a camera sees it, (3, MARGIN * size, MARGIN * size) float32: a wall with panels, a skirting and a floor."""
+    """The studio as a camera sees it, (3, MARGIN * size, MARGIN * size) float32: a wall with panels, a skirting and a
+    floor."""
     seen, wide = CAMERAS[camera], int(size * MARGIN)
     rng = generator(2, list(CAMERAS).index(camera))
     at = (np.arange(wide, dtype=np.float32) - np.float32((wide - size) / 2)) / np.float32(

@@ -26,9 +26,9 @@ SWAY = 0.006  # of the pelvis
 class Style:
     """One person's way of doing an action once.
 
-    speed and amplitude scale; start: share of a cycle (of the duration, for sitting down) that has passed at time 0; hand: the side
-    that acts; width, variety: 0 to 1, of the stance and of what each action makes of it; noise: {angle: (offset, ((size, Hz, phase),
-    ...))}; heading: from the stage's front; spot: where on the stage.
+    speed and amplitude scale; start: share of a cycle (of the duration, for sitting down) that has passed at time 0;
+    hand: the side that acts; width, variety: 0 to 1, of the stance and of what each action makes of it; noise: {angle:
+    (offset, ((size, Hz, phase), ...))}; heading: from the stage's front; spot: where on the stage.
     """
 
     speed: float

@@ -1,6 +1,8 @@
-"""Three-vectors and rotations on plain Python floats: the same bits on every machine, which BLAS and libm do not promise.
+"""Three-vectors and rotations on plain Python floats: the same bits on every machine, which BLAS and libm do not
+promise.
 
-A vector is a tuple (x, y, z); a rotation is a tuple of three rows, and `apply(rotation, v)` is its product with a column.
+A vector is a tuple (x, y, z); a rotation is a tuple of three rows, and `apply(rotation, v)` is its product with a
+column.
 """
 
 import math
@@ -25,7 +27,8 @@ def sin_cos(angle_deg):
 
 
 def arc_tangent(y, x):
-    """The angle in degrees (-180 to 180) of the point (x, y): halved until its power series is short (error below 1e-11)."""
+    """The angle in degrees (-180 to 180) of the point (x, y): halved until its power series is short (error below
+    1e-11)."""
     if x < 0:
         return (180.0 if y >= 0 else -180.0) - arc_tangent(y, -x)
     for _ in range(3):  # (x + r, y) lies at half the angle of (x, y)

@@ -1,6 +1,7 @@
 """Where the camera is: smooth walks through the room, as hands hold it.
 
-World: metres, x to the right, y ahead, z up, the origin on the floor in the room's middle. Camera: x right, y down, z ahead.
+World: metres, x to the right, y ahead, z up, the origin on the floor in the room's middle. Camera: x right, y down, z
+ahead.
 """
 
 import math  # fsum: the built-in sum rounds differently since Python 3.12
@@ -19,7 +20,8 @@ SEQUENCES = {"train": tuple(number for number in range(27) if number not in (*VA
 LENGTHS = {"train": 100, "val": 125}  # frames of a sequence
 LEVEL = (0.5, -0.5, 0.5, -0.5)  # quaternion w, x, y, z, camera to world, of a camera that looks along +x
 
-# What moves: (middle, reach) in metres and degrees, and the (period in frames, share) of the waves that it is the sum of.
+# What moves: (middle, reach) in metres and degrees, and the (period in frames, share) of the waves that it is the sum
+# of.
 WALK = ((160.0, 0.67), (75.0, 0.23), (33.0, 0.09), (9.0, 0.01))
 TURN = ((190.0, 0.74), (83.0, 0.20), (31.0, 0.055), (8.0, 0.005))
 NOD = ((90.0, 0.6), (41.0, 0.25), (17.0, 0.12), (6.0, 0.03))
@@ -75,7 +77,8 @@ def matrix(q):
 
 
 def quaternion(yaw, pitch, roll):
-    """Unit quaternion w, x, y, z with w >= 0, camera to world, of yaw from +x towards +y, pitch up and roll in degrees."""
+    """Unit quaternion w, x, y, z with w >= 0, camera to world, of yaw from +x towards +y, pitch up and roll in
+    degrees."""
     half = {name: sin_cos(angle / 2) for name, angle in {"yaw": yaw, "pitch": pitch, "roll": roll}.items()}
     about_z = (half["yaw"][1], 0.0, 0.0, half["yaw"][0])
     about_x = (half["pitch"][1], half["pitch"][0], 0.0, 0.0)  # of the camera: raises the optical axis

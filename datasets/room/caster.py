@@ -1,6 +1,7 @@
 """Casts a ray through every sample of a picture: boxes, cylinders and ellipsoids in a box-shaped room, all at once.
 
-Only operations that IEEE 754 rounds correctly (+ - * / sqrt, comparisons, floor) touch a sample, so every machine draws the same bits.
+Only operations that IEEE 754 rounds correctly (+ - * / sqrt, comparisons, floor) touch a sample, so every machine draws
+the same bits.
 """
 
 import dataclasses
@@ -15,10 +16,11 @@ EDGES = np.array([(a, a | bit) for a in range(8) for bit in (1, 2, 4) if not a &
 
 @dataclasses.dataclass(frozen=True)
 class Solid:
-    """A box, cylinder (its axis upright) or ellipsoid, `half` its extent from `centre` (metres) along its own x, y, z, turned by `yaw`.
+    """A box, cylinder (its axis upright) or ellipsoid, `half` its extent from `centre` (metres) along its own x, y, z,
+    turned by `yaw`.
 
-    `texture` (h, w, 3) covers each of its sides once, or is laid out by metres where `scale` says how many texels one takes.
-    `source`: what makes it visible, for who shades it to tell; 0 of a room's walls.
+    `texture` (h, w, 3) covers each of its sides once, or is laid out by metres where `scale` says how many texels one
+    takes. `source`: what makes it visible, for who shades it to tell; 0 of a room's walls.
     """
 
     kind: str
@@ -33,7 +35,8 @@ class Solid:
 
 @dataclasses.dataclass(frozen=True)
 class Room:
-    """The shell, `half` its extent from `centre`; textures and labels of its sides at -x, -y, -z, x, y, z; and what is in it."""
+    """The shell, `half` its extent from `centre`; textures and labels of its sides at -x, -y, -z, x, y, z; and what is
+    in it."""
 
     centre: tuple
     half: tuple
@@ -44,7 +47,8 @@ class Room:
 
 @dataclasses.dataclass
 class Samples:
-    """What the rays meet, planes (H, W). `depth`: z in the camera's frame, metres; `point`, `normal`, `colour`: three planes each."""
+    """What the rays meet, planes (H, W). `depth`: z in the camera's frame, metres; `point`, `normal`, `colour`: three
+    planes each."""
 
     depth: np.ndarray  # float64
     label: np.ndarray  # uint8
@@ -99,7 +103,8 @@ def largest(values):
 
 
 def outward(solid, local):
-    """The normal (three arrays, length 1, the solid's own axes) and the axis of the side, at points in units of its half extents."""
+    """The normal (three arrays, length 1, the solid's own axes) and the axis of the side, at points in units of its
+    half extents."""
     axis = largest(local)
     if solid.kind == "box":
         return [np.where(axis == k, np.sign(local[k]), 0.0) for k in range(3)], axis
@@ -170,7 +175,8 @@ def cast(room, rotation, position, size, focal):
 
     Args:
         room: a Room; rotation: three rows, camera to world; position: of the camera, metres.
-        size: (height, width) in samples, of which the middle one lies on the optical axis; focal: focal length in samples.
+        size: (height, width) in samples, of which the middle one lies on the optical axis; focal: focal length in
+        samples.
     Returns:
         Samples.
     """
@@ -207,7 +213,8 @@ def shell(room, rotation, position, x, y):
 
 
 def paint(samples, solid, rotation, position, x, y, corner):
-    """Draws one Solid into a window of the samples, whose first row and column are `corner`, where it is nearer than what is there."""
+    """Draws one Solid into a window of the samples, whose first row and column are `corner`, where it is nearer than
+    what is there."""
     turn = rot_z(-solid.yaw)
     rows = [tuple(a / h for a in row) for row, h in zip(compose(turn, rotation), solid.half, strict=True)]
     start = [a / h for a, h in zip(apply(turn, add(position, solid.centre, -1.0)), solid.half, strict=True)]

@@ -1,4 +1,5 @@
-"""What stands in the room, each piece a list of Solids: its middle on the floor at (x, y), turned by `yaw` degrees about the vertical."""
+"""What stands in the room, each piece a list of Solids: its middle on the floor at (x, y), turned by `yaw` degrees
+about the vertical."""
 
 from kzoo.datasets.people.skeleton import uniform
 from kzoo.datasets.people.vectors import add, apply, rot_z

@@ -1,4 +1,5 @@
-"""One frame of the data set `room`, from its number to its picture and labels. NumPy only: no TensorFlow in the worker processes.
+"""One frame of the data set `room`, from its number to its picture and labels. NumPy only: no TensorFlow in the worker
+processes.
 
 python -m kzoo.datasets.room.render SPLIT START STOP STEP     pickles the frames of that range to standard output
 """
@@ -46,7 +47,8 @@ def render(split, index):
 
 
 def light_at(sequence, frame):
-    """The light of a frame: the strength of day, lamps and their reflections, the tint of each, where the day comes in, and the exposure.
+    """The light of a frame: the strength of day, lamps and their reflections, the tint of each, where the day comes in,
+    and the exposure.
 
     A sequence has its own time of day, which drifts from frame to frame.
     """
@@ -107,7 +109,8 @@ def corners(point):
 
 
 def develop(rng, colour):
-    """(96, 128, 3) uint8 from (3, H, W) float32: each pixel the mean of its nine samples with weights 1 2 1, then sensor noise."""
+    """(96, 128, 3) uint8 from (3, H, W) float32: each pixel the mean of its nine samples with weights 1 2 1, then
+    sensor noise."""
     wide = colour[:, :, :-1:2] + 2 * colour[:, :, 1::2] + colour[:, :, 2::2]
     picture = (wide[:, :-1:2] + 2 * wide[:, 1::2] + wide[:, 2::2]) * np.float32(1 / 16)
     noise = rng.random(picture.shape).astype(np.float32) + rng.random(picture.shape).astype(np.float32) - np.float32(1)

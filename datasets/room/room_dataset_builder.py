@@ -1,4 +1,5 @@
-"""The data set `room`: what a camera sees that walks through a rendered room, and where it is: single frames, and windows of three."""
+"""The data set `room`: what a camera sees that walks through a rendered room, and where it is: single frames, and
+windows of three."""
 
 import dataclasses
 import itertools
@@ -23,7 +24,8 @@ class Config(tfds.core.BuilderConfig):
     Attributes:
       steps: frames of a window, an odd number: the frame of interest is the middle one; 0: single frames.
       skip: frames from one of a window to the next; beyond an end of the sequence its last frame is repeated.
-      labelled: the mask of every so manieth frame of a sequence is given, from its first on; those of the others are all 255.
+      labelled: the mask of every so manieth frame of a sequence is given, from its first on; those of the others are
+      all 255.
     """
 
     steps: int = 0

@@ -1,4 +1,5 @@
-"""What the surfaces of the room look like: pictures (h, w, 3) float32 in 0..1, made from random numbers, their first row at the bottom."""
+"""What the surfaces of the room look like: pictures (h, w, 3) float32 in 0..1, made from random numbers, their first
+row at the bottom."""
 
 import numpy as np
 
@@ -47,7 +48,8 @@ def stained(rng, picture, strength=0.25, cells=(5, 8)):
 
 
 def laid(rng, width, height, piece, colours, joint, shares):
-    """Bricks or planks: rows of pieces (length, height in metres), the tone of each between two colours, `shares` of it joints."""
+    """Bricks or planks: rows of pieces (length, height in metres), the tone of each between two colours, `shares` of it
+    joints."""
     x, y = grid(width, height)
     row = np.floor(y / np.float32(piece[1]))
     count = int(row.max()) + 1
@@ -150,7 +152,8 @@ def carpet(rng, width, height, colours):
 
 
 def landscape(rng, width, height, bars):
-    """What is seen through a window: sky with clouds, hills, a field and trees, behind so many (columns, rows) of panes."""
+    """What is seen through a window: sky with clouds, hills, a field and trees, behind so many (columns, rows) of
+    panes."""
     x, y = grid(width, height)
     shape, x, y = (y.size, x.size), x / np.float32(width), y / np.float32(height)
     sky = mix((0.92, 0.96, 1.0), (0.45, 0.68, 0.98), y + 0 * x)

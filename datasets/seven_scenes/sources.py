@@ -86,7 +86,8 @@ def find_splits(source: Source, depth: bool = False) -> dict[str, list[Frame]]:
 
 
 def intrinsics(size: tuple[int, int]) -> np.ndarray:
-    """(3, 3) float32 in pixels of a picture of `size` (width, height); (0, 0) is the outer corner of the first pixel."""
+    """(3, 3) float32 in pixels of a picture of `size` (width, height); (0, 0) is the outer corner of the first
+    pixel."""
     across, down = size[0] / SIZE[0], size[1] / SIZE[1]
     return np.float32([[FOCAL * across, 0, CENTRE[0] * across], [0, FOCAL * down, CENTRE[1] * down], [0, 0, 1]])
 

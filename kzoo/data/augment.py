@@ -1,7 +1,8 @@
 """Augmentation inside tf.data: one affine matrix for image, mask and keypoints, one 3x3 matrix for colour.
 
-Matrices map homogeneous OUTPUT fractions to INPUT pixels (corner origin, see geometry.py), which is what a warp needs; their inverse
-carries the labels. Random numbers are stateless: a sample depends on its seed only, so a resumed run repeats an uninterrupted one.
+Matrices map homogeneous OUTPUT fractions to INPUT pixels (corner origin, see geometry.py), which is what a warp needs;
+their inverse carries the labels. Random numbers are stateless: a sample depends on its seed only, so a resumed run
+repeats an uninterrupted one.
 """
 
 import dataclasses
@@ -62,7 +63,8 @@ def _matrix(rows) -> tf.Tensor:
 
 
 def fit_matrix(height, width, shape: tuple[int, int] = (1, 1)) -> tf.Tensor:
-    """Fractions of an output of `shape` -> pixels of a picture of `height` x `width`: all of it, centred, its aspect kept (letterbox).
+    """Fractions of an output of `shape` -> pixels of a picture of `height` x `width`: all of it, centred, its aspect
+    kept (letterbox).
 
     Returns:
         (3, 3) float32.
@@ -135,8 +137,8 @@ def warp(image, matrix, shape: tuple[int, int], *, interpolation: str, fill: int
 
 
 def _warp_and_jitter(image, matrix, colour, offset, shape):
-    """OpenCV's warp and colour map of a (H, W, 3) uint8 picture or (T, H, W, 3) of a clip; the other arguments as in `warp` and from
-    `colour_matrix`, NumPy."""
+    """OpenCV's warp and colour map of a (H, W, 3) uint8 picture or (T, H, W, 3) of a clip; the other arguments as in
+    `warp` and from `colour_matrix`, NumPy."""
     if image.ndim == 4:
         return np.stack([_warp_and_jitter(frame, matrix, colour, offset, shape) for frame in image])
     transform = matrix[:2] @ index_to_fraction(shape) - [[0, 0, 0.5], [0, 0, 0.5]]  # OpenCV counts pixel centres
@@ -148,13 +150,15 @@ def _warp_and_jitter(image, matrix, colour, offset, shape):
 
 
 def warp_and_jitter(image, matrix, shape: tuple[int, int], seed, ranges: Photometric | None):
-    """`warp` (bilinear, black outside), then `jitter_colour` if there are ranges, by OpenCV: several times as fast as TensorFlow's kernels.
+    """`warp` (bilinear, black outside), then `jitter_colour` if there are ranges, by OpenCV: several times as fast as
+    TensorFlow's kernels.
 
     OpenCV places a sample to 1/32 pixel. It releases Python's lock while it works, so calls run beside one another.
 
     Args:
-        image: (H, W, 3) uint8, or (T, H, W, 3), whose frames are all treated alike; matrix: (3, 3) float32, output fractions -> input
-        pixels; shape: (height, width) of the output in pixels; seed: (2,) int; ranges: of the colour jitter, or None.
+        image: (H, W, 3) uint8, or (T, H, W, 3), whose frames are all treated alike; matrix: (3, 3) float32, output
+        fractions -> input pixels; shape: (height, width) of the output in pixels; seed: (2,) int; ranges: of the colour
+        jitter, or None.
     Returns:
         ([T,] height, width, 3) uint8.
     """
@@ -178,13 +182,15 @@ def warp_points(positions, matrix, source_size):
 
 
 def turn_joints(joints, random, shape: tuple[int, int]):
-    """Joints in camera coordinates as the camera sees them whose picture was warped by `random`: turned about the optical axis, mirrored.
+    """Joints in camera coordinates as the camera sees them whose picture was warped by `random`: turned about the
+    optical axis, mirrored.
 
-    Zoom and translation change what the camera's lens does and leave the joints where they are (the principal point is near the middle).
+    Zoom and translation change what the camera's lens does and leave the joints where they are (the principal point is
+    near the middle).
 
     Args:
-        joints: (..., 3) float32, x right, y down, z away from the camera; random: (3, 3) float32, output fractions -> fractions of the
-        picture before; the same scale on both axes; shape: (height, width) of the picture.
+        joints: (..., 3) float32, x right, y down, z away from the camera; random: (3, 3) float32, output fractions ->
+        fractions of the picture before; the same scale on both axes; shape: (height, width) of the picture.
     Returns:
         (..., 3) float32.
     """
@@ -192,11 +198,12 @@ def turn_joints(joints, random, shape: tuple[int, int]):
 
 
 def turn_pose(pose, random, shape: tuple[int, int]):
-    """A camera's pose when it was turned about its optical axis as `random` turns the picture; exact where that only rotates about the
-    principal point.
+    """A camera's pose when it was turned about its optical axis as `random` turns the picture; exact where that only
+    rotates about the principal point.
 
     Args:
-        pose: (..., 7) float32, position and unit quaternion w, x, y, z, camera to world; random, shape: see `turn_joints`.
+        pose: (..., 7) float32, position and unit quaternion w, x, y, z, camera to world; random, shape: see
+        `turn_joints`.
     Returns:
         (..., 7) float32, w >= 0.
     """

@@ -1,17 +1,19 @@
-"""U-Net's weight map: background pixels between two instances weigh more, so that the network learns to keep the instances apart."""
+"""U-Net's weight map: background pixels between two instances weigh more, so that the network learns to keep the
+instances apart."""
 
 import cv2
 import numpy as np
 
-REACH = 7.0  # in sigmas; what lies further from its second nearest instance gains less than w0 * exp(-24.5), nothing in float32
+# in sigmas; what lies further from its second nearest instance gains less than w0 * exp(-24.5), nothing in float32
+REACH = 7.0
 
 
 def border_weights(mask, w0: float = 10.0, sigma: float = 5.0, ignore: int = 255) -> np.ndarray:
     """1 + w0 * exp(-(d1 + d2)^2 / (2 sigma^2)) on the background, 1 elsewhere.
 
-    d1 and d2 are the distances to the nearest and to the second nearest instance, in pixels between pixel centres. Instances are the
-    8-connected components of every class but background, so two people who touch are one. The paper's balance of the classes w_c is left
-    to the loss's `class_weights`.
+    d1 and d2 are the distances to the nearest and to the second nearest instance, in pixels between pixel centres.
+    Instances are the 8-connected components of every class but background, so two people who touch are one. The paper's
+    balance of the classes w_c is left to the loss's `class_weights`.
 
     Args:
         mask: (H, W) integer ids, 0 the background.

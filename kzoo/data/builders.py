@@ -47,7 +47,8 @@ def prepare(dataset: str, data_dir: str | None = None, data_source: str | None =
     """The builder of a data set, prepared on first use with a progress bar.
 
     Args:
-        dataset: "people", "coco_subset/pose", …: a key of DATASETS or one of FROM_TFDS, and a configuration if it has several.
+        dataset: "people", "coco_subset/pose", …: a key of DATASETS or one of FROM_TFDS, and a configuration if it has
+        several.
         data_dir: where prepared data sets lie; None: TFDS's default (~/tensorflow_datasets or $TFDS_DATA_DIR).
         data_source: where the raw data lies, for data sets that are not generated; "official" downloads it.
     Raises:
@@ -97,7 +98,8 @@ def size_of(builder: tfds.core.DatasetBuilder, split: str) -> int:
 
 
 def fingerprint(builder: tfds.core.DatasetBuilder) -> str:
-    """Twelve hex digits that change with the prepared records: a hash over the names, lengths and sizes of the shards."""
+    """Twelve hex digits that change with the prepared records: a hash over the names, lengths and sizes of the
+    shards."""
     parts = [f"{s.name}:{s.shard_lengths}:{s.num_bytes}" for s in builder.info.splits.values()]
     return hashlib.sha256(f"{builder.info.full_name}|{'|'.join(sorted(parts))}".encode()).hexdigest()[:12]
 

@@ -10,7 +10,8 @@ from kzoo.data import augment
 
 
 def read_picture(path):
-    """A picture file (JPEG, PNG, WebP, TIFF, …; grey, CMYK, with alpha or 16 bits; turned as its EXIF says): (H, W, 3) uint8 RGB."""
+    """A picture file (JPEG, PNG, WebP, TIFF, …; grey, CMYK, with alpha or 16 bits; turned as its EXIF says): (H, W, 3)
+    uint8 RGB."""
     try:
         encoded = np.fromfile(path, "uint8")
     except OSError as error:
@@ -22,9 +23,11 @@ def read_picture(path):
 
 
 def to_input(image, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """A picture as the input pipeline brings it to a network: all of it, its aspect kept, black beside it; and the way back.
+    """A picture as the input pipeline brings it to a network: all of it, its aspect kept, black beside it; and the way
+    back.
 
-    Large ones are shrunk by powers of 2 first, by the mean over areas, as long as 1.25 x the pixels remain, see `transforms.decode_reduced`.
+    Large ones are shrunk by powers of 2 first, by the mean over areas, as long as 1.25 x the pixels remain, see
+    `transforms.decode_reduced`.
 
     Args:
         image: (H, W, 3) uint8; shape: (height, width) of the network's input.

@@ -1,4 +1,5 @@
-"""The input pipeline: TFDS records -> shuffle of encoded records -> decode -> one warp -> colour -> batch -> prefetch."""
+"""The input pipeline: TFDS records -> shuffle of encoded records -> decode -> one warp -> colour -> batch ->
+prefetch."""
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -24,14 +25,16 @@ def _records(builder, split: str, features: set[str], cache: bool) -> tf.data.Da
 
 
 def _waiting(builder, split: str, features: set[str]) -> int:
-    """Records that the shuffle may hold: all of a small split, of a large one as many as SHUFFLE_BYTES have room for."""
+    """Records that the shuffle may hold: all of a small split, of a large one as many as SHUFFLE_BYTES have room
+    for."""
     size, whole = size_of(builder, split), builder.info.splits[split.partition("[")[0]]
     record = whole.num_bytes / whole.num_examples if features & set(PICTURES) else 1024  # joints and the like
     return min(size, max(1, int(SHUFFLE_BYTES / record)))
 
 
 def _shuffle(records: tf.data.Dataset, waiting: int, seed) -> tf.data.Dataset:
-    """`records.shuffle` whose seed may be a tensor and is the only one: the method would mix TensorFlow's global seed into its own."""
+    """`records.shuffle` whose seed may be a tensor and is the only one: the method would mix TensorFlow's global seed
+    into its own."""
     specs = tf.nest.flatten(records.element_spec)
     variant = tf.raw_ops.ShuffleDataset(
         input_dataset=tf.data.experimental.to_variant(records),
@@ -48,7 +51,8 @@ def _shuffle(records: tf.data.Dataset, waiting: int, seed) -> tf.data.Dataset:
 def pipeline(
     builder, split: str, view: View, *, batch_size: int, seed: int = 0, epochs: range | None = None, cache: bool = False
 ) -> tf.data.Dataset:
-    """Batches of (image, labels), (image, labels, extras) when the view has extras, or (image, labels, weights) when it has borders.
+    """Batches of (image, labels), (image, labels, extras) when the view has extras, or (image, labels, weights) when it
+    has borders.
 
     Args:
         builder: prepared, see `prepare`.
@@ -59,8 +63,8 @@ def pipeline(
         epochs: epochs to run through, shuffled, whole batches only; None: once, in order, with the remainder.
         cache: keep the encoded records in memory.
     Returns:
-        what `view.reads` names, image (B, height, width, 3) or frames (B, T, height, width, 3) uint8 for instance, and {feature: …} where
-        it names several; labels {output: (B, …)}.
+        what `view.reads` names, image (B, height, width, 3) or frames (B, T, height, width, 3) uint8 for instance, and
+        {feature: …} where it names several; labels {output: (B, …)}.
     Raises:
         UserError: unknown split, or too few examples for one batch.
     """
@@ -89,8 +93,8 @@ def pipeline(
 
 
 def pictures(builder, split: str, limit: int = 500):
-    """The first pictures of a split as they are stored, of clips the first frame: generator of (image (H, W, 3) uint8, mask (H, W) uint8 or
-    None)."""
+    """The first pictures of a split as they are stored, of clips the first frame: generator of (image (H, W, 3) uint8,
+    mask (H, W) uint8 or None)."""
     source = source_of(builder.info.features)
     features = {source, *({"mask"} & set(builder.info.features))}
     for record in _records(builder, split, features, cache=False).take(limit).as_numpy_iterator():

@@ -1,15 +1,17 @@
-"""Statistics of a training set: its colours (input normalisation, Color PCA), its classes (weights of the loss), the bounds of
-its joints, the places of its camera. NumPy.
+"""Statistics of a training set: its colours (input normalisation, Color PCA), its classes (weights of the loss), the
+bounds of its joints, the places of its camera. NumPy.
 
 Units: the mean and the covariance are those of RGB in 0..255, so eigenvalues are variances in grey levels squared.
 
-Color PCA adds sum_k p_k alpha_k lambda_k to every pixel of a picture, with p_k and lambda_k the eigenvectors and eigenvalues of the
-covariance of RGB and alpha_k ~ N(0, 0.1) (Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep Convolutional Neural
-Networks, NIPS 2012, §4.1). lambda is a variance, so the shift depends on the unit of colour, which the paper does not name. The constants
-in use tell it: lambda = (.2175, .0188, .0045), for RGB in 0..1. As variances along their axes they give the channels deviations of .284,
-.276, .290, and .281, .274, .288 were measured over ImageNet's pixels (pytorch/vision issue 1439; the usual .229, .224, .225 average the
-deviations within pictures); as deviations they would give .12 to .13. So lambda is a variance of RGB in 0..1, and RGB in 0..255 is shifted
-by alpha * lambda / 255 with the eigenvalues of this file. Where alpha's deviation is 0.1, ImageNet's three shifts have deviations of 5.5,
+Color PCA adds sum_k p_k alpha_k lambda_k to every pixel of a picture, with p_k and lambda_k the eigenvectors and
+eigenvalues of the covariance of RGB and alpha_k ~ N(0, 0.1) (Krizhevsky, Sutskever and Hinton, ImageNet Classification
+with Deep Convolutional Neural Networks, NIPS 2012, §4.1). lambda is a variance, so the shift depends on the unit of
+colour, which the paper does not name. The constants in use tell it: lambda = (.2175, .0188, .0045), for RGB in 0..1. As
+variances along their axes they give the channels deviations of .284, .276, .290, and .281, .274, .288 were measured
+over ImageNet's pixels (pytorch/vision issue 1439; the usual .229, .224, .225 average the deviations within pictures);
+as deviations they would give .12 to .13. So lambda is a variance of RGB in 0..1, and RGB in 0..255 is shifted by alpha
+* lambda / 255 with the eigenvalues of this file. Where alpha's deviation is 0.1, ImageNet's three shifts have
+deviations of 5.5,
 0.5 and 0.1 grey levels: nearly all of it is brightness.
 """
 
@@ -56,14 +58,16 @@ class ColourStatistics:
 
     @property
     def eigenvectors(self) -> np.ndarray:
-        """Principal axes as columns, in the order of `eigenvalues`: (3, 3), rows R, G, B. The largest entry of each is positive."""
+        """Principal axes as columns, in the order of `eigenvalues`: (3, 3), rows R, G, B. The largest entry of each is
+        positive."""
         vectors = np.linalg.eigh(self.covariance)[1][:, ::-1]
         largest = vectors[np.abs(vectors).argmax(axis=0), range(3)]
         return vectors * np.sign(largest)
 
     @property
     def pca_shifts(self) -> np.ndarray:
-        """Shift of RGB, 0..255, by alpha_k = 1 in column k: (3, 3), p_k lambda_k / 255. `pca_shifts @ alpha` is Color PCA (see above)."""
+        """Shift of RGB, 0..255, by alpha_k = 1 in column k: (3, 3), p_k lambda_k / 255. `pca_shifts @ alpha` is Color
+        PCA (see above)."""
         return self.eigenvectors * self.eigenvalues / 255
 
     def to_dict(self) -> dict:
@@ -74,8 +78,8 @@ class ColourStatistics:
 _IMAGENET_VECTORS = np.array(
     [[0.5675, 0.7192, 0.4009], [0.5808, -0.0045, -0.8140], [0.5836, -0.6948, 0.4203]]
 )  # columns, rows R, G, B
-# Mean, eigenvalues and eigenvectors for RGB in 0..1 that facebook/fb.resnet.torch (datasets/imagenet.lua) publishes; the sign of the first
-# vector is turned.
+# Mean, eigenvalues and eigenvectors for RGB in 0..1 that facebook/fb.resnet.torch (datasets/imagenet.lua) publishes;
+# the sign of the first vector is turned.
 IMAGENET = ColourStatistics(
     mean=255 * np.array([0.485, 0.456, 0.406]),
     covariance=255**2 * (_IMAGENET_VECTORS * [0.2175, 0.0188, 0.0045]) @ _IMAGENET_VECTORS.T,
@@ -86,7 +90,8 @@ def fit_colours(images: Iterable) -> ColourStatistics:
     """Colour statistics of pictures in one pass, without rounding: the sums are whole numbers.
 
     Args:
-        images: (H, W, 3) uint8 each, of any sizes, or batches (B, H, W, 3). Every pixel counts once, so feed them without padding.
+        images: (H, W, 3) uint8 each, of any sizes, or batches (B, H, W, 3). Every pixel counts once, so feed them
+        without padding.
     Raises:
         UserError: a picture of another type or shape, or no pixel at all.
     """
@@ -127,9 +132,9 @@ def scaling(statistics: ColourStatistics | None, mode: str) -> dict:
 
     Args:
         statistics: of the training set; "none" needs none.
-        mode: "none": RGB / 255. "mean": (RGB - mean) / 255. "zscore": (RGB - mean) / deviation, by channel. "whiten": RGB - mean along
-            the principal axes, each divided by its deviation (PCA whitening); the channels are then the axes, the most spread first.
-            A deviation below that of rounding to whole grey levels counts as that.
+        mode: "none": RGB / 255. "mean": (RGB - mean) / 255. "zscore": (RGB - mean) / deviation, by channel. "whiten":
+            RGB - mean along the principal axes, each divided by its deviation (PCA whitening); the channels are then
+            the axes, the most spread first. A deviation below that of rounding to whole grey levels counts as that.
     Returns:
         {"matrix": 3 lists of 3 numbers, "offset": 3 numbers}, for rgb @ matrix + offset.
     Raises:
@@ -144,10 +149,12 @@ def scaling(statistics: ColourStatistics | None, mode: str) -> dict:
 
 
 def colour_pca_variants(statistics: ColourStatistics, count: int, sigma: float = 0.1, seed: int = 0) -> np.ndarray:
-    """Color PCA at test time: shifts to be added to RGB, in 0..255, of the same picture before its predictions are averaged.
+    """Color PCA at test time: shifts to be added to RGB, in 0..255, of the same picture before its predictions are
+    averaged.
 
     Args:
-        count: number of variants; an odd one begins with the picture as it is, the rest are pairs of a shift and its opposite.
+        count: number of variants; an odd one begins with the picture as it is, the rest are pairs of a shift and its
+        opposite.
         sigma: standard deviation of alpha; seed: of the draw.
     Returns:
         (count, 3) float64 grey levels that average to 0.
@@ -167,7 +174,8 @@ def fit_classes(masks: Iterable, classes: int, ignore: int = 255) -> tuple[np.nd
         masks: (H, W) integers each, of any sizes, or batches (B, H, W).
         classes: C; ids are 0..C-1 and `ignore`, which is not counted.
     Returns:
-        counts: (C,) int64, pixels of the class; totals: (C,) int64, labelled pixels of the pictures in which the class occurs.
+        counts: (C,) int64, pixels of the class; totals: (C,) int64, labelled pixels of the pictures in which the class
+        occurs.
     Raises:
         UserError: an id that is no class.
     """
@@ -198,8 +206,8 @@ def median_frequency(counts, totals) -> np.ndarray:
     Raises:
         UserError: no class occurs.
 
-    Reference: Eigen and Fergus, Predicting Depth, Surface Normals and Semantic Labels with a Common Multi-Scale Convolutional Architecture,
-    ICCV 2015.
+    Reference: Eigen and Fergus, Predicting Depth, Surface Normals and Semantic Labels with a Common Multi-Scale
+    Convolutional Architecture, ICCV 2015.
     """
     counts, totals = np.asarray(counts, "float64"), np.asarray(totals, "float64")
     present = counts > 0

@@ -17,7 +17,8 @@ ENCODED = (*PICTURES, "mask")  # features that are pictures: kept encoded until 
 class View:
     """What the network sees of an example.
 
-    size: side of the square input in pixels, or (height, width); labels: output name -> feature; extras: features for reports;
+    size: side of the square input in pixels, or (height, width); labels: output name -> feature; extras: features for
+    reports;
     reads: the features that the network's inputs are made of: one of PICTURES, keypoints_2d, a picture and its mask.
     """
 
@@ -49,10 +50,12 @@ class Placement:
 
 
 def decode_reduced(encoded, shape: tuple, jpeg: bool, output: tuple[int, int]):
-    """Picture, shrunk by 2, 4 or 8 while decoding (in the DCT, so without aliasing) as long as 1.25 x the output's pixels remain.
+    """Picture, shrunk by 2, 4 or 8 while decoding (in the DCT, so without aliasing) as long as 1.25 x the output's
+    pixels remain.
 
     Args:
-        encoded: JPEG or PNG bytes; shape: (H, W, 3), None where it differs by example; jpeg: only JPEG can shrink; output: (height, width).
+        encoded: JPEG or PNG bytes; shape: (H, W, 3), None where it differs by example; jpeg: only JPEG can shrink;
+        output: (height, width).
     """
 
     def decode(step=0):
@@ -124,7 +127,8 @@ def source_of(features) -> str:
 
 
 def example_map(builder, view: View, seed: int):
-    """Function (epoch, position, record) -> (input, labels[, extras]) of one example, or (input, labels, weights) where there are borders.
+    """Function (epoch, position, record) -> (input, labels[, extras]) of one example, or (input, labels, weights) where
+    there are borders.
 
     Args:
         builder: prepared, see `kzoo.data.builders.prepare`; seed: of the augmentation, with epoch and position.

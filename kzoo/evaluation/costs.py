@@ -1,12 +1,15 @@
-"""What a trained network costs: parameters, FLOPs, milliseconds a picture, memory. In a process of its own, so that nothing else counts.
+"""What a trained network costs: parameters, FLOPs, milliseconds a picture, memory. In a process of its own, so that
+nothing else counts.
 
-- flops: of one forward pass for one example, by TensorFlow's profiler on the frozen graph: a multiply-add counts as two. Element-wise
-  operations count where the profiler knows them; null where a loop (LSTM, GRU) hides how often its body runs.
-- ms_per_example: median of at least 10 passes through the compiled graph without XLA, after a warm-up, over the batch size; from the input
-  in memory to the answer in memory.
-- peak_memory_mib: the most that this process has held (VmHWM or ru_maxrss), with Python, TensorFlow and the loading of the weights.
-- network_memory_mib: weights, and what the passes of the largest batch held on top of what was held before them: of the processor's memory
-  where Linux tells it (/proc), of the accelerator's where there is one.
+- flops: of one forward pass for one example, by TensorFlow's profiler on the frozen graph: a multiply-add counts as
+  two. Element-wise operations count where the profiler knows them; null where a loop (LSTM, GRU) hides how often its
+  body runs.
+- ms_per_example: median of at least 10 passes through the compiled graph without XLA, after a warm-up, over the batch
+  size; from the input in memory to the answer in memory.
+- peak_memory_mib: the most that this process has held (VmHWM or ru_maxrss), with Python, TensorFlow and the loading of
+  the weights.
+- network_memory_mib: weights, and what the passes of the largest batch held on top of what was held before them: of the
+  processor's memory where Linux tells it (/proc), of the accelerator's where there is one.
 """
 
 import gc
@@ -82,7 +85,8 @@ def forget_peak() -> bool:
 
 
 def most_held() -> float:
-    """The most that this process has held, in MiB. Where Linux tells it (/proc): ru_maxrss also counts what started the process held."""
+    """The most that this process has held, in MiB. Where Linux tells it (/proc): ru_maxrss also counts what started the
+    process held."""
     if known := resident():
         return known[1]
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
@@ -91,13 +95,14 @@ def most_held() -> float:
 
 
 def measure(folder, batch_sizes=(1, 8)) -> dict:
-    """Costs of a run's network, in this process; for numbers that mean something call it in a fresh one, as `in_own_process` does.
+    """Costs of a run's network, in this process; for numbers that mean something call it in a fresh one, as
+    `in_own_process` does.
 
     Args:
         folder: run folder with a trained network; batch_sizes: to be timed.
     Returns:
-        {"parameters", "flops", "ms_per_example": {batch size: number}, "peak_memory_mib", "network_memory_mib", "device", "threads",
-        "versions"}; None for what cannot be told.
+        {"parameters", "flops", "ms_per_example": {batch size: number}, "peak_memory_mib", "network_memory_mib",
+        "device", "threads", "versions"}; None for what cannot be told.
     """
     import keras
     import tensorflow as tf

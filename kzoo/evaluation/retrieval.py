@@ -1,4 +1,5 @@
-"""Features of whole pictures for image retrieval, by an encoder that is not trained here: what localisation is compared with."""
+"""Features of whole pictures for image retrieval, by an encoder that is not trained here: what localisation is compared
+with."""
 
 import cv2
 import keras
@@ -12,7 +13,8 @@ THUMBNAIL = (16, 12)  # width and height
 
 
 def thumbnails(images) -> np.ndarray:
-    """Pictures shrunk to 16x12 pixels without their mean: (B, H, W, 3) uint8 -> (B, 576) float32, where no trained encoder is at hand."""
+    """Pictures shrunk to 16x12 pixels without their mean: (B, H, W, 3) uint8 -> (B, 576) float32, where no trained
+    encoder is at hand."""
     small = np.stack([cv2.resize(image, THUMBNAIL, interpolation=cv2.INTER_AREA) for image in images]).astype("float32")
     return (small - small.mean(axis=(1, 2), keepdims=True)).reshape(len(small), -1)
 
@@ -26,7 +28,8 @@ def pooled(shape: tuple[int, int], encoder: str, weights: str):
 
 
 def method(flags: dict, shape: tuple[int, int]) -> tuple:
-    """How pictures are compared in the baseline of a run, in words, and the function: by the run's encoder as it was before training."""
+    """How pictures are compared in the baseline of a run, in words, and the function: by the run's encoder as it was
+    before training."""
     if flags["encoder"] is None or flags["encoder_weights"] in (None, "none"):
         return "thumbnails of 16x12 px", thumbnails
     try:

@@ -46,12 +46,14 @@ def evaluate(
     """Score the best network of a run on a split and write `report.json`, `report.md` and `pictures/`.
 
     Args:
-        folder: run folder; out: where to write (default: there); split: of its data set; size: as --size (both by default the run's);
-        tta: of `predictors.MIRRORED_TTA` or `kzoo.inference.tta.TTA`; decoder: see `predictors.decoders_of`; tile: as --size, put the answers
-        together from tiles; overlap: of the tiles in pixels (default: half of the shorter side of a tile);
-        pictures: how many examples to draw; export: keys of `kzoo.export.formats.EXPORTS`, written to `folder`; export_raw: with the network's
-        outputs as they are, see `kzoo.export.formats.export_run`; export_examples: of the split, that exports are scored on; data_dir: of prepared
-        data sets (default: the run's).
+        folder: run folder; out: where to write (default: there); split: of its data set; size: as --size (both by
+        default the run's);
+        tta: of `predictors.MIRRORED_TTA` or `kzoo.inference.tta.TTA`; decoder: see `predictors.decoders_of`; tile: as
+        --size, put the answers together from tiles; overlap: of the tiles in pixels (default: half of the shorter side
+        of a tile);
+        pictures: how many examples to draw; export: keys of `kzoo.export.formats.EXPORTS`, written to `folder`;
+        export_raw: with the network's outputs as they are, see `kzoo.export.formats.export_run`; export_examples: of
+        the split, that exports are scored on; data_dir: of prepared data sets (default: the run's).
     Returns:
         the content of `report.json`.
     """
@@ -173,7 +175,8 @@ def check_same_data(run: dict, found: dict):
 
 
 def batches(task: Task, builder, split: str, shape: tuple[int, int], batch_size: int, features: tuple[str, ...]):
-    """The split in order: (what a network reads, {"label": (B, …)}, extras); labels are -1 where they are optional and there are none."""
+    """The split in order: (what a network reads, {"label": (B, …)}, extras); labels are -1 where they are optional and
+    there are none."""
     label = task.outputs[task.main[0]].label
     if label in builders.LABELS:
         label = builders.label_of(builder)
@@ -186,7 +189,8 @@ def batches(task: Task, builder, split: str, shape: tuple[int, int], batch_size:
 
 
 def as_trained(folder, flags: dict, split: str) -> dict:
-    """{"stopped": why a clustering ended, "baselines": scores of what was there before it, if the split is the one it was for}."""
+    """{"stopped": why a clustering ended, "baselines": scores of what was there before it, if the split is the one it
+    was for}."""
     found = files.read_json(folder / cluster_state.RESULT)
     return {"stopped": found["stopped"], **({"baselines": found["baselines"]} if split == flags["train_split"] else {})}
 
@@ -266,12 +270,12 @@ def chosen(errors: np.ndarray, count: int) -> list[tuple[int, str]]:
 def draw(
     task: Task, predictor, pipeline, shown, labels, predictions, known, names, count: int, folder, result, run_folder
 ):
-    """Pictures of the best, median and worst examples, and of those that the report names: "failures" (`pose_scores.pose_report`),
-    "cluster_examples" (`cluster_scores.cluster_report`). Only these are kept in memory.
+    """Pictures of the best, median and worst examples, and of those that the report names: "failures"
+    (`pose_scores.pose_report`), "cluster_examples" (`cluster_scores.cluster_report`). Only these are kept in memory.
 
     Args:
-        pipeline: of what the network reads; shown: of the pictures, the same one for networks that read pictures; known: further truth,
-        {"mask": (N, H, W), "class_names": C strings} or {}.
+        pipeline: of what the network reads; shown: of the pictures, the same one for networks that read pictures;
+        known: further truth, {"mask": (N, H, W), "class_names": C strings} or {}.
     """
     errors = task.errors(labels, predictions)
     picks = chosen(errors, count)
@@ -309,7 +313,8 @@ def draw(
 
 
 def look(model, inputs, score, stack, titles) -> dict:
-    """{"attention.png": figure}, or a printed line where the encoder is out of reach, inside a network within the network."""
+    """{"attention.png": figure}, or a printed line where the encoder is out of reach, inside a network within the
+    network."""
     try:
         layers = feature_maps.feature_maps(model)
     except UserError as error:

@@ -1,4 +1,5 @@
-"""Why a network answers as it does: maps of what counts in a picture, the first filters, and what single channels respond to.
+"""Why a network answers as it does: maps of what counts in a picture, the first filters, and what single channels
+respond to.
 
 python -m kzoo.explain --run=runs/<name> --image=me.jpg --output=coords:left_wrist --method=all
 python -m kzoo.explain --run=runs/<name> --example=12 --method=grad_cam_pp,occlusion --layer=stage3

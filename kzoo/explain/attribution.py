@@ -1,9 +1,11 @@
-"""What an answer is made of: how much each pixel, or each joint, of an input counts for any number computed from a network's answers.
+"""What an answer is made of: how much each pixel, or each joint, of an input counts for any number computed from a
+network's answers.
 
-Every function of METHODS is f(model, inputs, score, *, source) -> array with an entry for each place of the input `source`. Saliency:
-Simonyan et al., Deep Inside Convolutional Networks, ICLR workshop 2014. Deconvnet and occlusion: Zeiler and Fergus, Visualizing and
-Understanding Convolutional Networks, ECCV 2014. Guided backpropagation: Springenberg et al., Striving for Simplicity, ICLR workshop 2015.
-Integrated gradients: Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017.
+Every function of METHODS is f(model, inputs, score, *, source) -> array with an entry for each place of the input
+`source`. Saliency: Simonyan et al., Deep Inside Convolutional Networks, ICLR workshop 2014. Deconvnet and occlusion:
+Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014. Guided backpropagation: Springenberg
+et al., Striving for Simplicity, ICLR workshop 2015. Integrated gradients: Sundararajan et al., Axiomatic Attribution
+for Deep Networks, ICML 2017.
 """
 
 import functools
@@ -27,15 +29,17 @@ ACTIVATIONS = {keras.activations.relu: None, keras.activations.relu6: 6.0}
 def differentiable(model: keras.Model, relu: str = "plain") -> keras.Model:
     """A copy of a network that can be differentiated with respect to its pictures.
 
-    The copy's pictures are float32, 0..255, in networks within the network too. What stands in the way of a gradient lets it pass:
-    `stop_gradient`, which is for training, and rounding to uint8, whose value remains. Its other ReLUs (layers, layers' own activations
-    and operations, up to a maximum or without one) have the gradient that is asked for; leaky ones and smooth activations are as they were.
+    The copy's pictures are float32, 0..255, in networks within the network too. What stands in the way of a gradient
+    lets it pass: `stop_gradient`, which is for training, and rounding to uint8, whose value remains. Its other ReLUs
+    (layers, layers' own activations and operations, up to a maximum or without one) have the gradient that is asked
+    for; leaky ones and smooth activations are as they were.
 
     Args:
         model: functional.
-        relu: "plain"; "guided": what is not positive is cut from the gradient behind the ReLU, where its input is not positive as well
-            (Springenberg et al. 2015, fig. 1b); "deconvnet": only the former, whatever the input was (Zeiler and Fergus 2014, §2.1: the
-            unpooling by switches and the transposed filters of that paper are the plain gradients of max-pooling and convolution).
+        relu: "plain"; "guided": what is not positive is cut from the gradient behind the ReLU, where its input is not
+            positive as well (Springenberg et al. 2015, fig. 1b); "deconvnet": only the former, whatever the input was
+            (Zeiler and Fergus 2014, §2.1: the unpooling by switches and the transposed filters of that paper are the
+            plain gradients of max-pooling and convolution).
     Returns:
         functional model with weights of its own, its inputs a list and its outputs a dict, named as the model's.
     Raises:
@@ -128,19 +132,23 @@ def saliency(model: keras.Model, inputs: dict, score, *, source: str) -> np.ndar
 
     Args:
         model: functional.
-        inputs: {name: array} of all its inputs: pictures (B, H, W, 3) or clips (B, T, H, W, 3) uint8, keypoints (B, T, J, 2) float32, …
+        inputs: {name: array} of all its inputs: pictures (B, H, W, 3) or clips (B, T, H, W, 3) uint8, keypoints (B, T,
+        J, 2) float32, …
         score: {output: tensor} -> (B,), differentiable and of each example alone.
         source: the input that is explained; the others are held as they are.
     Returns:
-        float32 of the source's shape, in the score's unit for each grey level, or for each unit of the keypoints; signed.
+        float32 of the source's shape, in the score's unit for each grey level, or for each unit of the keypoints;
+        signed.
     Raises:
-        UserError: an input is missing, or `source` is no input or one of ids, which have no gradient; a backend without gradients.
+        UserError: an input is missing, or `source` is no input or one of ids, which have no gradient; a backend without
+        gradients.
     """
     return _gradients(differentiable(model), inputs, score, source)
 
 
 def guided_backprop(model: keras.Model, inputs: dict, score, *, source: str) -> np.ndarray:
-    """The gradient, through ReLUs only where it is positive and they are active; arguments, result and errors as `saliency`'s."""
+    """The gradient, through ReLUs only where it is positive and they are active; arguments, result and errors as
+    `saliency`'s."""
     return _gradients(differentiable(model, "guided"), inputs, score, source)
 
 
@@ -160,15 +168,18 @@ def integrated_gradients(
     tolerance: float = 0.01,
     baseline=None,
 ) -> np.ndarray:
-    """What each number adds to a score on the way from a baseline: (x - baseline) times the mean gradient on the straight line between.
+    """What each number adds to a score on the way from a baseline: (x - baseline) times the mean gradient on the
+    straight line between.
 
-    The sum over an example is score(x) - score(baseline), up to the error of the midpoint rule. It begins with `steps` gradients, whose
-    number is tripled (the earlier ones stay midpoints) until every example's sum is right to `tolerance`, or `most` would be passed.
-    Arguments and errors as `saliency`'s (Sundararajan et al. 2017, eq. 1 and 3).
+    The sum over an example is score(x) - score(baseline), up to the error of the midpoint rule. It begins with `steps`
+    gradients, whose number is tripled (the earlier ones stay midpoints) until every example's sum is right to
+    `tolerance`, or `most` would be passed. Arguments and errors as `saliency`'s (Sundararajan et al. 2017, eq. 1 and
+    3).
 
     Args:
         tolerance: share of score(x) - score(baseline), see `completeness_gap`; 0: never refine, `steps` gradients.
-        baseline: array that broadcasts to the source; None is black for pictures, and for keypoints each frame's mean joint.
+        baseline: array that broadcasts to the source; None is black for pictures, and for keypoints each frame's mean
+        joint.
     Returns:
         float32 of the source's shape, in the score's unit; signed.
     Raises:
@@ -198,7 +209,8 @@ def integrated_gradients(
 def completeness_gap(
     model: keras.Model, inputs: dict, score, attributions, *, source: str, baseline=None
 ) -> np.ndarray:
-    """How far integrated gradients are from adding up: |sum - (score(x) - score(baseline))| over |score(x) - score(baseline)|.
+    """How far integrated gradients are from adding up: |sum - (score(x) - score(baseline))| over |score(x) -
+    score(baseline)|.
 
     Returns:
         (B,) float64, infinite where the score is the same at both ends and the sum is not 0.
@@ -225,14 +237,16 @@ def _baseline(model, inputs, source: str, baseline) -> np.ndarray:
 def occlusion(model: keras.Model, inputs: dict, score, *, source: str, side: int | None = None) -> np.ndarray:
     """How far a score falls where a part of the input is hidden (Zeiler and Fergus 2014, §4.2).
 
-    Of pictures a square in the picture's mean colour hides a part, every half side and at the edges; each pixel has the mean over the
-    squares that cover it. In clips it covers the same place of all frames. Of keypoints, one joint in all frames is put to the frame's mean
-    joint. Arguments and errors as `saliency`'s, but the score need not be differentiable.
+    Of pictures a square in the picture's mean colour hides a part, every half side and at the edges; each pixel has the
+    mean over the squares that cover it. In clips it covers the same place of all frames. Of keypoints, one joint in all
+    frames is put to the frame's mean joint. Arguments and errors as `saliency`'s, but the score need not be
+    differentiable.
 
     Args:
         side: of the square in pixels; None is a quarter of the picture's shorter side.
     Returns:
-        (B, H, W), (B, T, H, W) or (B, T, J) float32, in the score's unit, positive where the score falls; the same for all frames.
+        (B, H, W), (B, T, H, W) or (B, T, J) float32, in the score's unit, positive where the score falls; the same for
+        all frames.
     Raises:
         UserError: also a side that is not 1 to the picture's shorter side.
     """

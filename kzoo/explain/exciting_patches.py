@@ -1,8 +1,10 @@
-"""What single channels respond to: the kernels of the first convolution, and the patches of pictures that excite a channel most.
+"""What single channels respond to: the kernels of the first convolution, and the patches of pictures that excite a
+channel most.
 
-Patches as in Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, fig. 2: the nine pictures with the highest
-activation of a channel, cut to what the unit there sees, and beside each its deconvnet projection. That needs max-pooling, whose switches
-make it one of this picture; in networks without it, guided backpropagation takes its place, as Springenberg et al. (2015, §4) propose.
+Patches as in Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, fig. 2: the nine
+pictures with the highest activation of a channel, cut to what the unit there sees, and beside each its deconvnet
+projection. That needs max-pooling, whose switches make it one of this picture; in networks without it, guided
+backpropagation takes its place, as Springenberg et al. (2015, §4) propose.
 """
 
 import dataclasses
@@ -26,9 +28,9 @@ PIXELS = 2**20  # of the pictures whose gradients are taken together
 class Patch:
     """One unit, and what it sees.
 
-    value: its activation; example: number of the picture in the order of the batches; frame: of a clip, else 0; cell: row and column in the
-    layer's map; box: top, left, bottom, right, in pixels of the network's input; picture: (h, w, 3) uint8 and projection: (h, w, 3) float32
-    signed, both cut to the box.
+    value: its activation; example: number of the picture in the order of the batches; frame: of a clip, else 0; cell:
+    row and column in the layer's map; box: top, left, bottom, right, in pixels of the network's input; picture: (h, w,
+    3) uint8 and projection: (h, w, 3) float32 signed, both cut to the box.
     """
 
     value: float
@@ -45,7 +47,8 @@ class Patch:
 
 
 def excited(model: keras.Model, layer, inputs: dict, count: int = 4) -> list[int]:
-    """The channels of a layer whose highest activation over its cells is highest, mean over the pictures; only such that are active.
+    """The channels of a layer whose highest activation over its cells is highest, mean over the pictures; only such
+    that are active.
 
     Args:
         layer: keras tensor of maps (B, h, w, K); inputs: {name: (B, …)} of all the network's inputs.
@@ -64,11 +67,14 @@ def find(
     source: str,
     count: int = COUNT,
 ):
-    """The patches that excite channels most, one from each picture or clip; memory does not grow with the number of pictures.
+    """The patches that excite channels most, one from each picture or clip; memory does not grow with the number of
+    pictures.
 
     Args:
-        model: functional; layers: {name: keras tensor of maps (B, h, w, K), or (B T, h, w, K) of clips}; channels: {name: numbers}.
-        batches: of {input: (B, …)}, all the network's inputs; source: the one shown, pictures (B, H, W, 3) or clips (B, T, H, W, 3).
+        model: functional; layers: {name: keras tensor of maps (B, h, w, K), or (B T, h, w, K) of clips}; channels:
+        {name: numbers}.
+        batches: of {input: (B, …)}, all the network's inputs; source: the one shown, pictures (B, H, W, 3) or clips (B,
+        T, H, W, 3).
     Returns:
         {name: {channel: up to `count` of Patch, the strongest first}}; patches without activation are left out.
     """
@@ -111,7 +117,8 @@ def _highest(maps, example: int) -> tuple:
 
 
 def _patches(model, layer, units: list, examples: dict, source: str) -> list[Patch]:
-    """What units of one layer see: the box around the pixels that the unit's gradient depends on, exact for each picture.
+    """What units of one layer see: the box around the pixels that the unit's gradient depends on, exact for each
+    picture.
 
     Args:
         units: (value, example, frame, row, column, channel) of each; examples: {example: {input: array}}.
@@ -160,8 +167,9 @@ def first_filters(model: keras.Model) -> tuple[str, np.ndarray, str]:
     """The kernels of the first convolution, networks within the network included.
 
     Returns:
-        the layer's name; (filters, height, width, 3) float32, signed; and how they are to be read, in words. Of three input channels that
-        are a linear map of the picture's colours, a kernel is told in these colours: what it makes of red, green and blue.
+        the layer's name; (filters, height, width, 3) float32, signed; and how they are to be read, in words. Of three
+        input channels that are a linear map of the picture's colours, a kernel is told in these colours: what it makes
+        of red, green and blue.
     Raises:
         UserError: the network has no convolution.
     """
@@ -197,7 +205,8 @@ def _first_convolution(model) -> list:
 
 
 def _colours(model, layer) -> np.ndarray | None:
-    """(3, channels): what red, green and blue add to what a layer of the network itself reads; None where it reads no picture."""
+    """(3, channels): what red, green and blue add to what a layer of the network itself reads; None where it reads no
+    picture."""
     pictures = [x for x in model.inputs if len(x.shape) >= 4 and x.dtype == "uint8"]
     try:
         read = keras.Model(pictures, layer.input)

@@ -1,4 +1,5 @@
-"""Why a network answers as it does: maps of what counts in a picture, the first filters, and what single channels respond to."""
+"""Why a network answers as it does: maps of what counts in a picture, the first filters, and what single channels
+respond to."""
 
 import functools
 import pathlib
@@ -40,13 +41,15 @@ def explain(
     data_dir: str | None = None,
     out=None,
 ) -> dict:
-    """Explain answers of the best network of a run; writes explanation.png, .npz and .json, filters.png and patches.png.
+    """Explain answers of the best network of a run; writes explanation.png, .npz and .json, filters.png and
+    patches.png.
 
     Args:
-        folder: run folder; images: files; examples: numbers in `split` (default: the run's); output: see `explain_targets.target`;
-        methods: of METHODS, or "all", which leaves out what does not apply; layers: names, of Grad-CAM and patches; channels: whose patches
-        are shown, of every layer; searched: examples of the training split that are searched for patches; data_dir: of prepared data sets
-        (default: the run's); out: where to write.
+        folder: run folder; images: files; examples: numbers in `split` (default: the run's); output: see
+        `explain_targets.target`;
+        methods: of METHODS, or "all", which leaves out what does not apply; layers: names, of Grad-CAM and patches;
+        channels: whose patches are shown, of every layer; searched: examples of the training split that are searched
+        for patches; data_dir: of prepared data sets (default: the run's); out: where to write.
     Returns:
         the content of `explanation.json`.
     """
@@ -141,7 +144,8 @@ def number(score, answers: dict) -> list[float]:
 
 
 def attributed(method: str, model, inputs: dict, scores, source: str):
-    """One array of the source's shape, or (N, [T,] H, W): signed of one score, of several the mean of the absolute values."""
+    """One array of the source's shape, or (N, [T,] H, W): signed of one score, of several the mean of the absolute
+    values."""
     import numpy as np
 
     from kzoo.explain import attribution

@@ -1,7 +1,8 @@
-"""Which number of a network's answer is explained: `<output>[:<unit>[:<component>]]` becomes one score, or several that are averaged.
+"""Which number of a network's answer is explained: `<output>[:<unit>[:<component>]]` becomes one score, or several that
+are averaged.
 
-A score has a sign: what raises it is shown. A class, a joint's peak and a cluster have one. A coordinate has none, as left is no more than
-right; its two directions then are two scores, and the maps of both are averaged.
+A score has a sign: what raises it is shown. A class, a joint's peak and a cluster have one. A coordinate has none, as
+left is no more than right; its two directions then are two scores, and the maps of both are averaged.
 """
 
 import dataclasses
@@ -22,8 +23,9 @@ TINY = 1e-12  # keeps the logarithm of an empty cluster finite
 class Target:
     """What is explained.
 
-    scores: ({output: (B, …) array} of the pictures that are explained) -> ((label, {output: tensor} -> (B,)), …). What must stay the same
-    when the picture is changed (the pixels of a class, the cell of a peak, the most likely cluster) is read from these first answers.
+    scores: ({output: (B, …) array} of the pictures that are explained) -> ((label, {output: tensor} -> (B,)), …). What
+    must stay the same when the picture is changed (the pixels of a class, the cell of a peak, the most likely cluster)
+    is read from these first answers.
     """
 
     name: str
@@ -135,10 +137,12 @@ def names_of(task: Task, run: dict) -> dict[str, list[str]]:
 def target(names: Mapping[str, list[str]], model: keras.Model, asked: str) -> Target:
     """The target of `--output=<output>[:<unit>[:<component>]]`.
 
-    Of coords the score is the peak of the joint's map where the network emits one, unless components are named; there need not be coords.
+    Of coords the score is the peak of the joint's map where the network emits one, unless components are named; there
+    need not be coords.
 
     Args:
-        names: see `names_of`; units without names go by their number from 0, and all may. asked: for instance coords:left_wrist:x.
+        names: see `names_of`; units without names go by their number from 0, and all may. asked: for instance
+        coords:left_wrist:x.
     Raises:
         UserError: no such output, unit or component, or a unit that is needed.
     """
@@ -196,10 +200,11 @@ def _index(asked, what, units, name) -> int:
 
 
 def default(task: Task, names: Mapping[str, list[str]], model: keras.Model, answers: dict) -> str:
-    """What is explained where nothing is asked for: the scored output, and of its units the plainest one of the first picture.
+    """What is explained where nothing is asked for: the scored output, and of its units the plainest one of the first
+    picture.
 
-    That is the joint with the highest peak, or where there are no maps the one farthest from the middle of the joints; the largest class
-    but for the background; the most likely cluster.
+    That is the joint with the highest peak, or where there are no maps the one farthest from the middle of the joints;
+    the largest class but for the background; the most likely cluster.
 
     Args:
         answers: {output: (B, …) array}.
@@ -228,12 +233,12 @@ def default(task: Task, names: Mapping[str, list[str]], model: keras.Model, answ
 def taps(model: keras.Model, output: str, layers=(), *, down: bool = False) -> dict:
     """{name: keras tensor} of the maps that Grad-CAM or patches read.
 
-    By default they have the sizes of `feature_maps.feature_maps`, or the last four sizes where no map has one of these. Of each size it is the
-    last map of features: maps with a channel for each joint or class already are answers.
+    By default they have the sizes of `feature_maps.feature_maps`, or the last four sizes where no map has one of these.
+    Of each size it is the last map of features: maps with a channel for each joint or class already are answers.
 
     Args:
-        output: of the network; layers: names; down: by default only on the way down, before the first smaller map, which is the encoder.
-            What comes later sees the whole picture.
+        output: of the network; layers: names; down: by default only on the way down, before the first smaller map,
+            which is the encoder. What comes later sees the whole picture.
     Raises:
         UserError: no such layer, or no maps at all.
     """
@@ -250,7 +255,8 @@ def taps(model: keras.Model, output: str, layers=(), *, down: bool = False) -> d
 
 
 def _features_by_size(model, output, down: bool) -> dict:
-    """{(h, w): the last map of this size on the way to an output}, behind the first weights and of the picture's aspect."""
+    """{(h, w): the last map of this size on the way to an output}, behind the first weights and of the picture's
+    aspect."""
     height, width = next((x.shape[-3:-1] for x in model.inputs if len(x.shape) >= 4 and x.shape[-1] == 3), (0, 0))
     answers = {x.shape[-1] for x in model.outputs if len(x.shape) == 4}
     last, weighted = {}, False

@@ -1,8 +1,9 @@
-"""The decoders of `kzoo.nn.decoding` from `keras.ops` alone, for use inside a network: the same names, arguments and answers.
+"""The decoders of `kzoo.nn.decoding` from `keras.ops` alone, for use inside a network: the same names, arguments and
+answers.
 
-They are made of sums, products, comparisons and matrix products, because every runtime that a network is exported to has these. There is
-no argmax and no gather: Keras's argmax looks at the sign of zero by a bit cast, which ONNX does not have. A cell is picked by a product
-with a row of zeros and a single one, which is exact.
+They are made of sums, products, comparisons and matrix products, because every runtime that a network is exported to
+has these. There is no argmax and no gather: Keras's argmax looks at the sign of zero by a bit cast, which ONNX does not
+have. A cell is picked by a product with a row of zeros and a single one, which is exact.
 """
 
 import numpy as np
@@ -15,7 +16,8 @@ EPSILON = float(np.finfo("float32").eps)
 
 
 def first_highest(values):
-    """Index of the highest number along the last axis, of several the first: (…, N) -> (…) float32, exact for N up to 2**24."""
+    """Index of the highest number along the last axis, of several the first: (…, N) -> (…) float32, exact for N up to
+    2**24."""
     count = values.shape[-1]
     best = ops.max(values, axis=-1, keepdims=True)
     indices = ops.where(values >= best, np.arange(count, dtype="float32"), float(count))
@@ -43,11 +45,12 @@ def _highest(maps):
 
 
 def _neighbours(maps, x, y, reach: int):
-    """Function (dx, dy), up to `reach` cells, -> values (B, J) of (B, J, h, w) at (x + dx, y + dy), of the nearest cell where that is
-    outside."""
+    """Function (dx, dy), up to `reach` cells, -> values (B, J) of (B, J, h, w) at (x + dx, y + dy), of the nearest cell
+    where that is outside."""
 
     def picked(place, count):  # (B, J) -> (B, J, 2 reach + 1, count) of 0 and 1
-        # Minus, for Keras 3.15 on TensorFlow takes a vector that is added for a bias along axis 1 where their lengths happen to agree.
+        # Minus, for Keras 3.15 on TensorFlow takes a vector that is added for a bias along axis 1 where their lengths
+        # happen to agree.
         places = ops.clip(place[..., None] - np.arange(reach, -reach - 1, -1, dtype="float32"), 0.0, count - 1.0)
         return ops.cast(ops.equal(places[..., None], np.arange(count, dtype="float32")), "float32")
 

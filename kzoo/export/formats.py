@@ -1,4 +1,5 @@
-"""Export: the network rebuilt in float32 with the trained weights, in a form that serves elsewhere, checked in that form's own runtime."""
+"""Export: the network rebuilt in float32 with the trained weights, in a form that serves elsewhere, checked in that
+form's own runtime."""
 
 import dataclasses
 import os
@@ -18,11 +19,14 @@ from kzoo.nn.upsampling import MaxSwitches
 from kzoo.tasks import Task
 from kzoo.training.networks import hyperparameters_of
 
-TOLERANCE = 1e-4  # largest difference to `predict` that an export may have, relative to the output's range where that is above 1
-# Answers that jump where two cells or classes are as high but for the last bit: the share of their numbers that may differ by more.
+# largest difference to `predict` that an export may have, relative to the output's range where that is above 1
+TOLERANCE = 1e-4
+# Answers that jump where two cells or classes are as high but for the last bit: the share of their numbers that may
+# differ by more.
 JUMPING = {"coords": 0.01, "classes": 0.01, "cluster": 0.01}
 RAW = "raw_"  # what names of outputs as they are begin with
-# Of those too, in networks with switches: where two pixels of a window are as high, that of a max-unpooling moves all that lies above it.
+# Of those too, in networks with switches: where two pixels of a window are as high, that of a max-unpooling moves all
+# that lies above it.
 RAW_SHARE = 0.1
 WARM_UPS, CALLS, SECONDS = 3, 30, 2.0  # of a timing: calls before it, calls at most, seconds at most
 BATCH = 8  # examples at once
@@ -157,8 +161,8 @@ def raw_share(model: keras.Model) -> float:
 
 
 def check(expected: dict, found: dict, share: float = 0.0):
-    """Raises UserError where answers differ from what was expected by more than TOLERANCE, JUMPING ones in more than their share, those of
-    RAW in more than `share`; and wherever a number has become none."""
+    """Raises UserError where answers differ from what was expected by more than TOLERANCE, JUMPING ones in more than
+    their share, those of RAW in more than `share`; and wherever a number has become none."""
     for name, value in expected.items():
         off = ~(_relative(value, found[name]) <= TOLERANCE)
         lost = np.isfinite(value) & ~np.isfinite(found[name])
@@ -183,10 +187,11 @@ def written(form: str, model: keras.Model, path, inputs, expected: dict, answers
         inputs: (N, …) as the network takes them, or {input name: (N, …)} of several; expected: {name: (N, …)}.
         answers: of the artefact's outputs {name: (N, …)} what is compared with `expected`.
     Returns:
-        {"difference": {name: see `difference`}, "mib": size on disk, "ms": see `milliseconds`}, and all that `answers` gave.
+        {"difference": {name: see `difference`}, "mib": size on disk, "ms": see `milliseconds`}, and all that `answers`
+        gave.
     Raises:
-        UserError: not the TensorFlow backend, a package that is missing, a full disk, a network that the form cannot hold, answers that
-            differ. What stood at `path` before then stands there still.
+        UserError: not the TensorFlow backend, a package that is missing, a full disk, a network that the form cannot
+            hold, answers that differ. What stood at `path` before then stands there still.
     """
     check_backend()
     row = EXPORTS[form]
@@ -258,13 +263,15 @@ def as_predictions(answers: dict) -> dict:
 def export_run(
     folder, forms, model: keras.Model, shape, decoder: str | None, examples, *, raw: bool = False
 ) -> tuple[dict, dict]:
-    """Export the network of a run in several forms and tell how each one does in its own runtime; see `written` for what is kept.
+    """Export the network of a run in several forms and tell how each one does in its own runtime; see `written` for
+    what is kept.
 
     Args:
-        folder: run folder, which the artefacts are written to, and `exports.json` about them; forms: keys of EXPORTS; model: its network,
-        of `runs.load_model`; shape: as there; decoder: see `serving.served`.
+        folder: run folder, which the artefacts are written to, and `exports.json` about them; forms: keys of EXPORTS;
+        model: its network, of `runs.load_model`; shape: as there; decoder: see `serving.served`.
         examples: first ones of a split: inputs (N, …), labels (N, …), extras {name: (N, …)}.
-        raw: the artefacts also give the network's outputs as they are, logits and heat maps, as raw_<name>; not those for training alone.
+        raw: the artefacts also give the network's outputs as they are, logits and heat maps, as raw_<name>; not those
+        for training alone.
     Returns:
         {form: what it is, size, latency, differences, score}, and {form: a line on why it was not written}.
     """
@@ -304,7 +311,8 @@ def export_run(
     about = folder / "exports.json"
     known = files.read_json(about)["forms"] if about.exists() else {}
     known = {form: row for form, row in known.items() if (folder / row["file"]).exists()}
-    # what `names` of the data set are names of: joints, classes, or the parts of a camera pose, beside whose classes they would mislead
+    # what `names` of the data set are names of: joints, classes, or the parts of a camera pose, beside whose classes
+    # they would mislead
     names = {} if task.names == "pose" else {"names": run["names"]}
     files.write_json(about, {"task": run["flags"]["task"], **names, "forms": {**known, **rows}})
     return rows, failed

@@ -63,7 +63,8 @@ EXPLAINED = {  # words of a note -> why it is so
 
 
 def tiny(task: str, arch: str, **options):
-    """A network of an architecture in small: few channels and stacks, the smallest encoder, seeded random weights, float32."""
+    """A network of an architecture in small: few channels and stacks, the smallest encoder, seeded random weights,
+    float32."""
     import keras
 
     from kzoo import runs, tasks
@@ -85,7 +86,8 @@ def _narrow(width):
 
 
 def random_inputs(model, size: tuple[int, int] | None = None):
-    """Seeded inputs of a network, of pictures of another `size` where it is given: (EXAMPLES, …), or {input name: …} of several."""
+    """Seeded inputs of a network, of pictures of another `size` where it is given: (EXAMPLES, …), or {input name: …} of
+    several."""
     import keras
     import numpy as np
 
@@ -125,7 +127,8 @@ def by_predict(task, model, decoder, pictures) -> dict:
 def measure(task_name: str, arch: str, forms, path):
     """Measure one architecture in this process, {form: row} into a JSON file that is rewritten after each form.
 
-    A row is {"error": one line} or {"difference": {output: see `formats.difference`}, "other_size": {…} or None, "mib", "ms"}.
+    A row is {"error": one line} or {"difference": {output: see `formats.difference`}, "other_size": {…} or None, "mib",
+    "ms"}.
     """
     import keras
 
@@ -208,7 +211,8 @@ def _last_words(ended: subprocess.CompletedProcess) -> str:
 
 
 def table(results: dict, forms) -> str:
-    """Markdown: a row for each network, and what failed or is far from `predict`, with the upstream error and why it is so."""
+    """Markdown: a row for each network, and what failed or is far from `predict`, with the upstream error and why it is
+    so."""
     from kzoo.evaluation import tables
 
     rows, notes = [], []
@@ -264,7 +268,8 @@ def kept_results(path, wanted, forms, fresh: bool) -> dict:
     """What was measured before with these versions and stays, or the frame for it.
 
     Raises:
-        UserError: a package of the export is missing, the file is another one, or a part is asked for beside results of other versions.
+        UserError: a package of the export is missing, the file is another one, or a part is asked for beside results of
+        other versions.
     """
     from kzoo.export import formats
 

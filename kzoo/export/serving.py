@@ -1,7 +1,7 @@
 """The served network: pictures as the user has them in, answers as the user wants them out, by `keras.ops` alone.
 
-What `kzoo.predict` does around a network stands here inside of one: the picture's way to the network's input (`image_io.to_input`), the
-decoder of the answers, and their way back to the picture.
+What `kzoo.predict` does around a network stands here inside of one: the picture's way to the network's input
+(`image_io.to_input`), the decoder of the answers, and their way back to the picture.
 """
 
 import functools
@@ -23,10 +23,11 @@ def _placed(size, shape: tuple[int, int]) -> list[tuple]:
     """Where a letterboxed picture lies, see `augment.fit_matrix` and `image_io.to_input`.
 
     Args:
-        size: height and width of the picture, scalars that need not be known before the network runs; shape: of the network's input.
+        size: height and width of the picture, scalars that need not be known before the network runs; shape: of the
+        network's input.
     Returns:
-        for rows and columns: pixels of the shrunk picture, those for each pixel of the input, and where in the shrunk picture, in its
-        pixels, the input begins; float32 scalars.
+        for rows and columns: pixels of the shrunk picture, those for each pixel of the input, and where in the shrunk
+        picture, in its pixels, the input begins; float32 scalars.
     """
     steps = [ops.cast(sum(ops.cast(4 * n >= 5 * side * 2**k, "int32") for k in range(1, LARGEST_SHRINK + 1)), "float32")
              for n, side in zip(size, shape, strict=True)]  # fmt: skip
@@ -53,8 +54,9 @@ def _weights(count, side: int, shrunk, scale, start):
 def letterbox(pictures, shape: tuple[int, int]):
     """Pictures of any size as `image_io.to_input` brings them to a network, to one grey level.
 
-    Equal but for roundings where the picture is not shrunk by a power of 2 first, that is, where no side is 2.5 times the input's or more;
-    the difference is the rounding of the shrunk picture. (OpenCV before version 5 places its samples to 1/32 pixel.)
+    Equal but for roundings where the picture is not shrunk by a power of 2 first, that is, where no side is 2.5 times
+    the input's or more; the difference is the rounding of the shrunk picture. (OpenCV before version 5 places its
+    samples to 1/32 pixel.)
 
     Args:
         pictures: (B, H, W, 3) or (B, T, H, W, 3) uint8; shape: (height, width) of the network's input.
@@ -81,7 +83,8 @@ def coords_in_picture(coords, pictures, shape: tuple[int, int]):
 
 
 def classes_in_picture(classes, pictures, shape: tuple[int, int]):
-    """Classes (B, h, w) uint8 of the network's input -> (B, H, W) of the picture that was letterboxed to it, by the nearest cell."""
+    """Classes (B, h, w) uint8 of the network's input -> (B, H, W) of the picture that was letterboxed to it, by the
+    nearest cell."""
     size = ops.shape(pictures)[-3:-1]
     for axis, n, (pixels, scale, start) in zip((1, 2), size, _placed(size, shape), strict=True):
         count, side = classes.shape[axis], shape[axis - 1]
@@ -163,7 +166,8 @@ def needed(task: Task, output_names, decoder: str | None) -> tuple[str, ...]:
 
 
 def takes_any_size(network: keras.Model) -> bool:
-    """Whether a network's input can be made of pictures of any size: of pictures or frames, and of nothing beside them."""
+    """Whether a network's input can be made of pictures of any size: of pictures or frames, and of nothing beside
+    them."""
     return [tensor.name for tensor in network.inputs] in (["image"], ["frames"])
 
 
@@ -175,12 +179,14 @@ def served(
     Args:
         network: of one of the task's architectures, built in float32.
         decoder: of `predictors.decoders_of`; None for tasks without.
-        any_size: pictures of every H and W instead of the network's alone, see `letterbox`; not for networks of several inputs.
+        any_size: pictures of every H and W instead of the network's alone, see `letterbox`; not for networks of several
+        inputs.
         raw: names of the network's outputs that are given too, as they are, as raw_<name>.
     Returns:
-        model with the network's inputs, (B, H, W, 3) or (B, T, H, W, 3) uint8 where `any_size` is used, and as outputs those of MEANINGS
-        that the task has: {"coords": (B, J, 2) float32 [, "score": (B, J)]}, {"classes": (B, H, W) uint8}, {"joints": (B, T, J, 3)},
-        {"position": (B, 3), "rotation": (B, 4) [, "classes"]} or {"cluster": (B,) int32, "assignment": (B, K), "code": (B, d)}.
+        model with the network's inputs, (B, H, W, 3) or (B, T, H, W, 3) uint8 where `any_size` is used, and as outputs
+        those of MEANINGS that the task has: {"coords": (B, J, 2) float32 [, "score": (B, J)]}, {"classes": (B, H, W)
+        uint8}, {"joints": (B, T, J, 3)}, {"position": (B, 3), "rotation": (B, 4) [, "classes"]} or {"cluster": (B,)
+        int32, "assignment": (B, K), "code": (B, d)}.
     """
     names, answer = needed(task, network.output_names, decoder), ANSWERS[task.main_of(network.output_names)]
     network = keras.Model(network.input, {name: network.output[name] for name in {*names, *raw}}, name=network.name)

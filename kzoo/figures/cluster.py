@@ -21,7 +21,8 @@ def mosaic(images: dict, result: dict, names):
     """The most confident examples of each cluster.
 
     Args:
-        images: example -> (H, W, 3) uint8, or a clip (T, H, W, 3), whose middle frame is shown; result: of `cluster_scores.cluster_report`.
+        images: example -> (H, W, 3) uint8, or a clip (T, H, W, 3), whose middle frame is shown; result: of
+        `cluster_scores.cluster_report`.
     """
     rows, titles = {}, {}
     for cluster, examples in result["cluster_examples"].items():

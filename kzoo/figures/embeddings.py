@@ -1,4 +1,5 @@
-"""Pictures of clustering for people: codes in the plane, clusters' examples and centres, classes against clusters, curves."""
+"""Pictures of clustering for people: codes in the plane, clusters' examples and centres, classes against clusters,
+curves."""
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -35,12 +36,14 @@ t-SNE: who is near whom counts, not the sizes of groups or the gaps between them
 def embedding_figure(stages, labels, assigned, names, centres=None, *, seed: int = 0) -> Figure:
     """Codes in the plane at several stages of the training, a column each: above by PCA, below by t-SNE.
 
-    PCA is fitted on each stage alone: a plane that was chosen for the last stage would show the classes apart there and mixed before,
-    whatever the network learned. For one to find a class again, each plane is turned or mirrored (orthogonal Procrustes, no scaling) onto
-    the one before it, which changes no distance, and t-SNE starts from there. What share of the variance the plane holds stands above it.
+    PCA is fitted on each stage alone: a plane that was chosen for the last stage would show the classes apart there and
+    mixed before, whatever the network learned. For one to find a class again, each plane is turned or mirrored
+    (orthogonal Procrustes, no scaling) onto the one before it, which changes no distance, and t-SNE starts from there.
+    What share of the variance the plane holds stands above it.
 
     Args:
-        stages: name -> (N, d) codes; the same N examples in all stages, d may differ. Codes that are not finite are left out.
+        stages: name -> (N, d) codes; the same N examples in all stages, d may differ. Codes that are not finite are
+        left out.
         labels: (N,) int classes, which give the colours, -1 = none; None: unlabelled.
         assigned: stage -> (N,) int clusters, which give the colours where nothing is labelled.
         names: C strings.
@@ -49,7 +52,8 @@ def embedding_figure(stages, labels, assigned, names, centres=None, *, seed: int
     Returns:
         a figure of 2 x stages axes, row by row.
     Reference:
-        van der Maaten and Hinton, Visualizing Data using t-SNE, 2008; Schoenemann, the orthogonal Procrustes problem, 1966.
+        van der Maaten and Hinton, Visualizing Data using t-SNE, 2008; Schoenemann, the orthogonal Procrustes problem,
+        1966.
     """
     count = len(next(iter(stages.values())))
     chosen = np.random.default_rng(seed).permutation(count)[
@@ -117,7 +121,8 @@ def _colours(count: int) -> np.ndarray:
 
 
 def _plane(codes, centres, before) -> tuple[np.ndarray, np.ndarray | None, float]:
-    """Codes (N, d) -> (N, 2) in their plane of largest variance, turned onto `before` (N, 2); centres likewise; share of the variance."""
+    """Codes (N, d) -> (N, 2) in their plane of largest variance, turned onto `before` (N, 2); centres likewise; share
+    of the variance."""
     finite, plane = np.isfinite(codes).all(axis=-1), np.full((len(codes), 2), np.nan)
     if not finite.any() or not np.ptp(codes[finite], axis=0).any():  # all alike: no plane
         return np.where(finite[:, None], 0.0, plane), None, np.nan
@@ -144,7 +149,8 @@ def _neighbours(codes, plane, seed: int) -> np.ndarray:
 
 
 def mosaic(images: dict, titles: dict) -> Figure:
-    """The pictures of each cluster, a row a cluster, its title at the left; a cluster without pictures keeps an empty row.
+    """The pictures of each cluster, a row a cluster, its title at the left; a cluster without pictures keeps an empty
+    row.
 
     Args:
         images: cluster -> (n, H, W, 3) uint8, in the order in which they are shown; n may differ.
@@ -174,7 +180,8 @@ def mosaic(images: dict, titles: dict) -> Figure:
 
 
 def _displayed(pictures) -> np.ndarray:
-    """Floats (N, H, W), (N, H, W, 1) or (N, H, W, 3) -> (N, H, W, 3) clipped to 0..1; what is not a number becomes grey."""
+    """Floats (N, H, W), (N, H, W, 1) or (N, H, W, 3) -> (N, H, W, 3) clipped to 0..1; what is not a number becomes
+    grey."""
     pictures = np.asarray(pictures, "float64")
     pictures = pictures[..., None] if pictures.ndim == 3 else pictures
     return np.broadcast_to(np.nan_to_num(np.clip(pictures, 0, 1), nan=0.5), (*pictures.shape[:3], 3))
@@ -200,7 +207,8 @@ def centroids_figure(images, titles) -> Figure:
     """The decoder's picture of each centre.
 
     Args:
-        images: (K, H, W), (K, H, W, 1) or (K, H, W, 3) floats, pixels in 0..1; values beyond are cut off, and the picture says so.
+        images: (K, H, W), (K, H, W, 1) or (K, H, W, 3) floats, pixels in 0..1; values beyond are cut off, and the
+        picture says so.
         titles: K strings.
     """
     shown, columns = _displayed(images), min(len(images), 10)
@@ -218,7 +226,8 @@ def reconstructions(images, reconstructed, titles) -> Figure:
     """Pictures and, below each, what the auto-encoder makes of it.
 
     Args:
-        images: (N, H, W, 3) uint8; reconstructed: (N, H, W, 1 or 3) floats, pixels in 0..1, cut off beyond; titles: N strings.
+        images: (N, H, W, 3) uint8; reconstructed: (N, H, W, 1 or 3) floats, pixels in 0..1, cut off beyond; titles: N
+        strings.
     """
     shown, columns = _displayed(reconstructed), min(len(images), 10)
     bands = -(-len(images) // columns)
@@ -235,7 +244,8 @@ def reconstructions(images, reconstructed, titles) -> Figure:
 def cluster_confusion(confusion, names, titles) -> Figure:
     """Classes in rows, clusters in columns, each row in per cent of its class; matched pairs are outlined.
 
-    The matching is one to one and of the most examples in all. Clusters stand in the order of their classes, those left over at the right.
+    The matching is one to one and of the most examples in all. Clusters stand in the order of their classes, those left
+    over at the right.
 
     Args:
         confusion: (C, K) counts; names: C strings; titles: K strings.
@@ -275,14 +285,17 @@ def cluster_confusion(confusion, names, titles) -> Figure:
 
 
 def cluster_curves(rows: list[dict], *, tol: float | None = None, clusters: int | None = None) -> Figure:
-    """How the training went: reconstruction and KL over the epochs, scores, changed labels and perplexity over the rounds.
+    """How the training went: reconstruction and KL over the epochs, scores, changed labels and perplexity over the
+    rounds.
 
     A column that no row has gets no panel (scores without labels); a panel without a number so far says so.
 
     Args:
-        rows: of the history: "epoch", "round" (0 = pretraining) and any of "reconstruction", "kl", "acc", "nmi", "ari", "label_change",
-            "perplexity"; NaN or missing where not measured. Of several values of a round the last is drawn.
-        tol: share of changed labels below which the training ends; clusters: their number, the highest perplexity. Both as lines.
+        rows: of the history: "epoch", "round" (0 = pretraining) and any of "reconstruction", "kl", "acc", "nmi", "ari",
+            "label_change", "perplexity"; NaN or missing where not measured. Of several values of a round the last is
+            drawn.
+        tol: share of changed labels below which the training ends; clusters: their number, the highest perplexity. Both
+        as lines.
     """
     panels = [panel for panel in PANELS if any(column in row for row in rows for column in panel[0])] or PANELS[:1]
     wide = 1 + len(panels) % 2  # of an odd number of panels the first is twice as wide
@@ -331,7 +344,8 @@ def _measured(rows, column: str, over: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_column(axis, x, y, label: str | None, colour: str):
-    """A curve, its last value in the legend if it has a label; on a logarithmic axis zeros are triangles at its bottom."""
+    """A curve, its last value in the legend if it has a label; on a logarithmic axis zeros are triangles at its
+    bottom."""
     above = y > 0 if axis.get_yscale() == "log" else np.ones(len(y), bool)
     if above.any():
         label = f"{label} {y[-1]:.3f}" if label else None

@@ -26,7 +26,8 @@ def explanation_figure(sources, maps: dict, titles, heading: str) -> Figure:
 
     Args:
         sources: (N, H, W, 3) or (N, T, H, W, 3) uint8, or joints (N, T, J, 2) fractions.
-        maps: {"method" or "method/layer": array of the source's shape without or with its last axis, or (N, [T,] h, w)}.
+        maps: {"method" or "method/layer": array of the source's shape without or with its last axis, or (N, [T,] h,
+        w)}.
         titles: N strings; heading: of the figure.
     """
     on_joints = sources.ndim == 4 and sources.shape[-1] == 2

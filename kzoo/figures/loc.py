@@ -1,4 +1,5 @@
-"""Pictures of camera localisation for people: where cameras stood and were thought to stand, errors, learned weights."""
+"""Pictures of camera localisation for people: where cameras stood and were thought to stand, errors, learned
+weights."""
 
 import matplotlib
 import numpy as np
@@ -12,13 +13,15 @@ from kzoo.figures import seg as seg_figures
 from kzoo.metrics import loc_scores
 
 TRUTH, PREDICTION, ERROR, BASELINE = "tab:green", "red", "tab:blue", "darkgrey"
-MARGIN = 0.25  # of the longest side of the true trajectory: as far beyond it may predictions widen the picture; others are cut off
+# of the longest side of the true trajectory: as far beyond it may predictions widen the picture; others are cut off
+MARGIN = 0.25
 TOO_FAR = 4.0  # medians: errors above do not set the scale of the arrows' plans
 RIGHT, DOWN, FORWARD = np.eye(3)  # the camera's axes
 
 
 def _turned(rotations, vector) -> np.ndarray:
-    """A vector (3,) of the camera in world coordinates: unit quaternions (N, 4) -> (N, 3), v + 2 w u x v + 2 u x (u x v)."""
+    """A vector (3,) of the camera in world coordinates: unit quaternions (N, 4) -> (N, 3), v + 2 w u x v + 2 u x (u x
+    v)."""
     w, u = rotations[:, :1], rotations[:, 1:]
     once = np.cross(u, vector)
     return vector + 2 * (w * once + np.cross(u, once))
@@ -30,7 +33,8 @@ def _plan(poses, height: int) -> tuple[list[int], np.ndarray]:
     Args:
         poses: (N, 7); height: the world axis that the plan leaves out.
     Returns:
-        the world axes that run to the right (the one of larger extent), up in the plan, and out of it, and their signs there (3,).
+        the world axes that run to the right (the one of larger extent), up in the plan, and out of it, and their signs
+        there (3,).
     """
     extent = np.ptp(poses[:, :3], axis=0)
     right, up = sorted((axis for axis in range(3) if axis != height), key=lambda axis: -extent[axis])
@@ -40,7 +44,8 @@ def _plan(poses, height: int) -> tuple[list[int], np.ndarray]:
 
 
 def _frame(truth, *others) -> np.ndarray:
-    """Lowest and highest corner (2, K) of what is drawn: around the truth (N, K), widened by the others up to MARGIN."""
+    """Lowest and highest corner (2, K) of what is drawn: around the truth (N, K), widened by the others up to
+    MARGIN."""
     low, high = truth.min(axis=0), truth.max(axis=0)
     margin, seen = MARGIN * max(*(high - low), 0.1), np.concatenate([truth, *others])
     seen = seen[np.isfinite(seen).all(axis=-1)]
@@ -50,7 +55,8 @@ def _frame(truth, *others) -> np.ndarray:
 
 
 def _cut_off(start, end, corners) -> tuple[np.ndarray, np.ndarray]:
-    """Lines from `start` (N, K), in the box, to `end` (N, K): where they end or leave it, (N, K), and which of the ends are in it, (N,)."""
+    """Lines from `start` (N, K), in the box, to `end` (N, K): where they end or leave it, (N, K), and which of the ends
+    are in it, (N,)."""
     way = end - start
     with np.errstate(divide="ignore", invalid="ignore"):  # a network that diverged answers anything
         share = np.where(
@@ -72,8 +78,8 @@ def _in_words(labels, predictions) -> str:
 def pose_graph(truth, predicted, baseline=None) -> dict[str, Figure]:
     """The true and the predicted places of the cameras, joined by lines, in plan and in space.
 
-    The plan shows the two world axes along which the truth extends most, from above and not in a mirror. Predictions far outside are cut
-    off, so that the truth stays readable.
+    The plan shows the two world axes along which the truth extends most, from above and not in a mirror. Predictions
+    far outside are cut off, so that the truth stays readable.
 
     Args:
         truth: (N, 7) poses.
@@ -145,7 +151,8 @@ def _draw_shares(axis, errors, colour, label: str, unit: str):
 
 
 def error_curves(errors_m, errors_deg, others=None) -> Figure:
-    """Share of pictures within an error, over metres and over degrees; the usual bounds on both, with the share within both at once.
+    """Share of pictures within an error, over metres and over degrees; the usual bounds on both, with the share within
+    both at once.
 
     Args:
         errors_m, errors_deg: (N,) each, of the network; not a number where there is no answer.
@@ -233,7 +240,8 @@ def _class_colours(ids, classes) -> np.ndarray:
 
 
 def _draw_directions(axis, poses, half: float, order, signs):
-    """Places and view directions of one picture in plan, `half` metres around the true place. poses: [(pose (7,), colour)], truth first."""
+    """Places and view directions of one picture in plan, `half` metres around the true place. poses: [(pose (7,),
+    colour)], truth first."""
     (truth, _), (found, _) = poses
     axis.plot(*np.stack([truth, found])[:, order[:2]].T, color=ERROR, linewidth=1.5, zorder=2)
     for (pose, colour), width in zip(poses, (0.02, 0.012), strict=True):  # a truth under a good answer remains in sight
@@ -250,16 +258,18 @@ def _draw_directions(axis, poses, half: float, order, signs):
 
 
 def loc_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
-    """Each example's picture and, in plan, from where and in which direction it was taken: truth in green, prediction in red.
+    """Each example's picture and, in plan, from where and in which direction it was taken: truth in green, prediction
+    in red.
 
-    All plans have one scale, and the errors stand above. The plan leaves out the world axis nearest to the camera's vertical. Of networks
-    that segment too: their classes beside the picture, and the true ones.
+    All plans have one scale, and the errors stand above. The plan leaves out the world axis nearest to the camera's
+    vertical. Of networks that segment too: their classes beside the picture, and the true ones.
 
     Args:
         images: (N, H, W, 3) uint8, or windows (N, T, H, W, 3), of which the middle frame is shown, as it is scored.
         labels: (N, 7) or (N, T, 7) poses.
-        outputs: "position" (N, 3) or (N, T, 3), "rotation" with 4 numbers likewise; optionally "classes" (N, H, W) uint8 and their truth
-            "mask" (N, H, W) or (N, H, W, 1) uint8, 255 = not labelled, and "class_names", C strings, for the colours and a legend.
+        outputs: "position" (N, 3) or (N, T, 3), "rotation" with 4 numbers likewise; optionally "classes" (N, H, W)
+            uint8 and their truth "mask" (N, H, W) or (N, H, W, 1) uint8, 255 = not labelled, and "class_names", C
+            strings, for the colours and a legend.
         titles: N strings; names: of the 7 numbers of a pose.
     """
     images, truth = loc_scores.middle_frame(images, 4), loc_scores.middle_frame(labels).astype("float64")
@@ -317,7 +327,8 @@ def loc_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
 
 
 def loc_charts(result: dict, names, labels, predictions) -> dict[str, Figure]:
-    """Pose graph and error curves of all examples, and the charts of networks that segment too, see `loc_scores.loc_report`."""
+    """Pose graph and error curves of all examples, and the charts of networks that segment too, see
+    `loc_scores.loc_report`."""
     charts = pose_graph(loc_scores.middle_frame(labels), predictions)
     errors = loc_scores.loc_errors(labels, predictions), loc_scores.rotation_errors_deg(labels, predictions)
     charts["errors.png"] = error_curves(*errors)

@@ -16,7 +16,8 @@ LIMBS = {
 
 
 def draw_skeleton(axis, positions, drawn, size):
-    """Limbs and joints of one person. positions (J, 2) fractions, drawn (J,) bool, size (H, W) of the picture in pixels."""
+    """Limbs and joints of one person. positions (J, 2) fractions, drawn (J,) bool, size (H, W) of the picture in
+    pixels."""
     x, y = positions[:, 0] * size[1] - 0.5, positions[:, 1] * size[0] - 0.5  # imshow puts pixel centres on integers
     for colour, pairs in LIMBS.items():
         for a, b in pairs:
@@ -27,10 +28,12 @@ def draw_skeleton(axis, positions, drawn, size):
 
 
 def pose_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
-    """Input, truth, prediction and all heat maps of each example; each joint's map, each stack's maps and the attention of some.
+    """Input, truth, prediction and all heat maps of each example; each joint's map, each stack's maps and the attention
+    of some.
 
     Args:
-        images: (N, H, W, 3) uint8; labels: (N, J, 3); outputs: what the network emits, activated, and the decoded "coords";
+        images: (N, H, W, 3) uint8; labels: (N, J, 3); outputs: what the network emits, activated, and the decoded
+        "coords";
         titles: N strings; names: J strings.
     """
     coords = outputs["coords"]
@@ -84,10 +87,12 @@ def _columns(images, maps, titles, word: str) -> Figure:
 
 
 def failure_gallery(images, labels, coords, picks, names) -> Figure:
-    """The worst joints by the cause of their error, a row a cause: truth as a green ring, answer as a red cross, a line between.
+    """The worst joints by the cause of their error, a row a cause: truth as a green ring, answer as a red cross, a line
+    between.
 
     Args:
-        images: {example: (H, W, 3) uint8}; labels: (N, J, 3); coords: (N, J, 2) of all examples; picks: {cause: [(example, joint), …]};
+        images: {example: (H, W, 3) uint8}; labels: (N, J, 3); coords: (N, J, 2) of all examples; picks: {cause:
+        [(example, joint), …]};
         names: J strings.
     """
     causes = [cause for cause, chosen in picks.items() if chosen]

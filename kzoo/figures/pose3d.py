@@ -14,22 +14,26 @@ COLOURS = {"left": "tab:orange", "right": "tab:cyan", "middle": "tab:pink"}  # a
 FROM_CAMERA = {"elev": 10, "azim": -80}  # nearly from the camera
 FROM_SIDE = {"elev": 10, "azim": 10}  # the camera stands on the left
 GRID = 0.25  # metres between the lines of the floor
-MARGIN = 0.5  # metres that a wrong prediction may widen the space on each side; beyond, it is cut off and the truth stays readable
+# metres that a wrong prediction may widen the space on each side; beyond, it is cut off and the truth stays readable
+MARGIN = 0.5
 HALO = [withStroke(linewidth=2, foreground="white")]  # numbers stay readable on a line
 ANIMATED = 4  # examples in the animation
 ANIMATION_HZ = 6  # slower than life, so that one can see it
 
 
 def pose3d_figures(inputs, labels, outputs, titles, names) -> dict[str, Figure | FuncAnimation]:
-    """The middle frame of each clip with its skeletons; all frames of the best and the worst clip; an animation of the first clips.
+    """The middle frame of each clip with its skeletons; all frames of the best and the worst clip; an animation of the
+    first clips.
 
     All skeletons are moved so that joint 0, the root, lies at the origin, as the scores have it.
 
     Args:
-        inputs: what the network read: frames (N, T, H, W, 3) uint8, or 2-D joints (N, T, J, 2) in fractions of the frame.
+        inputs: what the network read: frames (N, T, H, W, 3) uint8, or 2-D joints (N, T, J, 2) in fractions of the
+        frame.
         labels: (N, T, J, 3) metres, camera coordinates: x right, y down, z away from the camera.
         outputs: {"joints": (N, T, J, 3)}, likewise; other outputs are not drawn.
-        titles: N strings; names: J strings. Bones are drawn between Human3.6M's joints; of other joints the points alone.
+        titles: N strings; names: J strings. Bones are drawn between Human3.6M's joints; of other joints the points
+        alone.
     Returns:
         {"clips.png": Figure, "frames.png": Figure, "clip.gif": FuncAnimation}, for `figures.save` and `save_animation`.
     """
@@ -57,7 +61,8 @@ def _upright(joints) -> np.ndarray:
 
 
 def _draw_skeleton(axis, points, names, *, markers=True, **style) -> list[tuple]:
-    """Bones and joints of one person. points: (J, 2) or (J, 3) in the coordinates of the axis. Returns (line, its joints) of each line."""
+    """Bones and joints of one person. points: (J, 2) or (J, 3) in the coordinates of the axis. Returns (line, its
+    joints) of each line."""
     drawn, bones = [], H36M_BONES if tuple(names) == H36M_JOINTS else {}
     for side, pairs in bones.items():
         for pair in map(list, pairs):
@@ -82,7 +87,8 @@ def _move_skeleton(drawn, points):
 
 
 def _draw_input(axis, picture, clip, names):
-    """One frame (H, W, 3), or the 2-D joints (J, 2) of one, zoomed on the person. clip: all frames. Returns what `_move_input` needs."""
+    """One frame (H, W, 3), or the 2-D joints (J, 2) of one, zoomed on the person. clip: all frames. Returns what
+    `_move_input` needs."""
     axis.set(xticks=[], yticks=[])
     if picture.ndim == 3:
         axis.set_axis_off()
@@ -104,7 +110,8 @@ def _move_input(drawn, picture):
 
 
 def _space(truth, predicted) -> np.ndarray:
-    """Lowest and highest corner (2, 3) of the space in which a clip is drawn: on a square floor, around truth and prediction."""
+    """Lowest and highest corner (2, 3) of the space in which a clip is drawn: on a square floor, around truth and
+    prediction."""
     (low, high), (low_predicted, high_predicted) = (_bounds(truth), _bounds(predicted))
     low = np.minimum(low, np.maximum(low_predicted, low - MARGIN))
     high = np.maximum(high, np.minimum(high_predicted, high + MARGIN))
@@ -263,7 +270,8 @@ def _animation(inputs, truth, predicted, errors, titles, names) -> FuncAnimation
 
 
 def joint_table(per_joint: dict[str, dict[str, float]]) -> Figure:
-    """Bars of the error per joint in mm, side by side for each measure, and a line at each measure's mean over the joints.
+    """Bars of the error per joint in mm, side by side for each measure, and a line at each measure's mean over the
+    joints.
 
     Args:
         per_joint: measure -> joint -> mm, for example {"MPJPE": {"hip": 0.0, …}, "PA-MPJPE": {…}}.
@@ -288,7 +296,8 @@ def joint_table(per_joint: dict[str, dict[str, float]]) -> Figure:
 
 
 def actions_bars(per_action: dict[str, float]) -> Figure:
-    """Bars of the error per action in mm, the best on top, and a line at their mean; actions without a number are left out."""
+    """Bars of the error per action in mm, the best on top, and a line at their mean; actions without a number are left
+    out."""
     shown = sorted(
         (action for action in per_action if not np.isnan(per_action[action])), key=per_action.get, reverse=True
     )

@@ -14,7 +14,8 @@ def seg_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
     """Input, truth, prediction and the wrong pixels of each example.
 
     Args:
-        images: (N, H, W, 3) uint8; labels: (N, H, W) uint8; outputs: {"logits": probabilities}; titles: N strings; names: C strings.
+        images: (N, H, W, 3) uint8; labels: (N, H, W) uint8; outputs: {"logits": probabilities}; titles: N strings;
+        names: C strings.
     """
     predicted = decoding.decode_seg(outputs)["classes"]
     palette = np.concatenate([class_colours(names), np.tile(IGNORE_GREY, (256 - len(names), 1))])
@@ -71,7 +72,8 @@ def confusion(matrix, names) -> Figure:
 
 
 def iou_bars(iou: dict[str, float], mean: float) -> Figure:
-    """Bars of the IoU per class, the best on top, and a line at the mean; classes absent from the truth are left out."""
+    """Bars of the IoU per class, the best on top, and a line at the mean; classes absent from the truth are left
+    out."""
     colours = dict(zip(iou, class_colours(list(iou)), strict=True))
     shown = sorted((name for name in iou if not np.isnan(iou[name])), key=iou.get)
     figure = Figure(figsize=(7, 1 + 0.32 * len(shown)), layout="constrained")

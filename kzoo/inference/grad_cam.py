@@ -1,7 +1,8 @@
-"""Where a network looks: Grad-CAM++ and Grad-CAM for any number that can be computed from the answers of a functional Keras model.
+"""Where a network looks: Grad-CAM++ and Grad-CAM for any number that can be computed from the answers of a functional
+Keras model.
 
-Chattopadhyay et al., Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep Convolutional Networks, WACV 2018.
-Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization, ICCV 2017.
+Chattopadhyay et al., Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep Convolutional Networks, WACV
+2018. Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization, ICCV 2017.
 """
 
 import keras
@@ -42,7 +43,8 @@ GRADIENTS = {
 
 
 def gradient_of(function, x):
-    """The gradient, a tensor, of `function` (tensor -> scalar) at the tensor x; UserError on a backend without gradients."""
+    """The gradient, a tensor, of `function` (tensor -> scalar) at the tensor x; UserError on a backend without
+    gradients."""
     if keras.backend.backend() not in GRADIENTS:
         raise UserError(
             f"explanations need gradients; allowed backends: {', '.join(GRADIENTS)}, got {keras.backend.backend()}"
@@ -59,8 +61,9 @@ def grad_cam_pp(features, gradients) -> np.ndarray:
         (B, h, w) float32 in 0..1, its maximum 1, or 0 everywhere where no feature raises the score.
 
     Reference: Chattopadhyay et al., eq. 19, for Y = exp S, whose own factor cancels: alpha = g^2 / (2 g^2 + g^3 sum A)
-    = 1 / (2 + g sum A); eq. 11 and 12: w = sum alpha relu(g), map = relu(sum_k w_k A_k). Only cells with g > 0 count, so nothing is divided
-    by 0 while A >= 0, as the paper has it after a ReLU; of maps without one, the sum in alpha is that of their positive part.
+    = 1 / (2 + g sum A); eq. 11 and 12: w = sum alpha relu(g), map = relu(sum_k w_k A_k). Only cells with g > 0 count,
+    so nothing is divided by 0 while A >= 0, as the paper has it after a ReLU; of maps without one, the sum in alpha is
+    that of their positive part.
     """
     features, rising = np.asarray(features, "float64"), np.maximum(np.asarray(gradients, "float64"), 0)
     total = np.maximum(features, 0).sum(axis=(1, 2), keepdims=True)
@@ -92,14 +95,16 @@ def attention_maps(model: keras.Model, images, score, layers: list, method: str 
     Args:
         model: functional.
         images: (B, H, W, 3) or (B, T, H, W, 3) uint8, or {input: array} of a network with several inputs.
-        score: {output: tensor} -> (B,), differentiable and of each example alone, such as `nearness`, or a class's mean logit. The
-            features that raise it are shown; its unit matters to Grad-CAM++, as alpha compares g sum A with 2.
+        score: {output: tensor} -> (B,), differentiable and of each example alone, such as `nearness`, or a class's mean
+            logit. The features that raise it are shown; its unit matters to Grad-CAM++, as alpha compares g sum A with
+            2.
         layers: names of layers, or keras tensors of the model, with maps (B, h, w, K) or (B T, h, w, K).
         method: key of CAMS.
     Returns:
         for each layer (B, h, w) or (B, T, h, w) float32 in 0..1, see `grad_cam_pp`.
     Raises:
-        UserError: unknown method or layer, a layer without maps, or one inside a network within the network; an input is missing.
+        UserError: unknown method or layer, a layer without maps, or one inside a network within the network; an input
+        is missing.
     """
     if method not in CAMS:
         raise UserError(f"unknown method {method!r}; allowed: {', '.join(CAMS)}")
@@ -114,7 +119,8 @@ def attention_maps(model: keras.Model, images, score, layers: list, method: str 
     count = len(inputs[0])
     result = []
     for number, features in features_of(inputs, training=False).items():
-        # The tap is an input of its own: what depends on it is computed from there, skip connections around it from the picture.
+        # The tap is an input of its own: what depends on it is computed from there, skip connections around it from the
+        # picture.
         rest = keras.Model([*model.inputs, taps[number]], outputs_by_name(model))
         gradients = gradient_of(lambda x, rest=rest: ops.sum(score(rest([*inputs, x], training=False))), features)
         maps = CAMS[method](*(ops.convert_to_numpy(x) for x in (features, gradients)))

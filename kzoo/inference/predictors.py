@@ -14,10 +14,11 @@ from kzoo.tasks import Task
 
 
 def shift_right(maps) -> np.ndarray:
-    """Maps (B, h, w, J) moved by one cell to the right, the first column kept (Xiao et al., ECCV 2018, released code, SHIFT_HEATMAP).
+    """Maps (B, h, w, J) moved by one cell to the right, the first column kept (Xiao et al., ECCV 2018, released code,
+    SHIFT_HEATMAP).
 
-    It makes up for a pipeline that aligns the corners of picture and map, where the mirrored map lies a cell to the left. Ours aligns the
-    centres, see `kzoo.nn.geometry`, and needs no shift.
+    It makes up for a pipeline that aligns the corners of picture and map, where the mirrored map lies a cell to the
+    left. Ours aligns the centres, see `kzoo.nn.geometry`, and needs no shift.
     """
     return np.concatenate([maps[:, :, :1], maps[:, :, :-1]], axis=2)
 
@@ -35,9 +36,11 @@ MIRRORED_TTA = (
 
 
 class Mirrored:
-    """A network's activated outputs for a batch of pictures, for `tta` averaged with those for the mirrored pictures: for joints.
+    """A network's activated outputs for a batch of pictures, for `tta` averaged with those for the mirrored pictures:
+    for joints.
 
-    Outputs that are no answers (a row without `unflip`) are kept for pictures if nothing is averaged, and dropped otherwise.
+    Outputs that are no answers (a row without `unflip`) are kept for pictures if nothing is averaged, and dropped
+    otherwise.
     """
 
     def __init__(
@@ -69,7 +72,8 @@ class Mirrored:
         return shift_right(value) if self.tta == "flip_shift" and name in decoding.MAPS else value
 
     def __call__(self, inputs: np.ndarray, names=None) -> dict:
-        """What the network reads, (B, H, W, 3) uint8 for instance, -> {output name: array} of the outputs `names`, by default of all."""
+        """What the network reads, (B, H, W, 3) uint8 for instance, -> {output name: array} of the outputs `names`, by
+        default of all."""
         names = names or tuple(self.rows)
         if self.tta == "none":
             return self._outputs(inputs, names)
@@ -139,10 +143,11 @@ def sized(
 
     Args:
         model_at: (height, width), multiples of `STRIDE` -> keras model.
-        tile: put the answer together from tiles of this size, see `kzoo.inference.tiling`; None: the whole picture at once, black added at its
-            lower and right end up to a multiple of `STRIDE`, and cut off again.
+        tile: put the answer together from tiles of this size, see `kzoo.inference.tiling`; None: the whole picture at
+            once, black added at its lower and right end up to a multiple of `STRIDE`, and cut off again.
     Returns:
-        (height, width) -> function (B, height, width, 3) uint8 -> (B, height, width, C) probabilities. Keeps the models it has made.
+        (height, width) -> function (B, height, width, 3) uint8 -> (B, height, width, C) probabilities. Keeps the models
+        it has made.
     """
     models, name = {}, task.main[0]
 

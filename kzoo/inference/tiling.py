@@ -1,13 +1,15 @@
 """Answers for pictures of any size, put together from overlapping tiles. NumPy; the network is a function.
 
-Tiles start at multiples of the network's stride, where its strided layers meet the same pixels as in the whole picture. So a pixel's
-answer is the whole picture's, to rounding, if every tile that counts there saw the network's whole receptive field around it (`seams` says
-how much they saw). That cannot be for networks that average whole maps (DeepLab's image-level features, squeeze and excitation).
+Tiles start at multiples of the network's stride, where its strided layers meet the same pixels as in the whole picture.
+So a pixel's answer is the whole picture's, to rounding, if every tile that counts there saw the network's whole
+receptive field around it (`seams` says how much they saw). That cannot be for networks that average whole maps
+(DeepLab's image-level features, squeeze and excitation).
 
-Along an axis a tile's weight is 0 in the outer quarter of its overlap with a neighbour, 1 beyond the inner quarter, and sin^2 in between,
-which adds up to 1 with the neighbour's cos^2. Where tiles overlap by more than half, the weights are divided by their sum. At the picture's
-own border it stays 1. As the weights of rows and columns sum to 1 each, so do their products: there is no map of weights, and no division
-at the end. Besides the answer, (H, W, C) float32, only one batch of tiles is in memory.
+Along an axis a tile's weight is 0 in the outer quarter of its overlap with a neighbour, 1 beyond the inner quarter, and
+sin^2 in between, which adds up to 1 with the neighbour's cos^2. Where tiles overlap by more than half, the weights are
+divided by their sum. At the picture's own border it stays 1. As the weights of rows and columns sum to 1 each, so do
+their products: there is no map of weights, and no division at the end. Besides the answer, (H, W, C) float32, only one
+batch of tiles is in memory.
 """
 
 import itertools
@@ -20,7 +22,8 @@ from kzoo import UserError
 
 
 def _places(length: int, tile: int, overlap: int, multiple: int) -> tuple[np.ndarray, np.ndarray]:
-    """The tiles along one axis: where they start (n,), and what they weigh (n, length of the padded picture) float32."""
+    """The tiles along one axis: where they start (n,), and what they weigh (n, length of the padded picture)
+    float32."""
     if tile < multiple or tile % multiple:
         raise UserError(f"a tile's sides must be multiples of {multiple} (the network's stride), got {tile}")
     if not 0 <= overlap <= tile - multiple:
@@ -72,11 +75,11 @@ def predict_tiled(
 
     Args:
         predict: (B, h, w, 3) uint8 -> (B, h, w, C) probabilities, h and w those of `tile`; the last B may be smaller.
-        image: (H, W, 3) uint8 RGB. Below a multiple of `multiple`, or below the tile, black is added at its lower and right end, as
-            beyond the picture in training, and cut off again.
+        image: (H, W, 3) uint8 RGB. Below a multiple of `multiple`, or below the tile, black is added at its lower and
+            right end, as beyond the picture in training, and cut off again.
         tile: (height, width) in pixels, multiples of `multiple`.
-        overlap: pixels that neighbours share, at least. From four times the receptive field's radius on, the answer is the whole
-            picture's everywhere.
+        overlap: pixels that neighbours share, at least. From four times the receptive field's radius on, the answer is
+            the whole picture's everywhere.
         classes: C; batch_size: tiles at once; multiple: the network's stride; progress: show a bar.
     Returns:
         (H, W, C) float32, which sum to 1 over C as the network's do.
@@ -114,8 +117,8 @@ def seams(shape: tuple[int, int], tile: tuple[int, int], overlap: int, multiple:
     Args:
         shape: (H, W) of the picture; tile, overlap, multiple: see `predict_tiled`.
     Returns:
-        (H, W) float32: pixels between this one and the nearest end of a tile that counts here. The picture's own border is no end of a
-        tile, so it is inf where a tile ends nowhere else.
+        (H, W) float32: pixels between this one and the nearest end of a tile that counts here. The picture's own border
+        is no end of a tile, so it is inf where a tile ends nowhere else.
     """
     rows, columns = (_contexts(shape[axis], tile[axis], overlap, multiple) for axis in (0, 1))
     return np.minimum(rows[:, None], columns)

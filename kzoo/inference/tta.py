@@ -1,4 +1,5 @@
-"""Test-time augmentation of segmentation: a picture is shown to the network in several ways, and the probabilities are averaged. NumPy.
+"""Test-time augmentation of segmentation: a picture is shown to the network in several ways, and the probabilities are
+averaged. NumPy.
 
 The families, each averaged with the answer for the picture as it is:
 
@@ -9,11 +10,13 @@ The families, each averaged with the answer for the picture as it is:
 | color_pca | RGB shifted along the principal axes of the training set's colours | as it is | 1 each |
 | crops | four corners and the centre, enlarged | shrunk and pasted | 5 |
 
-Crops are those of Krizhevsky, Sutskever and Hinton, NIPS 2012, §4.1, without the mirrored five; the shifts are theirs too, in training
-only. Chen et al., Rethinking Atrous Convolution, 2017, average over six scales from 0.5 to 1.75, mirrored as well.
+Crops are those of Krizhevsky, Sutskever and Hinton, NIPS 2012, §4.1, without the mirrored five; the shifts are theirs
+too, in training only. Chen et al., Rethinking Atrous Convolution, 2017, average over six scales from 0.5 to 1.75,
+mirrored as well.
 
-`all` averages over all of these answers, not over their products: 0.75 times as large and mirrored is not shown. The five crops make one
-answer, as no crop holds the whole picture. Resizing is bilinear with half-pixel centres (OpenCV's INTER_LINEAR).
+`all` averages over all of these answers, not over their products: 0.75 times as large and mirrored is not shown. The
+five crops make one answer, as no crop holds the whole picture. Resizing is bilinear with half-pixel centres (OpenCV's
+INTER_LINEAR).
 """
 
 import dataclasses
@@ -81,7 +84,8 @@ def scales(size: tuple[int, int], factors: Iterable[float] = (0.75, 1.25), multi
 
     Args:
         size: (H, W) of the pictures.
-        factors: of both sides, each rounded to the nearest multiple of `multiple` (away from H, W where two are as near) and at least that.
+        factors: of both sides, each rounded to the nearest multiple of `multiple` (away from H, W where two are as
+        near) and at least that.
         multiple: what the network's input must be a multiple of.
     Raises:
         UserError: a factor is not above 0, or its size is that of the pictures.
@@ -105,8 +109,8 @@ def color_pca(shifts) -> tuple[Variant, ...]:
     """The picture in other colours.
 
     Args:
-        shifts: (K, 3) grey levels to be added to RGB 0..255, of `kzoo.data.statistics.colour_pca_variants`; let K be even, for an odd one holds
-            the picture as it is, which is averaged in any case.
+        shifts: (K, 3) grey levels to be added to RGB 0..255, of `kzoo.data.statistics.colour_pca_variants`; let K be
+            even, for an odd one holds the picture as it is, which is averaged in any case.
     """
     shifts = np.asarray(shifts, "float32")
     if shifts.ndim != 2 or shifts.shape[1] != 3:
@@ -157,8 +161,8 @@ def crop_weights(size: tuple[int, int], window: tuple[int, int]) -> tuple[list[t
     Args:
         size: (H, W) of the picture; window: (height, width) of a crop.
     Returns:
-        their five upper left corners (row, column), and weights (5, H, W) float32 that sum to 1 at every pixel: 0 outside a crop, falling
-        linearly towards its ends inside the picture, so that its answer has no visible border.
+        their five upper left corners (row, column), and weights (5, H, W) float32 that sum to 1 at every pixel: 0
+        outside a crop, falling linearly towards its ends inside the picture, so that its answer has no visible border.
     """
     rest = [side - kept for side, kept in zip(size, window, strict=True)]
     corners = [(0, 0), (0, rest[1]), (rest[0], 0), (rest[0], rest[1]), (rest[0] // 2, rest[1] // 2)]
@@ -171,7 +175,8 @@ def crop_weights(size: tuple[int, int], window: tuple[int, int]) -> tuple[list[t
 
 
 def _taper(side: int, kept: int, start: int) -> np.ndarray:
-    """Weights (side,) of a crop along one axis: 1 within, down to 0 over side - kept pixels where it ends before the picture does."""
+    """Weights (side,) of a crop along one axis: 1 within, down to 0 over side - kept pixels where it ends before the
+    picture does."""
     pixels, length = np.arange(side) + 0.5, max(side - kept, 1)
     before = np.clip((pixels - start) / length, 0, 1) if start else 1.0
     after = np.clip((start + kept - pixels) / length, 0, 1) if start + kept < side else 1.0
@@ -216,8 +221,8 @@ def predict(predict_at: Callable, images, variants: Iterable[Variant]) -> np.nda
     """Probabilities of pictures, averaged over variants.
 
     Args:
-        predict_at: (h, w) -> the network at that size: a function (B, h, w, 3) uint8 -> (B, h, w, C) probabilities. It is asked for one
-            batch after the other, so it should keep what it has built.
+        predict_at: (h, w) -> the network at that size: a function (B, h, w, 3) uint8 -> (B, h, w, C) probabilities. It
+            is asked for one batch after the other, so it should keep what it has built.
         images: (B, H, W, 3) uint8; variants: of `variants_of`.
     Returns:
         (B, H, W, C) float32.
@@ -231,8 +236,8 @@ def gains(predict_at: Callable, images, known: Mapping[str, tuple[Variant, ...]]
     Args:
         predict_at, images: see `predict`; known: of `families`.
     Yields:
-        (name, (B, H, W, C) float32 probabilities): "none"; every family, averaged with that; "all". Equal to `predict` of `variants_of`
-        each.
+        (name, (B, H, W, C) float32 probabilities): "none"; every family, averaged with that; "all". Equal to `predict`
+        of `variants_of` each.
     """
     plain = PLAIN.answer(predict_at, images)
     everything, count = plain.copy(), 1

@@ -16,7 +16,8 @@ def lab(settings: plan.Settings, out="report.pdf", work=None) -> dict:
     Returns:
         the content of the JSON file beside the PDF.
     Raises:
-        UserError: before anything is trained, for settings that cannot give the report or differ from those of the runs in `work`.
+        UserError: before anything is trained, for settings that cannot give the report or differ from those of the runs
+        in `work`.
     """
     out = pathlib.Path(out)
     if out.suffix != ".pdf":
@@ -85,7 +86,8 @@ def check_encoder(settings: plan.Settings):
 
 
 def look(work: pathlib.Path, found: dict, data_dir: str | None) -> tuple[dict | None, dict | None]:
-    """Examples of the runs, see `kzoo.lab.examples`; adds the spread of the latent maps to `found`. None where the runs are missing."""
+    """Examples of the runs, see `kzoo.lab.examples`; adds the spread of the latent maps to `found`. None where the runs
+    are missing."""
     from kzoo.lab import examples, measurements
 
     rows, poses, pictures = found["rows"], None, None

@@ -140,7 +140,8 @@ def heat(axis, image, values):
 
 @matplotlib.rc_context(STYLE)
 def persons(found: dict) -> Figure:
-    """Truth, answer, the joints' latent maps in one (each scaled to a peak of 1), and one joint's map. found: of `examples.poses`."""
+    """Truth, answer, the joints' latent maps in one (each scaled to a peak of 1), and one joint's map. found: of
+    `examples.poses`."""
     joint = found["names"].index(SHOWN_JOINT)
     titles = ("truth", "answer", "maps of all joints", f"map: {SHOWN_JOINT.replace('_', ' ')}")
     figure, axes = panels(len(found["persons"]), 4, titles)
@@ -192,7 +193,8 @@ def failures(found: dict) -> Figure | None:
 
 @matplotlib.rc_context(STYLE)
 def segmentations(found: dict, words: dict[str, str]) -> Figure | None:
-    """Picture, truth and the networks' answers, with the person's IoU. found: of `examples.segmentations`; words: title of each network."""
+    """Picture, truth and the networks' answers, with the person's IoU. found: of `examples.segmentations`; words: title
+    of each network."""
     if not found["pictures"]:
         return None
     order = [name for name in words if name in found["pictures"][0]["answers"]]

@@ -86,8 +86,8 @@ def poses(folder, data_dir: str | None) -> dict:
     """Persons of a run of soft-argmax.
 
     Returns:
-        {"names": J strings, "persons": [{"title", "image" (H, W, 3) uint8, "label" (J, 3), "coords" (J, 2), "maps" (h, w, J)}], "failures":
-        [the same, and "cause", "joint", "error" px]}.
+        {"names": J strings, "persons": [{"title", "image" (H, W, 3) uint8, "label" (J, 3), "coords" (J, 2), "maps" (h,
+        w, J)}], "failures": [the same, and "cause", "joint", "error" px]}.
     """
     opened = Opened(folder, data_dir)
     labels, answers = opened.predictions()
@@ -125,7 +125,8 @@ def segmentations(folders: dict, data_dir: str | None) -> dict:
     Args:
         folders: name -> run folder.
     Returns:
-        {"names": C strings, "pictures": [{"image", "truth" (H, W), "answers": {name: (H, W)}, "iou": {name: IoU of class 1}}]}.
+        {"names": C strings, "pictures": [{"image", "truth" (H, W), "answers": {name: (H, W)}, "iou": {name: IoU of
+        class 1}}]}.
     """
     answers, chosen, images = {}, [], {}
     for name, folder in folders.items():

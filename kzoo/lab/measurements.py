@@ -1,4 +1,5 @@
-"""What the runs of a plan scored, as one dictionary of plain numbers: every figure and sentence of the report is made from it."""
+"""What the runs of a plan scored, as one dictionary of plain numbers: every figure and sentence of the report is made
+from it."""
 
 import math
 import pathlib
@@ -22,10 +23,11 @@ def collect(folder, settings: plan.Settings, planned: list[plan.Run], failed: di
     """The numbers of the report.
 
     Args:
-        folder: of the runs; planned: see `plan.runs`; failed: why runs have none, by name; builders: task -> prepared data set.
+        folder: of the runs; planned: see `plan.runs`; failed: why runs have none, by name; builders: task -> prepared
+        data set.
     Returns:
-        {"settings", "failed", "rows": {name: see `row`}, "conditions": {task: …}, "baselines": {"mean_pose_px", "background_miou"}}; rows
-        of which no run has ended are left out.
+        {"settings", "failed", "rows": {name: see `row`}, "conditions": {task: …}, "baselines": {"mean_pose_px",
+        "background_miou"}}; rows of which no run has ended are left out.
     """
     folder, rows = pathlib.Path(folder), {}
     for run in planned:
@@ -47,7 +49,8 @@ def collect(folder, settings: plan.Settings, planned: list[plan.Run], failed: di
 
 
 def row(folder: pathlib.Path, trained: list[plan.Run]) -> dict:
-    """One row of the tables: scores, tables and curves are means over its seeds, of which `by_seed` has the main score."""
+    """One row of the tables: scores, tables and curves are means over its seeds, of which `by_seed` has the main
+    score."""
     kind = trained[0].row
     reports = [files.read_json(folder / run.name / "report.json") for run in trained]
     histories = [study_trials.history(folder / run.name) for run in trained]
@@ -119,8 +122,8 @@ def baselines(builders: dict, rows: dict, held: dict) -> dict:
     """What needs no training: MPJPE of the mean pose in px of a 256-px crop, mIoU of answering background everywhere.
 
     Args:
-        builders: task -> prepared data set; rows: see `row`; held: task -> `conditions`: the mean is that of the examples that the runs
-            were trained on, and both are scored on those that the runs were scored on.
+        builders: task -> prepared data set; rows: see `row`; held: task -> `conditions`: the mean is that of the
+            examples that the runs were trained on, and both are scored on those that the runs were scored on.
     """
     backgrounds = [r["background"] for r in rows.values() if "background" in r]
     found = {"background_miou": backgrounds[0]} if backgrounds else {}

@@ -183,11 +183,13 @@ def write(path, found: dict, told: dict[str, list[str]], command: str, drawn: di
     """Lay the report out and write it.
 
     Args:
-        path: of the PDF; found: of `measurements.collect`; told: of `findings.findings`; command: that made it; drawn: of `figures_of`.
+        path: of the PDF; found: of `measurements.collect`; told: of `findings.findings`; command: that made it; drawn:
+        of `figures_of`.
     Returns:
         its pages.
     Raises:
-        UserError: it does not fit on two pages or into five megabytes, a part of it not into a column, or ReportLab is missing.
+        UserError: it does not fit on two pages or into five megabytes, a part of it not into a column, or ReportLab is
+        missing.
     """
     needed()
     from reportlab.lib.pagesizes import A4

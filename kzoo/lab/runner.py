@@ -1,4 +1,5 @@
-"""Training what a plan names, one train.py at a time: what is finished stays, what was cut is continued, what fails is named."""
+"""Training what a plan names, one train.py at a time: what is finished stays, what was cut is continued, what fails is
+named."""
 
 import contextlib
 import pathlib
@@ -46,7 +47,8 @@ def processor_seconds() -> float:
 
 @contextlib.contextmanager
 def cost(folder: pathlib.Path):
-    """Add the processor time of what ends meanwhile to `cost.json`; it stays null once a part of the run is unknown, after kill -9."""
+    """Add the processor time of what ends meanwhile to `cost.json`; it stays null once a part of the run is unknown,
+    after kill -9."""
     path = folder / "cost.json"
     unknown = (folder / "run.json").exists()
     known = files.read_json(path) if path.exists() else {"seconds": None if unknown else 0.0, "open": False}
@@ -64,7 +66,8 @@ def train(folder, arguments, tell=lambda epochs: None) -> str | None:
     """Start or continue one run, and wait for its end.
 
     Args:
-        folder: of the run, in the folder that `begin` took; arguments: of train.py; tell: called every few seconds with the epochs done.
+        folder: of the run, in the folder that `begin` took; arguments: of train.py; tell: called every few seconds with
+        the epochs done.
     Returns:
         None, or the line that says why it failed.
     """

@@ -1,7 +1,8 @@
-"""Losses of camera localisation; y_true is always the feature `pose`: position in metres and unit quaternion w, x, y, z.
+"""Losses of camera localisation; y_true is always the feature `pose`: position in metres and unit quaternion w, x, y,
+z.
 
-All are float32 scalars. Learned weights come with the answer (`kzoo.nn.layers.LearnedWeights`): a loss stays a function of label and answer.
-With them a loss may be negative: the minimum over a of e^-a L + a is 1 + log L.
+All are float32 scalars. Learned weights come with the answer (`kzoo.nn.layers.LearnedWeights`): a loss stays a function
+of label and answer. With them a loss may be negative: the minimum over a of e^-a L + a is 1 + log L.
 
 "The report" is Ziller and Feiner, Practical to Advanced Deep Learning in Computer Vision, TU Munich.
 """
@@ -41,7 +42,8 @@ def _mean_length(difference):
 
 
 def _rotation_distance(truth, answer, nearest: bool):
-    """Mean length of the difference of quaternions (…, 4), the answer normalised; nearest: to q or -q, whichever is closer."""
+    """Mean length of the difference of quaternions (…, 4), the answer normalised; nearest: to q or -q, whichever is
+    closer."""
     answer = rotations.normalise(answer)
     if nearest:
         truth = truth * ops.where(ops.sum(truth * answer, axis=-1, keepdims=True) < 0, -1.0, 1.0)
@@ -50,23 +52,26 @@ def _rotation_distance(truth, answer, nearest: bool):
 
 @register
 class PoseLoss(keras.losses.Loss):
-    """Absolute and relative terms of position and log-quaternion, summed under learned weights: the report's eq. (1) to (3).
+    """Absolute and relative terms of position and log-quaternion, summed under learned weights: the report's eq. (1) to
+    (3).
 
-    The terms are trans_abs and rot_abs, of each frame, and trans_rel and rot_rel, of consecutive frames of a window. Without an axis of
-    time, or with windows of one frame, there are only the first two: the other two weights then get no gradient.
+    The terms are trans_abs and rot_abs, of each frame, and trans_rel and rot_rel, of consecutive frames of a window.
+    Without an axis of time, or with windows of one frame, there are only the first two: the other two weights then get
+    no gradient.
 
     Args:
-        weighting: "geometric" for e^-a L + a (eq. 2; Kendall and Cipolla 2017; MapNet's), "uncertainty" for L / (2 s^2) + log s with the
-            weight being log s (eq. 3; Kendall, Gal and Cipolla 2018), "none" for trans + beta * rot.
-        relative: "difference" for the plain differences of consecutive positions and log-quaternions (MapNet's), "composition" for the true
-            relative pose, position in the first frame's coordinates and log-quaternion of q_1* q_2 (MapNet++'s).
-        norm: what L is: "l1" for the absolute difference, mean over the batch, the frames and the 3 components too (a third of the L1 norm
-            of the paper; it is what MapNet's initial weights 0 and -3 were chosen for); "mse" for its square, mean over the same;
-            "euclidean" for the length of the 3-vector, mean over batch and frames.
+        weighting: "geometric" for e^-a L + a (eq. 2; Kendall and Cipolla 2017; MapNet's), "uncertainty" for L / (2 s^2)
+            + log s with the weight being log s (eq. 3; Kendall, Gal and Cipolla 2018), "none" for trans + beta * rot.
+        relative: "difference" for the plain differences of consecutive positions and log-quaternions (MapNet's),
+            "composition" for the true relative pose, position in the first frame's coordinates and log-quaternion of
+            q_1* q_2 (MapNet++'s).
+        norm: what L is: "l1" for the absolute difference, mean over the batch, the frames and the 3 components too (a
+            third of the L1 norm of the paper; it is what MapNet's initial weights 0 and -3 were chosen for); "mse" for
+            its square, mean over the same; "euclidean" for the length of the 3-vector, mean over batch and frames.
         beta: factor of the rotation's terms where nothing is learned; with learned weights it must stay 1.
 
-    Call: y_true (B, 7) or (B, T, 7), y_pred (B, 10) or (B, T, 10): position in metres, log-quaternion (`rotations.log`) in radians, and the
-    weights of trans_abs, rot_abs, trans_rel and rot_rel -> scalar.
+    Call: y_true (B, 7) or (B, T, 7), y_pred (B, 10) or (B, T, 10): position in metres, log-quaternion (`rotations.log`)
+    in radians, and the weights of trans_abs, rot_abs, trans_rel and rot_rel -> scalar.
 
     Raises:
         ValueError: an option is unknown, or beta is given though weights are learned.
@@ -153,8 +158,8 @@ def _differences(frames):
 class SemanticsLoss(keras.losses.Loss):
     """Cross-entropy of the pixels under a learned weight, L / s^2 + log s: the report's eq. (4).
 
-    L is the mean over the labelled pixels of the batch. Where none is labelled (every second frame of DeepLoc has no mask) the whole loss
-    is 0 and so are its gradients: log s is not drawn down by a term that has nothing to weigh.
+    L is the mean over the labelled pixels of the batch. Where none is labelled (every second frame of DeepLoc has no
+    mask) the whole loss is 0 and so are its gradients: log s is not drawn down by a term that has nothing to weigh.
 
     Args:
         weighting: "uncertainty" for eq. (4), the weight being log s; "geometric" for e^-a L + a; "none" for L.
@@ -217,15 +222,17 @@ class PositionLoss(keras.losses.Loss):
 
 @register
 class RotationLoss(keras.losses.Loss):
-    """Length of the difference of unit quaternions, mean over the batch and the frames. PoseNet's beta is the weight of this loss.
+    """Length of the difference of unit quaternions, mean over the batch and the frames. PoseNet's beta is the weight of
+    this loss.
 
     Args:
-        nearest: compare with q or -q, whichever is closer. The paper compares with q: right only while answers stay away from half-turns,
-            where w >= 0 makes q jump to -q.
+        nearest: compare with q or -q, whichever is closer. The paper compares with q: right only while answers stay
+            away from half-turns, where w >= 0 makes q jump to -q.
 
     Call: y_true (B, 7) or (B, T, 7), y_pred (B, 4) or (B, T, 4), normalised here -> scalar, at most 2.
 
-    Reference: Kendall, Grimes and Cipolla, PoseNet, ICCV 2015, eq. 2, second term, with the prediction normalised as in its released code.
+    Reference: Kendall, Grimes and Cipolla, PoseNet, ICCV 2015, eq. 2, second term, with the prediction normalised as in
+    its released code.
     """
 
     def __init__(self, nearest: bool = False, name: str = "rotation_loss", **kwargs):
@@ -248,8 +255,8 @@ class AuxPoseLoss(keras.losses.Loss):
 
     Call: y_true (B, 7), y_pred (B, S, 7) of S heads, quaternions normalised here -> scalar.
 
-    Reference: Kendall, Grimes and Cipolla, PoseNet, ICCV 2015, §3.2; the released network weighs these heads with 0.3 (position) and 150
-    (rotation) where the last one has 1 and 500: this loss with the weight 0.3.
+    Reference: Kendall, Grimes and Cipolla, PoseNet, ICCV 2015, §3.2; the released network weighs these heads with 0.3
+    (position) and 150 (rotation) where the last one has 1 and 500: this loss with the weight 0.3.
     """
 
     def __init__(self, beta: float = 500.0, nearest: bool = False, name: str = "aux_pose_loss", **kwargs):

@@ -17,8 +17,8 @@ class CoordinateLoss(keras.losses.Loss):
         norm: "l1" for |dx| + |dy|, "l2" for dx^2 + dy^2, "euclidean" for sqrt(dx^2 + dy^2) (Nibali et al. 2018, eq. 7).
         scale: coordinates are multiplied by it first, so that 256 gives pixels of a 256-px picture.
 
-    Call: y_true (B, J, 3) keypoints with v in 0/1/2, y_pred (B, J, 2) or (B, S, J, 2) of S stages, all fractions -> scalar, summed over
-    the stages.
+    Call: y_true (B, J, 3) keypoints with v in 0/1/2, y_pred (B, J, 2) or (B, S, J, 2) of S stages, all fractions ->
+    scalar, summed over the stages.
     """
 
     def __init__(self, norm: str = "l1", scale: float = 1.0, name: str = "coordinate_loss", **kwargs):
@@ -67,7 +67,8 @@ class HeatmapDivergence(keras.losses.Loss):
 
 @register
 class HeatmapMSE(keras.losses.Loss):
-    """Squared difference to Gaussians of height 1 at the joints: mean over the cells and the labelled joints, summed over the stages.
+    """Squared difference to Gaussians of height 1 at the joints: mean over the cells and the labelled joints, summed
+    over the stages.
 
     Args:
         sigma: standard deviation of the target in cells of the map.
@@ -95,7 +96,8 @@ class HeatmapMSE(keras.losses.Loss):
 
 @register
 class PartMSE(keras.losses.Loss):
-    """Squared difference to pictures of parts drawn from bones: mean over the cells and the parts whose joints are all labelled.
+    """Squared difference to pictures of parts drawn from bones: mean over the cells and the parts whose joints are all
+    labelled.
 
     Args:
         level: key of `LEVELS`: limbs or groups of COCO's joints.
@@ -126,7 +128,8 @@ class PartMSE(keras.losses.Loss):
 
 @register
 class DiscCrossEntropy(keras.losses.Loss):
-    """Sigmoid cross-entropy of "this cell lies on the joint": 1 within a disc around it, mean over the cells and the labelled joints.
+    """Sigmoid cross-entropy of "this cell lies on the joint": 1 within a disc around it, mean over the cells and the
+    labelled joints.
 
     Args:
         radius: of the disc, fraction of the picture's side; 0.04 is 10 px of 256.

@@ -17,11 +17,12 @@ class JointLoss(keras.losses.Loss):
     """Distance of 3-D joints, mean over all joints of all frames of all clips.
 
     Args:
-        norm: "mse" for the squared difference, mean over x, y and z too; "euclidean" for the distance: the loss is then MPJPE (Pavllo et
-            al. 2019, §5), with a gradient of 0 where the answer is right; "l1" for |dx| + |dy| + |dz|.
+        norm: "mse" for the squared difference, mean over x, y and z too; "euclidean" for the distance: the loss is then
+            MPJPE (Pavllo et al. 2019, §5), with a gradient of 0 where the answer is right; "l1" for |dx| + |dy| + |dz|.
         scale: coordinates are multiplied by it first, so that 1000 gives mm for metres.
 
-    Call: y_true, y_pred (B, T, J, 3) metres, all labelled -> scalar. Nothing is aligned: what is relative to the root already stays so.
+    Call: y_true, y_pred (B, T, J, 3) metres, all labelled -> scalar. Nothing is aligned: what is relative to the root
+    already stays so.
 
     Raises:
         ValueError: norm is unknown.

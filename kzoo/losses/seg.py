@@ -15,13 +15,16 @@ class PixelCrossEntropy(keras.losses.Loss):
         class_weights: (C,) weight of each class, or None for 1.
         label_smoothing: share of the label that is spread evenly over the classes.
         cross_entropy: weight of the cross-entropy; 0 leaves the Dice loss alone.
-        dice: weight of the soft Dice loss, 1 - mean over the classes present in the batch of 2|PT| / (|P| + |T|) (Milletari et al. 2016).
-        bootstrap: keep only so many counted pixels of each picture, those with the highest cross-entropy before class weights (Wu et al.
-            2016; Pohlen et al. 2017, §4: 512 * 64). An int is their number, a float in (0, 1] a share of the picture's pixels.
+        dice: weight of the soft Dice loss, 1 - mean over the classes present in the batch of 2|PT| / (|P| + |T|)
+        (Milletari et al. 2016).
+        bootstrap: keep only so many counted pixels of each picture, those with the highest cross-entropy before class
+            weights (Wu et al. 2016; Pohlen et al. 2017, §4: 512 * 64). An int is their number, a float in (0, 1] a
+            share of the picture's pixels.
 
-    Call: y_true (B, H, W) or (B, H, W, 1) ids, y_pred (B, H, W, C) logits -> (B, H, W), scaled so that the mean of all elements, which
-    Keras takes, is the weighted mean over the counted pixels. A `sample_weight` (B, H, W), such as `kzoo.data.borders.border_weights`,
-    multiplies the pixels without changing what their sum is divided by (Ronneberger et al. 2015, eq. 1), and Dice by its own mean.
+    Call: y_true (B, H, W) or (B, H, W, 1) ids, y_pred (B, H, W, C) logits -> (B, H, W), scaled so that the mean of all
+    elements, which Keras takes, is the weighted mean over the counted pixels. A `sample_weight` (B, H, W), such as
+    `kzoo.data.borders.border_weights`, multiplies the pixels without changing what their sum is divided by (Ronneberger
+    et al. 2015, eq. 1), and Dice by its own mean.
     """
 
     def __init__(
@@ -84,8 +87,9 @@ class PixelCrossEntropy(keras.losses.Loss):
 
 
 def _hardest(pixels, counted, kept):
-    """(B, H, W) weights of the `kept` counted pixels of each picture with the highest value: 1, and where several pixels tie for the last
-    places, an equal share of those; 0 elsewhere. Fewer counted pixels than that are all kept."""
+    """(B, H, W) weights of the `kept` counted pixels of each picture with the highest value: 1, and where several
+    pixels tie for the last places, an equal share of those; 0 elsewhere. Fewer counted pixels than that are all
+    kept."""
     height, width = pixels.shape[1:]
     kept = min(kept, height * width) if isinstance(kept, int) else max(1, round(kept * height * width))
     flat = ops.stop_gradient(ops.reshape(ops.where(counted > 0, pixels, -1.0), (-1, height * width)))

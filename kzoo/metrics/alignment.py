@@ -1,4 +1,5 @@
-"""Alignment of skeletons, frame by frame, before their distance is measured: by the root, by a scale, by a similarity (Procrustes).
+"""Alignment of skeletons, frame by frame, before their distance is measured: by the root, by a scale, by a similarity
+(Procrustes).
 
 Everything stays in sums of products: `ops.matmul` runs in TF32 on recent GPUs, which costs tenths of a millimetre.
 """
@@ -38,23 +39,25 @@ def scale_aligned(predicted, target):
     Returns:
         (…, J, 3). A prediction that is a point at the root stays there.
 
-    Reference: Rhodin et al., Unsupervised Geometry-Aware Representation for 3D Human Pose Estimation, ECCV 2018, N-MPJPE: the factor is
-    <predicted, target> / <predicted, predicted>; no sign is forced upon it.
+    Reference: Rhodin et al., Unsupervised Geometry-Aware Representation for 3D Human Pose Estimation, ECCV 2018,
+    N-MPJPE: the factor is <predicted, target> / <predicted, predicted>; no sign is forced upon it.
     """
     unit = predicted / _size(predicted)
     return ops.sum(unit * target, axis=(-2, -1), keepdims=True) * unit
 
 
 def procrustes_aligned(predicted, target):
-    """`predicted` scaled, rotated and moved, never mirrored, so that its squared distance to `target` is smallest, per frame.
+    """`predicted` scaled, rotated and moved, never mirrored, so that its squared distance to `target` is smallest, per
+    frame.
 
     Args:
         predicted, target: (…, J, 3) float, metres.
     Returns:
-        (…, J, 3). A prediction whose joints lie in one point goes to the centre of the target; NaN where an input is not finite.
+        (…, J, 3). A prediction whose joints lie in one point goes to the centre of the target; NaN where an input is
+        not finite.
 
-    Reference: Umeyama, Least-Squares Estimation of Transformation Parameters Between Two Point Patterns, PAMI 1991, eq. 34-43; the
-    rotation is that of Kabsch 1976.
+    Reference: Umeyama, Least-Squares Estimation of Transformation Parameters Between Two Point Patterns, PAMI 1991, eq.
+    34-43; the rotation is that of Kabsch 1976.
     """
     centre = ops.mean(target, axis=-2, keepdims=True)
     predicted, target = predicted - ops.mean(predicted, axis=-2, keepdims=True), target - centre
@@ -65,7 +68,8 @@ def procrustes_aligned(predicted, target):
         ops.isfinite(covariance), covariance, 0.0
     )  # some backends raise; the frame becomes NaN in the last line
     u, singular, vh = ops.svd(covariance)
-    # Umeyama's S (eq. 39): the axis of the smallest singular value turns round where the best orthogonal matrix would mirror
+    # Umeyama's S (eq. 39): the axis of the smallest singular value turns round where the best orthogonal matrix would
+    # mirror
     last = ops.where(_determinant(u) * _determinant(vh) < 0, -1.0, 1.0)
     signs = ops.stack([ops.ones_like(last), ops.ones_like(last), last], axis=-1)
     rotation = _product(u * signs[..., None, :], vh)

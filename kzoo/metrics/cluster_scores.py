@@ -1,6 +1,8 @@
-"""Deep clustering but for the networks: target distribution, k-means, matching of clusters with classes, scores. NumPy and scikit-learn.
+"""Deep clustering but for the networks: target distribution, k-means, matching of clusters with classes, scores. NumPy
+and scikit-learn.
 
-Labels are read for scores alone, never for training: (N,) integers, -1 = none. `assigned` (N,) integers are the numbers of clusters.
+Labels are read for scores alone, never for training: (N,) integers, -1 = none. `assigned` (N,) integers are the numbers
+of clusters.
 """
 
 import numpy as np
@@ -23,7 +25,8 @@ def target_distribution(q) -> np.ndarray:
     Returns:
         (N, K) float64, rows sum to 1; zeros where q is 0.
 
-    Reference: Xie et al., Unsupervised Deep Embedding for Clustering Analysis, ICML 2016, eq. 3: p_ij ∝ q_ij^2 / sum_i q_ij.
+    Reference: Xie et al., Unsupervised Deep Embedding for Clustering Analysis, ICML 2016, eq. 3: p_ij ∝ q_ij^2 / sum_i
+    q_ij.
     """
     q = np.asarray(q, "float64")
     frequency = q.sum(axis=0)
@@ -62,13 +65,14 @@ def contingency(labels, assigned, classes: int, clusters: int) -> np.ndarray:
 
 
 def matching(labels, assigned, classes: int, clusters: int) -> np.ndarray:
-    """The class of each cluster: one to one, so that as many labelled examples as possible lie in the cluster of their class.
+    """The class of each cluster: one to one, so that as many labelled examples as possible lie in the cluster of their
+    class.
 
     Args:
         labels: (N,) 0..classes-1, -1 = none; assigned: (N,) 0..clusters-1.
     Returns:
-        (clusters,) int64; -1 for a cluster without class: there are more clusters than classes, or none of its examples is of a class that
-        is left. A class may be without cluster.
+        (clusters,) int64; -1 for a cluster without class: there are more clusters than classes, or none of its examples
+        is of a class that is left. A class may be without cluster.
 
     Reference: Kuhn, The Hungarian Method for the Assignment Problem, 1955, in scipy.optimize.linear_sum_assignment.
     """
@@ -94,14 +98,16 @@ def accuracy(labels, assigned) -> float:
 
 
 def perplexity(assigned, clusters: int) -> float:
-    """How many clusters are in use, 1 to `clusters`: exp(entropy of the clusters' shares). 1: all collapsed into one; K: all as large."""
+    """How many clusters are in use, 1 to `clusters`: exp(entropy of the clusters' shares). 1: all collapsed into one;
+    K: all as large."""
     shares = np.bincount(assigned, minlength=clusters) / len(assigned)
     shares = shares[shares > 0]
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def silhouette(codes, assigned) -> float:
-    """Mean silhouette coefficient, -1 to 1, by Euclidean distance over at most 2,000 examples (the same ones each time).
+    """Mean silhouette coefficient, -1 to 1, by Euclidean distance over at most 2,000 examples (the same ones each
+    time).
 
     Args:
         codes: (N, d).
@@ -125,10 +131,11 @@ def cluster_scores(labels, assigned, codes, clusters: int) -> dict[str, float]:
     Args:
         labels: (N,), -1 = none; assigned: (N,) 0..clusters-1; codes: (N, d), what the clusters were found in.
     Returns:
-        {"acc", "nmi", "ari", "silhouette", "perplexity"}; without any label only the last two. acc and nmi 0..1, ari at most 1 and 0 by
-        chance, see also `silhouette` and `perplexity`.
+        {"acc", "nmi", "ari", "silhouette", "perplexity"}; without any label only the last two. acc and nmi 0..1, ari at
+        most 1 and 0 by chance, see also `silhouette` and `perplexity`.
 
-    Reference: NMI: Strehl and Ghosh, JMLR 2002, but normalised by the arithmetic mean of both entropies; ARI: Hubert and Arabie, 1985.
+    Reference: NMI: Strehl and Ghosh, JMLR 2002, but normalised by the arithmetic mean of both entropies; ARI: Hubert
+    and Arabie, 1985.
     """
     labels, assigned = np.asarray(labels), np.asarray(assigned)
     known, scores = labels >= 0, {}
@@ -154,7 +161,8 @@ def cluster_errors(labels, predictions) -> np.ndarray:
 
 
 def most_confident(assignment, count: int = EXAMPLES) -> dict[int, list[int]]:
-    """{cluster: up to `count` of its examples, the most confident one first} of (N, K) soft assignments; [] for an empty cluster."""
+    """{cluster: up to `count` of its examples, the most confident one first} of (N, K) soft assignments; [] for an
+    empty cluster."""
     assigned, order = assignment.argmax(axis=1), np.argsort(-assignment.max(axis=1), kind="stable")
     return {cluster: order[assigned[order] == cluster][:count].tolist() for cluster in range(assignment.shape[1])}
 
@@ -163,13 +171,14 @@ def cluster_report(labels, predictions, extras, names) -> dict:
     """Scores of clustering.
 
     Args:
-        labels: (N,) class numbers, -1 = none; predictions: {"assignment": (N, K), "code": (N, d)}; names: C class names.
+        labels: (N,) class numbers, -1 = none; predictions: {"assignment": (N, K), "code": (N, d)}; names: C class
+        names.
     Returns:
         {"scores": see `cluster_scores`, "tables": {title: {row: number}}, "notes": [text],
         "matching": (K,) class of each cluster or -1, see `matching`,
         "cluster_order": (K,) clusters, first those with a class in the order of the classes,
-        "confusion": (C, K) counts of the labelled examples, classes in rows, columns in `cluster_order`; not without labels,
-        "cluster_examples": {cluster: its up to 16 most confident examples}}, all as plain lists.
+        "confusion": (C, K) counts of the labelled examples, classes in rows, columns in `cluster_order`; not without
+        labels, "cluster_examples": {cluster: its up to 16 most confident examples}}, all as plain lists.
     """
     labels, assignment = np.asarray(labels, "int64"), np.asarray(predictions["assignment"])
     assigned, clusters, known = assignment.argmax(axis=1), assignment.shape[1], labels >= 0

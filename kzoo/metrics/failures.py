@@ -1,5 +1,6 @@
-"""Why a joint was missed, in NumPy: the causes of error of Ronchi and Perona, Benchmarking and Error Diagnosis in Multi-Instance Pose
-Estimation, ICCV 2017, §3, for one person per picture (so no swaps between persons), with hidden joints as a cause of their own.
+"""Why a joint was missed, in NumPy: the causes of error of Ronchi and Perona, Benchmarking and Error Diagnosis in
+Multi-Instance Pose Estimation, ICCV 2017, §3, for one person per picture (so no swaps between persons), with hidden
+joints as a cause of their own.
 """
 
 import numpy as np
@@ -31,13 +32,14 @@ def similarity(squared, areas, sigmas=COCO_SIGMAS) -> np.ndarray:
 def causes(labels, coords, areas, flip_pairs, sigmas=COCO_SIGMAS) -> np.ndarray:
     """Cause of the error of each joint, by the similarity ks of the answer to the truth.
 
-    good: ks >= 0.85. Of the others, occluded: the truth is hidden (v = 1); jitter: ks >= 0.5; left-right (their inversion): ks >= 0.5 to
-    the truth of the mirrored joint; miss: all else.
+    good: ks >= 0.85. Of the others, occluded: the truth is hidden (v = 1); jitter: ks >= 0.5; left-right (their
+    inversion): ks >= 0.5 to the truth of the mirrored joint; miss: all else.
 
     Args:
         labels: (N, J, 3) keypoints; coords: (N, J, 2), both in fractions of the crop.
-        areas: (N,) of the persons, fractions of the crop's area; None: 0.38 times the square of the longer side of the tight box around
-            the labelled joints, the median over 764 persons of the COCO subset (over 500 of `people`: 0.25).
+        areas: (N,) of the persons, fractions of the crop's area; None: 0.38 times the square of the longer side of the
+            tight box around the labelled joints, the median over 764 persons of the COCO subset (over 500 of `people`:
+            0.25).
         flip_pairs: pairs of indices of left and right joints; sigmas: (J,).
     Returns:
         (N, J) int8: index into CAUSES, -1 for unlabelled joints.

@@ -1,7 +1,8 @@
-"""Exact scores of camera localisation in float64 NumPy, what `eval.py` reports, and the baselines that a network must beat.
+"""Exact scores of camera localisation in float64 NumPy, what `eval.py` reports, and the baselines that a network must
+beat.
 
-A pose is 7 numbers: the camera's centre in metres and its unit quaternion w, x, y, z, camera to world. Of a window (N, T, 7) the middle
-frame is scored.
+A pose is 7 numbers: the camera's centre in metres and its unit quaternion w, x, y, z, camera to world. Of a window (N,
+T, 7) the middle frame is scored.
 """
 
 import numpy as np
@@ -36,10 +37,11 @@ def decode_loc(outputs: dict) -> dict:
     """Poses, and classes of networks that segment too.
 
     Args:
-        outputs: "position" (B, 3) or (B, T, 3) metres, "rotation" (B, 4) or (B, T, 4) quaternions of any length and either sign, optionally
-            "logits" (B, H, W, C).
+        outputs: "position" (B, 3) or (B, T, 3) metres, "rotation" (B, 4) or (B, T, 4) quaternions of any length and
+            either sign, optionally "logits" (B, H, W, C).
     Returns:
-        {"position": (B, 3), "rotation": (B, 4) unit, w >= 0}, float32, and where there are logits "classes": (B, H, W) uint8.
+        {"position": (B, 3), "rotation": (B, 4) unit, w >= 0}, float32, and where there are logits "classes": (B, H, W)
+        uint8.
     """
     poses = {
         "position": middle_frame(outputs["position"]).astype("float32"),
@@ -53,12 +55,14 @@ def decode_loc(outputs: dict) -> dict:
 
 
 def loc_errors(labels, predictions) -> np.ndarray:
-    """One number per picture, small is good: distance of the camera's centre (N,) in metres, NaN where an answer is not finite."""
+    """One number per picture, small is good: distance of the camera's centre (N,) in metres, NaN where an answer is not
+    finite."""
     return np.linalg.norm(np.asarray(predictions["position"], "float64") - middle_frame(labels)[:, :3], axis=-1)
 
 
 def rotation_errors_deg(labels, predictions) -> np.ndarray:
-    """2 acos |<q, q'>| of normalised quaternions, (N,) degrees in 0..180. labels (N, 7), predictions {"rotation": (N, 4)}."""
+    """2 acos |<q, q'>| of normalised quaternions, (N,) degrees in 0..180. labels (N, 7), predictions {"rotation": (N,
+    4)}."""
     cosine = (unit_quaternion(middle_frame(labels)[:, 3:]) * unit_quaternion(predictions["rotation"])).sum(axis=-1)
     return np.degrees(2 * np.arccos(np.minimum(np.abs(cosine), 1.0)))
 
@@ -102,17 +106,18 @@ def loc_report(labels, predictions, extras, names) -> dict:
     """Scores of camera localisation.
 
     Args:
-        labels: (N, 7) or (N, T, 7) poses; predictions: {"position": (N, 3) metres, "rotation": (N, 4)}, and "classes": (N, H, W) uint8 of
-            networks that segment too.
-        extras: of the same pictures, each may be missing: sequence (N,), mask (N, H, W) or (N, H, W, 1) ids at the size of "classes", 255 =
-            not labelled, and "class_names": C strings, by default their numbers.
+        labels: (N, 7) or (N, T, 7) poses; predictions: {"position": (N, 3) metres, "rotation": (N, 4)}, and "classes":
+            (N, H, W) uint8 of networks that segment too.
+        extras: of the same pictures, each may be missing: sequence (N,), mask (N, H, W) or (N, H, W, 1) ids at the size
+            of "classes", 255 = not labelled, and "class_names": C strings, by default their numbers.
         names: of the 7 numbers of a pose.
     Returns:
-        {"scores": {name: number}, "tables": {title: {row: number}}, "notes": [text]}, and "confusion" as `seg_scores.seg_report` where pixels
-        are scored.
+        {"scores": {name: number}, "tables": {title: {row: number}}, "notes": [text]}, and "confusion" as
+        `seg_scores.seg_report` where pixels are scored.
 
-    Reference: medians: Kendall et al., PoseNet, ICCV 2015; the bounds: Shotton et al., Scene Coordinate Regression Forests, CVPR 2013
-    (5 cm, 5 degrees), and Sattler et al., Benchmarking 6DOF Outdoor Visual Localization, CVPR 2018 (the other two).
+    Reference: medians: Kendall et al., PoseNet, ICCV 2015; the bounds: Shotton et al., Scene Coordinate Regression
+    Forests, CVPR 2013 (5 cm, 5 degrees), and Sattler et al., Benchmarking 6DOF Outdoor Visual Localization, CVPR 2018
+    (the other two).
     """
     metres, degrees = loc_errors(labels, predictions), rotation_errors_deg(labels, predictions)
     tables = {}
@@ -149,8 +154,8 @@ def loc_report(labels, predictions, extras, names) -> dict:
 def _mean_poses(poses) -> np.ndarray:
     """Means over the last but one axis: (…, K, 7) -> (…, 7) float64.
 
-    Reference: Markley et al., Averaging Quaternions, J. Guidance, Control and Dynamics 2007, eq. 12-13: the mean quaternion is the
-    eigenvector of sum q q^T with the largest eigenvalue, so that q and -q count the same.
+    Reference: Markley et al., Averaging Quaternions, J. Guidance, Control and Dynamics 2007, eq. 12-13: the mean
+    quaternion is the eigenvector of sum q q^T with the largest eigenvalue, so that q and -q count the same.
     """
     poses = np.asarray(poses, "float64")
     rotations = unit_quaternion(poses[..., 3:])
@@ -160,7 +165,8 @@ def _mean_poses(poses) -> np.ndarray:
 
 
 def mean_pose(labels) -> np.ndarray:
-    """The pose that answers every picture alike: mean position and mean quaternion of (N, 7) or (N, T, 7) -> (7,) float64."""
+    """The pose that answers every picture alike: mean position and mean quaternion of (N, 7) or (N, T, 7) -> (7,)
+    float64."""
     return _mean_poses(middle_frame(labels))
 
 
@@ -168,8 +174,9 @@ def retrieve(train_features, train_poses, features, k: int = 1) -> np.ndarray:
     """Pose of the most similar training picture, or the mean pose of the k most similar ones.
 
     Args:
-        train_features: (M, D), one vector per training picture, such as the pooled features of a network trained on ImageNet; train_poses:
-            (M, 7) or (M, T, 7); features: (N, D) of the pictures to locate; k: neighbours by cosine similarity, ties by their order.
+        train_features: (M, D), one vector per training picture, such as the pooled features of a network trained on
+            ImageNet; train_poses: (M, 7) or (M, T, 7); features: (N, D) of the pictures to locate; k: neighbours by
+            cosine similarity, ties by their order.
     Returns:
         (N, 7) float64.
     Raises:
@@ -192,8 +199,8 @@ def baselines(train_poses, labels, train_features=None, features=None, k: int = 
     """Scores of what needs no training.
 
     Args:
-        train_poses: (M, 7) or (M, T, 7); labels: (N, 7) or (N, T, 7), of the split that is scored; train_features (M, D), features (N, D)
-            and k: see `retrieve`.
+        train_poses: (M, 7) or (M, T, 7); labels: (N, 7) or (N, T, 7), of the split that is scored; train_features (M,
+            D), features (N, D) and k: see `retrieve`.
     Returns:
         {"mean pose": `loc_scores`, "retrieval": the same}; retrieval only where there are features.
     """

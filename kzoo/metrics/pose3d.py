@@ -1,6 +1,7 @@
 """Metrics of 3-D pose, sums and counts as in `metrics.py`.
 
-All take y_true and y_pred (B, T, J, 3) in metres and first move both skeletons, frame by frame, so that joint 0 is the origin.
+All take y_true and y_pred (B, T, J, 3) in metres and first move both skeletons, frame by frame, so that joint 0 is the
+origin.
 """
 
 import keras
@@ -31,7 +32,8 @@ class MPJPE3D(keras.metrics.Metric):
     """Mean per-joint position error in mm: mean over frames and joints, the root with its 0 too.
 
     Args:
-        align: "none" (MPJPE), "scale" (N-MPJPE, Rhodin et al. 2018) or "procrustes" (PA-MPJPE), of each frame, after the root.
+        align: "none" (MPJPE), "scale" (N-MPJPE, Rhodin et al. 2018) or "procrustes" (PA-MPJPE), of each frame, after
+        the root.
         joints: J.
         name: by default mpjpe_mm, n_mpjpe_mm or pa_mpjpe_mm.
 

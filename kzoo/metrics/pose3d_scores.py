@@ -15,7 +15,8 @@ def decode_pose3d(outputs: dict) -> dict:
 
 
 def unflip_joints(joints, permutation):
-    """Answer for the mirrored clip -> answer for the clip: x changes its sign, left and right joints are swapped. (B, T, J, 3)."""
+    """Answer for the mirrored clip -> answer for the clip: x changes its sign, left and right joints are swapped. (B,
+    T, J, 3)."""
     return np.asarray(joints)[..., permutation, :] * np.array([-1, 1, 1], "float32")
 
 
@@ -66,12 +67,14 @@ def joint_errors_mm(labels, joints, align: str = "none") -> np.ndarray:
 
 
 def velocity_errors_mm(labels, joints) -> np.ndarray:
-    """Norm of the difference of frame-to-frame velocities, mm per frame: (N, T, J, 3) metres, twice -> (N, T - 1, J) float64."""
+    """Norm of the difference of frame-to-frame velocities, mm per frame: (N, T, J, 3) metres, twice -> (N, T - 1, J)
+    float64."""
     return MM * np.linalg.norm(np.diff(_root_aligned(joints) - _root_aligned(labels), axis=1), axis=-1)
 
 
 def pose3d_errors(labels, predictions) -> np.ndarray:
-    """One number per clip, small is good: its mean joint error (N,) in mm. labels (N, T, J, 3) metres, predictions {"joints": the same}."""
+    """One number per clip, small is good: its mean joint error (N,) in mm. labels (N, T, J, 3) metres, predictions
+    {"joints": the same}."""
     return joint_errors_mm(labels, predictions["joints"]).mean(axis=(1, 2))
 
 
@@ -81,7 +84,8 @@ def pck3d(errors_mm, threshold_mm: float = PCK_THRESHOLD_MM) -> float:
 
 
 def auc3d(errors_mm) -> float:
-    """Mean of `pck3d` over the thresholds 0, 5, …, 150 mm, as a fraction: 30/31 where all is right, since no error is below 0."""
+    """Mean of `pck3d` over the thresholds 0, 5, …, 150 mm, as a fraction: 30/31 where all is right, since no error is
+    below 0."""
     return float(np.mean([pck3d(errors_mm, threshold) for threshold in AUC_THRESHOLDS_MM]))
 
 
@@ -98,10 +102,11 @@ def pose3d_report(labels, predictions, extras, names) -> dict:
         labels: (N, T, J, 3) metres, root-relative; predictions: {"joints": the same shape}; names: J joint names.
         extras: of the same clips, each may be missing: action and camera (N,) strings, subject (N,) integers.
     Returns:
-        {"scores": {name: number}, "tables": {title: {row: number}}, "notes": [text]}, all in mm but pck3d@150 and auc3d, fractions.
+        {"scores": {name: number}, "tables": {title: {row: number}}, "notes": [text]}, all in mm but pck3d@150 and
+        auc3d, fractions.
 
-    Reference: MPJPE: Ionescu et al., PAMI 2014; PA-MPJPE: "protocol 2" of Pavllo et al., CVPR 2019, §5; MPJVE: there, §6.1;
-    N-MPJPE: Rhodin et al., ECCV 2018; 3DPCK and AUC: Mehta et al., 3DV 2017.
+    Reference: MPJPE: Ionescu et al., PAMI 2014; PA-MPJPE: "protocol 2" of Pavllo et al., CVPR 2019, §5; MPJVE: there,
+    §6.1; N-MPJPE: Rhodin et al., ECCV 2018; 3DPCK and AUC: Mehta et al., 3DV 2017.
     """
     errors = {align: joint_errors_mm(labels, predictions["joints"], align) for align in ALIGNMENTS}
     clips = {align: found.mean(axis=(1, 2)) for align, found in errors.items()}  # all clips have as many frames

@@ -18,7 +18,8 @@ HEAD_SIZE = 0.6  # MPII's head size over the diagonal of its head box (SC_BIAS o
 
 
 def joint_errors(keypoints, coords) -> np.ndarray:
-    """Distances (N, J) in pixels of the 256-px frame, NaN for unlabelled joints. keypoints (N, J, 3), coords (N, J, 2), fractions."""
+    """Distances (N, J) in pixels of the 256-px frame, NaN for unlabelled joints. keypoints (N, J, 3), coords (N, J, 2),
+    fractions."""
     errors = FRAME * np.linalg.norm(np.asarray(coords, "float64") - keypoints[..., :2], axis=-1)
     return np.where(keypoints[..., 2] > 0, errors, np.nan)
 
@@ -32,7 +33,8 @@ def person_extent(keypoints) -> np.ndarray:
 
 
 def pose_errors(labels, predictions) -> np.ndarray:
-    """One number per example, small is good: mean joint error (N,) in pixels of the 256-px frame, NaN where nothing is labelled."""
+    """One number per example, small is good: mean joint error (N,) in pixels of the 256-px frame, NaN where nothing is
+    labelled."""
     errors = joint_errors(labels, predictions["coords"])
     counts = np.isfinite(errors).sum(axis=1)
     return np.where(counts > 0, np.nansum(errors, axis=1) / np.maximum(counts, 1), np.nan)
@@ -51,8 +53,8 @@ def pckh(errors, head_box, threshold: float = 0.5) -> float:
     """Share of joints within threshold x the head's size (Andriluka et al., MPII Human Pose, CVPR 2014).
 
     Args:
-        errors: (N, J) in pixels of the 256-px frame, NaN for unlabelled joints; head_box: (N, 4), x, y, width, height in fractions of the
-            frame. Persons whose box is empty are left out.
+        errors: (N, J) in pixels of the 256-px frame, NaN for unlabelled joints; head_box: (N, 4), x, y, width, height
+            in fractions of the frame. Persons whose box is empty are left out.
     Returns:
         number in 0..1, NaN where no person has a head box.
     """
@@ -62,12 +64,15 @@ def pckh(errors, head_box, threshold: float = 0.5) -> float:
 
 
 def oks(truth, found, area, bbox=None) -> np.ndarray:
-    """Object keypoint similarity of one answer to each person, as pycocotools computes it (COCOeval.computeOks; it knows no crowds there).
+    """Object keypoint similarity of one answer to each person, as pycocotools computes it (COCOeval.computeOks; it
+    knows no crowds there).
 
     Args:
-        truth: (N, 17, 3) keypoints and found: (N, 17, 2), in pixels; area: (N,) in pixels squared; bbox: (N, 4) x, y, width, height.
+        truth: (N, 17, 3) keypoints and found: (N, 17, 2), in pixels; area: (N,) in pixels squared; bbox: (N, 4) x, y,
+        width, height.
     Returns:
-        (N,) float64 in 0..1. A person without labelled joint is compared by the distance of all joints to the box grown to three times its
+        (N,) float64 in 0..1. A person without labelled joint is compared by the distance of all joints to the box grown
+        to three times its
         size: NaN without `bbox`.
     """
     truth, found, area = (
@@ -89,14 +94,16 @@ def oks(truth, found, area, bbox=None) -> np.ndarray:
 
 
 def coco_keypoint_scores(labels, predictions, extras) -> dict[str, float]:
-    """COCO keypoint AP and AR by pycocotools, in pixels of the original pictures. Boxes are the truth's: every crop is a known person.
+    """COCO keypoint AP and AR by pycocotools, in pixels of the original pictures. Boxes are the truth's: every crop is
+    a known person.
 
     Args:
         labels: (N, J, 3) keypoints, fractions of the crop.
         predictions: {"coords": (N, J, 2), "confidence": (N,)}.
         extras: arrays image_id, ann_id, area (N,), bbox (N, 4) and crop_to_image (N, 3, 3) of the same examples.
     Returns:
-        AP, AP50, AP75, AP_M, AP_L, AR in [0, 1]; -1 as in pycocotools where there is nothing to score. And OKS, its mean over the persons.
+        AP, AP50, AP75, AP_M, AP_L, AR in [0, 1]; -1 as in pycocotools where there is nothing to score. And OKS, its
+        mean over the persons.
     """
     truth = geometry.transform_points(extras["crop_to_image"], labels[..., :2])
     found = geometry.transform_points(extras["crop_to_image"], predictions["coords"])
@@ -142,7 +149,8 @@ def coco_keypoint_scores(labels, predictions, extras) -> dict[str, float]:
 
 
 def boxes(extras) -> str:
-    """Where the persons' boxes came from, measured on the labels: a crop is a multiple of its truth's box, or the whole picture."""
+    """Where the persons' boxes came from, measured on the labels: a crop is a multiple of its truth's box, or the whole
+    picture."""
     if "crop_to_image" not in extras:
         return "whole picture"
     scale = extras["crop_to_image"][:, 0, 0] / np.maximum(extras["bbox"][:, 2:].max(axis=-1), 1e-6)
@@ -162,11 +170,12 @@ def pose_report(labels, predictions, extras, names) -> dict:
 
     Args:
         labels: (N, J, 3) keypoints; predictions: {"coords": (N, J, 2), "confidence": (N,)}, fractions of the crop.
-        extras: see `coco_keypoint_scores`, AP is left out where the data set has no original coordinates; head_box (N, 4), see `pckh`.
+        extras: see `coco_keypoint_scores`, AP is left out where the data set has no original coordinates; head_box (N,
+        4), see `pckh`.
         names: J joint names.
     Returns:
-        {"scores": {name: number}, "tables": {title: {row: number}}, "notes": [text], "boxes": text, "failures": {cause: [(example, joint),
-        …]} of COCO's 17 joints, the worst of each cause of error}.
+        {"scores": {name: number}, "tables": {title: {row: number}}, "notes": [text], "boxes": text, "failures": {cause:
+        [(example, joint), …]} of COCO's 17 joints, the worst of each cause of error}.
     """
     errors, extent = joint_errors(labels, predictions["coords"]), person_extent(labels)
     labelled = np.isfinite(errors)

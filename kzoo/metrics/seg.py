@@ -38,15 +38,16 @@ def _confusion(y_true, y_pred, classes: int, ignore):
 class MeanIoU(keras.metrics.Metric):
     """Mean over classes of intersection over union, from logits.
 
-    Classes absent from the truth are left out of the mean. A truth id that is neither a class nor ignored makes the result NaN: wrong data
-    is not dropped in silence. Counts are int64, except on the JAX backend (int32: at most 2.1e9 pixels in one cell).
+    Classes absent from the truth are left out of the mean. A truth id that is neither a class nor ignored makes the
+    result NaN: wrong data is not dropped in silence. Counts are int64, except on the JAX backend (int32: at most 2.1e9
+    pixels in one cell).
 
     Args:
         classes: C.
         ignore: truth ids that count for nothing.
 
-    Call: y_true (B, H, W) or (B, H, W, 1) ids, y_pred (B, H, W, C) logits or probabilities. `per_class()` gives the (C,) vector, NaN for
-    absent classes; `matrix` holds the confusion matrix, truth in rows.
+    Call: y_true (B, H, W) or (B, H, W, 1) ids, y_pred (B, H, W, C) logits or probabilities. `per_class()` gives the
+    (C,) vector, NaN for absent classes; `matrix` holds the confusion matrix, truth in rows.
     """
 
     def __init__(self, classes: int, ignore=(255,), name: str = "miou", **kwargs):

@@ -18,7 +18,8 @@ def iou_per_class(matrix) -> np.ndarray:
 
 
 def seg_errors(labels, predictions) -> np.ndarray:
-    """One number per example, small is good: 1 - mean IoU of the picture's own classes (N,), NaN where every pixel is ignored."""
+    """One number per example, small is good: 1 - mean IoU of the picture's own classes (N,), NaN where every pixel is
+    ignored."""
     classes = int(max(predictions["classes"].max(), labels[labels < 255].max(initial=0))) + 1
     ious = [iou_per_class(confusion_matrix(t, p, classes)) for t, p in zip(labels, predictions["classes"], strict=True)]
     return np.array([1 - np.nanmean(iou) if np.isfinite(iou).any() else np.nan for iou in ious])

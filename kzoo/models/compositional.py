@@ -1,12 +1,14 @@
-"""Deeply learned compositional model: five hourglasses infer a hierarchy of parts, upwards and down again (Tang, Yu and Wu, ECCV 2018).
+"""Deeply learned compositional model: five hourglasses infer a hierarchy of parts, upwards and down again (Tang, Yu and
+Wu, ECCV 2018).
 
-Joints make limbs, limbs make groups (`kzoo.nn.hierarchy`). Bottom-up, three hourglasses find joints, limbs and groups, each from the features
-and score maps of the level below; top-down, two more find limbs and joints again from the level above and their own first answer.
+Joints make limbs, limbs make groups (`kzoo.nn.hierarchy`). Bottom-up, three hourglasses find joints, limbs and groups,
+each from the features and score maps of the level below; top-down, two more find limbs and joints again from the level
+above and their own first answer.
 
-Differs from the paper: the hierarchy is made for COCO's 17 joints (17, 14 and 6 parts; the authors have 16, 12 and 6 for MPII); the stem is
-Newell's. What follows an hourglass and how scores are joined is taken from a derived work that keeps the authors' files (idotc/DLMSCM); its
-option to predict the joints once more beside limbs and groups is left out. BatchNorm's momentum is 0.9.
-Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+Differs from the paper: the hierarchy is made for COCO's 17 joints (17, 14 and 6 parts; the authors have 16, 12 and 6
+for MPII); the stem is Newell's. What follows an hourglass and how scores are joined is taken from a derived work that
+keeps the authors' files (idotc/DLMSCM); its option to predict the joints once more beside limbs and groups is left out.
+BatchNorm's momentum is 0.9. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=compositional
     people, val MPJPE 13.5 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 11.4 CPU-min
 """
@@ -26,14 +28,16 @@ def compositional(
     """Build the network.
 
     Args:
-        input_shape: (H, W, 3) of a uint8 RGB picture; the score maps have a quarter of it, which must be a multiple of 2**depth.
+        input_shape: (H, W, 3) of a uint8 RGB picture; the score maps have a quarter of it, which must be a multiple of
+        2**depth.
         num_outputs: 17, COCO's joints.
         init: kernel initialiser.
         width: filters of an hourglass, the stem has a quarter and a half of it; the paper's is 256; more than 17.
         depth: poolings inside an hourglass.
     Returns:
-        model with outputs {"heatmaps": (B, H/4, W/4, 17) float32, the final joints; "aux_heatmaps": (B, 1, H/4, W/4, 17), the first ones;
-        "limb_heatmaps": (B, 2, H/4, W/4, 14), bottom-up and top-down; "group_heatmaps": (B, 1, H/4, W/4, 6)}.
+        model with outputs {"heatmaps": (B, H/4, W/4, 17) float32, the final joints; "aux_heatmaps": (B, 1, H/4, W/4,
+        17), the first ones; "limb_heatmaps": (B, 2, H/4, W/4, 14), bottom-up and top-down; "group_heatmaps": (B, 1,
+        H/4, W/4, 6)}.
     Raises:
         ValueError: other joints than COCO's, or too few filters to hold the score maps.
     """
@@ -67,7 +71,8 @@ def compositional(
 
 
 def _infer(x, parts: int, *, depth: int, last: bool = False, init: str, name: str):
-    """One hourglass: (B, h, w, K) -> input of the next level (B, h, w, K), none after the last, and score maps (B, h, w, parts) float32."""
+    """One hourglass: (B, h, w, K) -> input of the next level (B, h, w, K), none after the last, and score maps (B, h,
+    w, parts) float32."""
     width = x.shape[-1]
 
     def block(x, branch, level, name):

@@ -1,9 +1,10 @@
-"""Convolutional pose machine: stages that read the previous stage's belief maps again and again (Wei et al., CVPR 2016).
+"""Convolutional pose machine: stages that read the previous stage's belief maps again and again (Wei et al., CVPR
+2016).
 
-Layers and widths are those of the released MPII network. Differs from the paper: no background map, so J maps instead of J + 1; He
-initialisation instead of Gaussians of 0.01; the map of the person's centre is sampled at the cells' centres, which the released network
-averages over 9x9 pixels (1.5 % lower at its peak); optional BatchNorm; any input size of a multiple of 8.
-Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+Layers and widths are those of the released MPII network. Differs from the paper: no background map, so J maps instead
+of J + 1; He initialisation instead of Gaussians of 0.01; the map of the person's centre is sampled at the cells'
+centres, which the released network averages over 9x9 pixels (1.5 % lower at its peak); optional BatchNorm; any input
+size of a multiple of 8. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=cpm
     people, val MPJPE 12.9 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 5.7 CPU-min
 """
@@ -53,14 +54,16 @@ def cpm(
     """Build the network.
 
     Args:
-        input_shape: (H, W, 3) of a uint8 RGB picture with the person in its middle, multiples of 8; the maps have an eighth of it.
+        input_shape: (H, W, 3) of a uint8 RGB picture with the person in its middle, multiples of 8; the maps have an
+        eighth of it.
         num_outputs: J joints.
         init: kernel initialiser.
         width: filters of the first convolutions, all other widths are multiples of it; the paper's is 64.
         stages: S stages; the paper's is 6.
         norm: between convolution and ReLU, see `kzoo.nn.layers.normalise`; the paper has none.
     Returns:
-        model with outputs {"heatmaps": (B, H/8, W/8, J) float32, of the last stage; "aux_heatmaps": (B, S-1, H/8, W/8, J), earlier ones}.
+        model with outputs {"heatmaps": (B, H/8, W/8, J) float32, of the last stage; "aux_heatmaps": (B, S-1, H/8, W/8,
+        J), earlier ones}.
     """
     if input_shape[0] % 8 or input_shape[1] % 8:
         raise ValueError(f"the input's sides must be multiples of 8, got {input_shape[0]}x{input_shape[1]}")

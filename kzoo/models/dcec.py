@@ -1,13 +1,14 @@
 """Deep convolutional embedded clustering: IDEC with a convolutional auto-encoder (Guo, Liu, Zhu and Yin, ICONIP 2017).
 
-Convolutions of 32 (5x5), 64 (5x5) and 128 (3x3) filters, each of stride 2, a linear dense code of 10, a dense layer and transposed
-convolutions back to a linear output, all others with ReLU. In the second phase reconstruction has weight 1 and clustering gamma = 0.1:
-`--loss_weights=reconstruction=1 --loss_weights=assignment=0.1`.
-Differs from the paper: every convolution is padded, so that any picture goes; the authors do not pad the third one where a side is no
-multiple of 8, and 28 px become 14, 7 and 3 there, 14, 7 and 4 here.
+Convolutions of 32 (5x5), 64 (5x5) and 128 (3x3) filters, each of stride 2, a linear dense code of 10, a dense layer and
+transposed convolutions back to a linear output, all others with ReLU. In the second phase reconstruction has weight 1
+and clustering gamma = 0.1: `--loss_weights=reconstruction=1 --loss_weights=assignment=0.1`.
+Differs from the paper: every convolution is padded, so that any picture goes; the authors do not pad the third one
+where a side is no multiple of 8, and 28 px become 14, 7 and 3 there, 14, 7 and 4 here.
 Measured on 2 CPU cores (x86-64, AVX-512), seeds 0 to 4, float32:
     python benchmarks/clustering.py   (each run: python train.py --task=cluster --arch=dcec)
-    digits, all 1,797, ACC 0.820 ± 0.050, NMI 0.814 ± 0.034, ARI 0.731 ± 0.054; k-means on pixels 0.794, on the codes 0.776
+    digits, all 1,797, ACC 0.820 ± 0.050, NMI 0.814 ± 0.034, ARI 0.731 ± 0.054; k-means on pixels 0.794, on the codes
+    0.776
 """
 
 import math
@@ -43,8 +44,8 @@ def dcec(
         code: units of the code.
         init: kernel initialiser.
     Returns:
-        model with input "image" and outputs {"assignment": (B, K), "reconstruction": (B, H, W, channels) of the layer "signal", "code":
-        (B, code)}, float32.
+        model with input "image" and outputs {"assignment": (B, K), "reconstruction": (B, H, W, channels) of the layer
+        "signal", "code": (B, code)}, float32.
     Raises:
         ValueError: no number of clusters, no convolution, or `channels` neither 1 nor 3.
     """

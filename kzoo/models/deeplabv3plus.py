@@ -1,7 +1,7 @@
 """DeepLabv3+: DeepLabv3's pyramid and a decoder that joins the encoder's map at stride 4 (Chen et al., ECCV 2018).
 
-Differs from the paper: ResNet50 by default, any encoder; the convolutions of pyramid and decoder are plain, not the depthwise separable
-ones of the paper's Xception variant; 0.5 dropout after the pyramid; no multi-grid unless asked for.
+Differs from the paper: ResNet50 by default, any encoder; the convolutions of pyramid and decoder are plain, not the
+depthwise separable ones of the paper's Xception variant; 0.5 dropout after the pyramid; no multi-grid unless asked for.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=deeplabv3plus         people, 128 px, 4 epochs, val mIoU (7 classes) 0.613
 """

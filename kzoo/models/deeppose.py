@@ -1,9 +1,11 @@
-"""DeepPose: joints regressed from the whole picture, then each one again from a crop around it (Toshev and Szegedy, CVPR 2014).
+"""DeepPose: joints regressed from the whole picture, then each one again from a crop around it (Toshev and Szegedy,
+CVPR 2014).
 
-Differs from the paper: any encoder with global average pooling instead of an AlexNet in the first stage, a small convolutional network in
-the later ones; the stages learn together instead of one after the other, and of the paper's simulated errors (eq. 7) remains a jitter of
-the estimates in training, isotropic and without a mean; positions are fractions of the picture instead of multiples of the person's box.
-Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+Differs from the paper: any encoder with global average pooling instead of an AlexNet in the first stage, a small
+convolutional network in the later ones; the stages learn together instead of one after the other, and of the paper's
+simulated errors (eq. 7) remains a jitter of the estimates in training, isotropic and without a mean; positions are
+fractions of the picture instead of multiples of the person's box. Measured on 2 CPU cores (x86-64, AVX-512), seed 0,
+float32:
     python train.py --task=pose --arch=deeppose
     people, val MPJPE 13.7 px of a 256-px picture (mean pose: 43.0), no flip, decoder: coords; 6.6 CPU-min
 """
@@ -29,9 +31,11 @@ class JointCrops(layers.Layer):
     Args:
         crop: c, pixels of a crop's side.
         sigma: a crop's side in diameters of the person.
-        torso: two joints of which the distance is the person's diameter; without them it is half the longer side of all joints' box.
+        torso: two joints of which the distance is the person's diameter; without them it is half the longer side of all
+        joints' box.
 
-    Call: picture (B, H, W, K), positions (B, J, 2) fractions -> crops (B * J, c, c, K), sides (B, 1, 2) as fractions of the picture.
+    Call: picture (B, H, W, K), positions (B, J, 2) fractions -> crops (B * J, c, c, K), sides (B, 1, 2) as fractions of
+    the picture.
 
     Reference: Toshev and Szegedy, CVPR 2014, §3.2, eq. 5.
     """
@@ -50,7 +54,8 @@ class JointCrops(layers.Layer):
         steps = ops.convert_to_tensor(geometry.cell_centres(self.crop) - 0.5)
         sampled = pixels[..., None] + side[..., None] * steps  # (B, J, 2, c)
         weights = [
-            # A hat of width 1 around each sample, (B, J, c, n): bilinear interpolation is linear in rows and in columns.
+            # A hat of width 1 around each sample, (B, J, c, n): bilinear interpolation is linear in rows and in
+            # columns.
             ops.relu(1 - ops.abs(ops.subtract(sampled[:, :, axis, :, None], geometry.cell_centres(n) * n)))
             for axis, n in enumerate((width, height))
         ]
@@ -91,16 +96,18 @@ def deeppose(
         num_outputs: J joints.
         encoder, encoder_weights, init: of the first stage, see `kzoo.nn.encoders.encode`.
         stages: S, the first one included; the paper's is 3.
-        sigma: side of a crop in diameters of the person; the paper takes 1 for upper bodies (FLIC) and 2 for whole ones (LSP).
-        torso: indices of two opposing joints of the trunk, their distance is the diameter; () takes half the longer side of all joints'
-            box, None takes left shoulder and right hip where J is COCO's 17, else ().
+        sigma: side of a crop in diameters of the person; the paper takes 1 for upper bodies (FLIC) and 2 for whole ones
+        (LSP).
+        torso: indices of two opposing joints of the trunk, their distance is the diameter; () takes half the longer
+            side of all joints' box, None takes left shoulder and right hip where J is COCO's 17, else ().
         crop: pixels of a crop's side, a multiple of 2**len(refine_widths).
         refine_widths: filters of the later stages' convolutions, 3x3 and stride 2 each.
         refine_features: F, units of the later stages' dense layer, shared by the joints.
-        jitter: standard deviation, as a fraction of the picture, of noise on the estimates that later stages start from in training.
+        jitter: standard deviation, as a fraction of the picture, of noise on the estimates that later stages start from
+        in training.
     Returns:
-        model with outputs {"coords": (B, J, 2) float32, fractions of the picture, of the last stage; "aux_coords": (B, S-1, J, 2), earlier
-        ones}.
+        model with outputs {"coords": (B, J, 2) float32, fractions of the picture, of the last stage; "aux_coords": (B,
+        S-1, J, 2), earlier ones}.
     """
     torso = (COCO_TORSO if num_outputs == 17 else ()) if torso is None else tuple(torso)
     if torso and (len(torso) != 2 or not all(0 <= joint < num_outputs for joint in torso)):
@@ -124,7 +131,8 @@ def deeppose(
     picture = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="picture")(image)
     for stage in range(2, stages + 1):
         name = f"refine{stage}"
-        # The paper trains a stage on given estimates of the one before: each loss reaches its own stage's weights and no others.
+        # The paper trains a stage on given estimates of the one before: each loss reaches its own stage's weights and
+        # no others.
         start = layers.GaussianNoise(jitter, dtype="float32", name=f"{name}_start")(ops.stop_gradient(estimates[-1]))
         x, sides = JointCrops(crop, sigma, torso, name=f"{name}_crops")(picture, start)
         for step, filters in enumerate(refine_widths, start=1):
@@ -134,7 +142,8 @@ def deeppose(
         x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_dense_bn")(x)
         x = layers.ReLU(name=f"{name}_dense_relu")(x)
         x = ops.reshape(x, (-1, num_outputs, refine_features))
-        # All of that is shared by the joints, each joint reads its own pair of outputs (eq. 6): (B, J, F) -> (B, J, 2), in crops' sides.
+        # All of that is shared by the joints, each joint reads its own pair of outputs (eq. 6): (B, J, F) -> (B, J, 2),
+        # in crops' sides.
         x = layers.EinsumDense(
             "bjf,jfk->bjk",
             (num_outputs, 2),

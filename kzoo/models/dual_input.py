@@ -1,18 +1,18 @@
 """A camera's pose from a picture and its labels: two encoders, one regressor.
 
-The dual-input model of a lab report on localisation with semantics (its §2.1), on MapNet (Brahmbhatt et al., CVPR 2018): labels are shown
-as an RGB picture, as in visualisation, and an encoder with weights of its own reads it; both encoders' features are concatenated. The
-report found this better than its other two ways: one encoder for both pictures, or labels as a fourth channel of the first convolution,
-whose kernel there starts as the mean of its other three.
-The labels must be known when the network answers: those of the data set, or a segmentation network's.
-Differs from the report: one picture instead of a window, since masks belong to single pictures; the two relative terms of the loss, and
-their weights, are not used then. Its colours are not given: here they are PASCAL VOC's, and on the fourth channel, which is grey, an id's
-bits in reverse, so that the first ids, those in use, lie far apart. The position is regressed in units of `spread` from `centre`, because
-metres far from 0 learn slowly.
+The dual-input model of a lab report on localisation with semantics (its §2.1), on MapNet (Brahmbhatt et al., CVPR
+2018): labels are shown as an RGB picture, as in visualisation, and an encoder with weights of its own reads it; both
+encoders' features are concatenated. The report found this better than its other two ways: one encoder for both
+pictures, or labels as a fourth channel of the first convolution, whose kernel there starts as the mean of its other
+three. The labels must be known when the network answers: those of the data set, or a segmentation network's.
+Differs from the report: one picture instead of a window, since masks belong to single pictures; the two relative terms
+of the loss, and their weights, are not used then. Its colours are not given: here they are PASCAL VOC's, and on the
+fourth channel, which is grey, an id's bits in reverse, so that the first ids, those in use, lie far apart. The position
+is regressed in units of `spread` from `centre`, because metres far from 0 learn slowly.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=loc --arch=dual_input
-    room/labelled, val median 0.322 m, 7.9 degrees, given the true labels, encoder small, 96x128 px, 10 epochs; mean pose 0.921 m and 61.7
-    degrees, retrieval 0.471 m and 9.6 degrees; 7.0 CPU-min
+    room/labelled, val median 0.322 m, 7.9 degrees, given the true labels, encoder small, 96x128 px, 10 epochs; mean
+    pose 0.921 m and 61.7 degrees, retrieval 0.471 m and 9.6 degrees; 7.0 CPU-min
 """
 
 import keras
@@ -127,12 +127,12 @@ def dual_input(
         centre, spread: of the training set's positions, mean (3 numbers) and standard deviation in metres.
         initial_weights: where the learned weights of the loss start: trans_abs, rot_abs, trans_rel, rot_rel.
     Returns:
-        model with inputs {"image": (B, H, W, 3) uint8 RGB, "mask": (B, H, W) uint8 ids, 255 = not labelled} and outputs {"position": (B, 3)
-        float32 metres, "rotation": (B, 4) float32 unit quaternion w, x, y, z with w >= 0, camera to world; for training "pose_terms":
-        (B, 10), position, logarithm of the quaternion, the four learned weights}.
+        model with inputs {"image": (B, H, W, 3) uint8 RGB, "mask": (B, H, W) uint8 ids, 255 = not labelled} and outputs
+        {"position": (B, 3) float32 metres, "rotation": (B, 4) float32 unit quaternion w, x, y, z with w >= 0, camera to
+        world; for training "pose_terms": (B, 10), position, logarithm of the quaternion, the four learned weights}.
     Raises:
-        ValueError: a window of frames, unknown `variant` or `pool`, an encoder without a first convolution for a fourth channel, or
-            numbers of another shape.
+        ValueError: a window of frames, unknown `variant` or `pool`, an encoder without a first convolution for a fourth
+            channel, or numbers of another shape.
     """
     if len(input_shape) != 3:
         raise ValueError(f"input_shape must be (H, W, 3): masks belong to single pictures, got {input_shape}")

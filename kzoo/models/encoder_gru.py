@@ -1,11 +1,12 @@
 """3-D pose from the pixels of a clip: an image encoder per frame, a GRU over the frames, one dense layer.
 
-A recurrent network on convolutional features (Donahue et al., Long-term Recurrent Convolutional Networks, CVPR 2015, §3), with the gated
-unit of Cho et al., EMNLP 2014, §2.3. Differs from the paper: any encoder, GRU instead of LSTM, regression of joints per frame instead of
-classes or words, and optionally both directions of time.
+A recurrent network on convolutional features (Donahue et al., Long-term Recurrent Convolutional Networks, CVPR 2015,
+§3), with the gated unit of Cho et al., EMNLP 2014, §2.3. Differs from the paper: any encoder, GRU instead of LSTM,
+regression of joints per frame instead of classes or words, and optionally both directions of time.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose3d --arch=encoder_gru
-    people/clips, val MPJPE 92.3 mm (mean pose: 244.2), PA-MPJPE 78.3 mm, encoder small, 64 px, 14 epochs, no flip; 7.4 CPU-min
+    people/clips, val MPJPE 92.3 mm (mean pose: 244.2), PA-MPJPE 78.3 mm, encoder small, 64 px, 14 epochs, no flip; 7.4
+    CPU-min
 """
 
 import keras
@@ -45,7 +46,8 @@ def encoder_gru(
         bidirectional: a second GRU reads the clip backwards, and each frame's answer depends on later frames as well.
         portable: the same function of the same weights from operations that LiteRT has: the GRU unrolled.
     Returns:
-        model with input "frames" and output {"joints": (B, T, J, 3) float32 metres, relative to joint 0, camera coordinates}.
+        model with input "frames" and output {"joints": (B, T, J, 3) float32 metres, relative to joint 0, camera
+        coordinates}.
     Raises:
         ValueError: unknown `pool` or `stride`.
     """

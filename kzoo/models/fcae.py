@@ -1,17 +1,20 @@
-"""Clustering by a fully convolutional auto-encoder and cluster hardening (Aljalbout et al., Clustering with Deep Learning, 2018).
+"""Clustering by a fully convolutional auto-encoder and cluster hardening (Aljalbout et al., Clustering with Deep
+Learning, 2018).
 
-arXiv:1801.07648, fig. 2, with the layers that the authors' code builds for MNIST. No dense layer: 5x5 convolutions of 50 filters, each with
-batch normalisation, ReLU and 2x2 max pooling, then a linear convolution of 120 filters, normalised, over the whole map that is left, whose
-one cell is the code: 28 px become 24, 12, 8, 4 and 1. The decoder mirrors it with transposed convolutions and unpools to where the maxima
-were. In the second phase that code sums the cluster hardening loss over its batches of 100 and takes the mean of the reconstruction, both
-with weight 1; in means: `--loss_weights=reconstruction=1 --loss_weights=assignment=100`.
-Differs: the output is linear, the authors' has a ReLU, where a pixel that is never positive cannot learn; no bias before batch
-normalisation; no weight decay by itself, theirs is 5e-5. Our reading, for pictures that the layers for MNIST do not fit: convolutions are
-padded, and the last one takes whatever map is left, 2x2 of 8 px. Their deeper network for COIL-20 is `widths=(20, 20, 20, 40)` and
-`code=320` but for its first kernel of 9x9 and one pooling without switches.
-Measured on 2 CPU cores (x86-64, AVX-512), seeds 0 to 4, float32:
+arXiv:1801.07648, fig. 2, with the layers that the authors' code builds for MNIST. No dense layer: 5x5 convolutions of
+50 filters, each with batch normalisation, ReLU and 2x2 max pooling, then a linear convolution of 120 filters,
+normalised, over the whole map that is left, whose one cell is the code: 28 px become 24, 12, 8, 4 and 1. The decoder
+mirrors it with transposed convolutions and unpools to where the maxima were. In the second phase that code sums the
+cluster hardening loss over its batches of 100 and takes the mean of the reconstruction, both with weight 1; in means:
+`--loss_weights=reconstruction=1 --loss_weights=assignment=100`.
+Differs: the output is linear, the authors' has a ReLU, where a pixel that is never positive cannot learn; no bias
+before batch normalisation; no weight decay by itself, theirs is 5e-5. Our reading, for pictures that the layers for
+MNIST do not fit: convolutions are padded, and the last one takes whatever map is left, 2x2 of 8 px. Their deeper
+network for COIL-20 is `widths=(20, 20, 20, 40)` and `code=320` but for its first kernel of 9x9 and one pooling without
+switches. Measured on 2 CPU cores (x86-64, AVX-512), seeds 0 to 4, float32:
     python benchmarks/clustering.py   (each run: python train.py --task=cluster --arch=fcae)
-    digits, all 1,797, ACC 0.871 ± 0.010, NMI 0.855 ± 0.010, ARI 0.790 ± 0.015; k-means on pixels 0.794, on the codes 0.832
+    digits, all 1,797, ACC 0.871 ± 0.010, NMI 0.855 ± 0.010, ARI 0.790 ± 0.015; k-means on pixels 0.794, on the codes
+    0.832
 """
 
 import keras
@@ -50,15 +53,18 @@ def fcae(
         widths: filters of the convolutions, each of which is pooled.
         code: filters of the last convolution.
         kernel: side of the other convolutions' windows.
-        padding: of them: "valid" as published, "same", or "auto": valid where 4x4 cells are left (by default from 25 px on), else same.
-        unpooling: "switches" as published, which show the decoder where the maxima were, or "nearest": all has to go through the code.
+        padding: of them: "valid" as published, "same", or "auto": valid where 4x4 cells are left (by default from 25 px
+        on), else same.
+        unpooling: "switches" as published, which show the decoder where the maxima were, or "nearest": all has to go
+        through the code.
         init: kernel initialiser.
         norm: see `kzoo.nn.layers.normalise`.
     Returns:
-        model with input "image" and outputs {"assignment": (B, K), "reconstruction": (B, H, W, channels) of the layer "signal", "code":
-        (B, code)}, float32.
+        model with input "image" and outputs {"assignment": (B, K), "reconstruction": (B, H, W, channels) of the layer
+        "signal", "code": (B, code)}, float32.
     Raises:
-        ValueError: no number of clusters, unknown `padding` or `unpooling`, a picture too small, or `channels` neither 1 nor 3.
+        ValueError: no number of clusters, unknown `padding` or `unpooling`, a picture too small, or `channels` neither
+        1 nor 3.
     """
     clusters = number_of_clusters(clusters, num_outputs)
     padding = _padding_for(input_shape, len(widths), kernel, padding)
@@ -109,6 +115,7 @@ def _padding_for(input_shape, steps: int, kernel: int, padding: str) -> str:
 
 
 def _evened(x, *, name: str):
-    """A row and a column of zeros where height and width are odd; they are no maxima of what a ReLU gives but where all are 0."""
+    """A row and a column of zeros where height and width are odd; they are no maxima of what a ReLU gives but where all
+    are 0."""
     height, width = x.shape[1:3]
     return layers.ZeroPadding2D(((0, height % 2), (0, width % 2)), name=name)(x) if height % 2 or width % 2 else x

@@ -1,4 +1,5 @@
-"""Encoder only: 1x1 logits at stride 32, bilinear to full size (the FCN-32s idea of Long et al., CVPR 2015, on any encoder).
+"""Encoder only: 1x1 logits at stride 32, bilinear to full size (the FCN-32s idea of Long et al., CVPR 2015, on any
+encoder).
 
 Differs from the paper: any encoder, plain bilinear upsampling instead of a learnt one, no fc6 and fc7.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:

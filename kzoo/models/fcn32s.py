@@ -1,9 +1,9 @@
 """VGG16 as a fully convolutional network, its scores at stride 32 enlarged in one step (FCN-32s).
 
 Long et al., Fully Convolutional Networks for Semantic Segmentation, CVPR 2015, §4.1 and §4.3.
-Differs from the paper: any encoder; "same" padding throughout, where the paper pads the picture by 100 and crops the scores; the scoring of
-fc7 starts from Glorot's weights instead of 0; fc6 and fc7 start at random, for an encoder's file ends before them.
-Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+Differs from the paper: any encoder; "same" padding throughout, where the paper pads the picture by 100 and crops the
+scores; the scoring of fc7 starts from Glorot's weights instead of 0; fc6 and fc7 start at random, for an encoder's file
+ends before them. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=fcn32s                people, 256 px, 2 epochs, val mIoU (7 classes) 0.455
 """
 
@@ -34,7 +34,8 @@ def fcn32s(
         num_outputs: C classes.
         encoder, encoder_weights, init, scaling: see `kzoo.nn.encoders.encode`.
         fc_width: filters of fc6 and fc7.
-        upsampling_trainable: which transposed convolutions learn: "inner" (all but the last, as in the paper: none here), "all" or "none".
+        upsampling_trainable: which transposed convolutions learn: "inner" (all but the last, as in the paper: none
+        here), "all" or "none".
         norm, bias: of fc6 and fc7, see `kzoo.nn.layers.conv_norm`; the encoder keeps its own normalisation.
         dropout: rate after fc6 and fc7.
     Returns:

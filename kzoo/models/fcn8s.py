@@ -1,10 +1,10 @@
 """FCN-32s refined by scores of pool4 and pool3, at strides 16 and 8 (FCN-8s).
 
 Long et al., Fully Convolutional Networks for Semantic Segmentation, CVPR 2015, §4.2 and §4.3.
-Differs from the paper: any encoder (others than VGG16 are scored at `encode`'s maps of strides 16 and 8); "same" padding throughout, where
-the paper pads the picture by 100 and crops the scores; the scoring of fc7 starts from Glorot's weights, only those of pool4 and pool3 from
-0; trained in one go, not from the weights of FCN-16s; fc6 and fc7 start at random, for an encoder's file ends before them.
-Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+Differs from the paper: any encoder (others than VGG16 are scored at `encode`'s maps of strides 16 and 8); "same"
+padding throughout, where the paper pads the picture by 100 and crops the scores; the scoring of fc7 starts from
+Glorot's weights, only those of pool4 and pool3 from 0; trained in one go, not from the weights of FCN-16s; fc6 and fc7
+start at random, for an encoder's file ends before them. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=fcn8s                 people, 128 px, 5 epochs, val mIoU (7 classes) 0.560
 """
 
@@ -35,8 +35,8 @@ def fcn8s(
         num_outputs: C classes.
         encoder, encoder_weights, init, scaling: see `kzoo.nn.encoders.encode`.
         fc_width: filters of fc6 and fc7.
-        upsampling_trainable: which transposed convolutions learn: "inner" (those that double; the last one stays bilinear, as in the
-            paper), "all" or "none" (as in the paper's released networks).
+        upsampling_trainable: which transposed convolutions learn: "inner" (those that double; the last one stays
+            bilinear, as in the paper), "all" or "none" (as in the paper's released networks).
         norm, bias: of fc6 and fc7, see `kzoo.nn.layers.conv_norm`; the encoder keeps its own normalisation.
         dropout: rate after fc6 and fc7.
     Returns:

@@ -1,7 +1,8 @@
-"""Feature pyramid (Lin et al., CVPR 2017) with the semantic branch of Panoptic FPN (Kirillov et al., CVPR 2019, §3 and fig. 3).
+"""Feature pyramid (Lin et al., CVPR 2017) with the semantic branch of Panoptic FPN (Kirillov et al., CVPR 2019, §3 and
+fig. 3).
 
-Differs from the papers: any encoder; He initialisation. The encoder keeps its own normalisation (theirs is frozen BatchNorm).
-Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+Differs from the papers: any encoder; He initialisation. The encoder keeps its own normalisation (theirs is frozen
+BatchNorm). Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=fpn                   people, 128 px, 4 epochs, val mIoU (7 classes) 0.596
 """
 
@@ -32,7 +33,8 @@ def fpn(
         input_shape: (H, W, 3) of a uint8 RGB picture.
         num_outputs: C classes.
         encoder, encoder_weights, init, scaling: see `kzoo.nn.encoders.encode`.
-        norm, bias: of the semantic branch, see `kzoo.nn.layers.conv_norm`; the pyramid itself has neither normalisation nor ReLU.
+        norm, bias: of the semantic branch, see `kzoo.nn.layers.conv_norm`; the pyramid itself has neither normalisation
+        nor ReLU.
         dropout: rate before the score.
         width: filters of the pyramid.
         branch_width: filters of the semantic branch.

@@ -1,9 +1,9 @@
 """A stream that is pooled down to stride 16, beside a residual lane at the full size (FRRN A).
 
-Pohlen et al., Full-Resolution Residual Networks for Semantic Segmentation in Street Scenes, CVPR 2017, §4 and table 1 (FRRN A).
-Differs from the paper: one initialiser before ReLU and elsewhere (the released network halves the variance where no ReLU follows); the lane
-starts behind a normalised 1x1 convolution and the last units shrink the joined streams by a bare 1x1, both as in the released network; the
-bootstrapped loss is a matter of training.
+Pohlen et al., Full-Resolution Residual Networks for Semantic Segmentation in Street Scenes, CVPR 2017, §4 and table 1
+(FRRN A). Differs from the paper: one initialiser before ReLU and elsewhere (the released network halves the variance
+where no ReLU follows); the lane starts behind a normalised 1x1 convolution and the last units shrink the joined streams
+by a bare 1x1, both as in the released network; the bootstrapped loss is a matter of training.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=frrn_a                people, 96 px, 2 epochs, val mIoU (7 classes) 0.554
 """

@@ -1,13 +1,15 @@
-"""Heat maps from a fully convolutional network: joints found as classes are in segmentation (Long et al., CVPR 2015, on any encoder).
+"""Heat maps from a fully convolutional network: joints found as classes are in segmentation (Long et al., CVPR 2015, on
+any encoder).
 
-The keypoint slides of the lecture this zoo began with. Differs from the paper: any encoder, one 3x3 convolution before each score
-instead of fc6 and fc7, plain bilinear upsampling, one skip more (stride 4).
+The keypoint slides of the lecture this zoo began with. Differs from the paper: any encoder, one 3x3 convolution before
+each score instead of fc6 and fc7, plain bilinear upsampling, one skip more (stride 4).
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=heatmap
     people, val MPJPE 11.1 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 4.9 CPU-min
     python train.py --task=pose --arch=heatmap --dataset=coco_subset --encoder=mobilenetv2 --encoder_weights=<ImageNet file>
     --size=128 --epochs=4 --batch_size=16 --lr=1e-3 --loss_set=sigma=1.5
-    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip, DARK), val MPJPE 20.1 px of a 256-px crop, AP 0.152
+    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip, DARK), val MPJPE 20.1 px of a 256-px crop, AP
+    0.152
 """
 
 import keras
@@ -16,8 +18,8 @@ from keras import layers
 from kzoo.nn.encoders import encode
 from kzoo.nn.layers import conv_norm_relu, heatmap_head, named
 
-# Logits of discs start where a hundredth of the cells is a joint (Lin et al., Focal Loss, 2017, §4.1). From 0 they first fall everywhere
-# and stay there: seen on `people`, 64 px, 3 epochs, 68 px MPJPE against 20 px from here.
+# Logits of discs start where a hundredth of the cells is a joint (Lin et al., Focal Loss, 2017, §4.1). From 0 they
+# first fall everywhere and stay there: seen on `people`, 64 px, 3 epochs, 68 px MPJPE against 20 px from here.
 DISC_BIAS = -4.6
 TARGETS = {
     "gaussian": "heatmaps",
@@ -41,7 +43,8 @@ def heatmap(
         input_shape: (H, W, 3) of a uint8 RGB picture; the maps have a quarter of it.
         num_outputs: J joints.
         encoder, encoder_weights, init: see `kzoo.nn.encoders.encode`.
-        target: "gaussian", maps that regress a Gaussian at the joint; "disc", logits of lying within a disc around the joint.
+        target: "gaussian", maps that regress a Gaussian at the joint; "disc", logits of lying within a disc around the
+        joint.
         width: filters of the convolution before each of the four scores.
     Returns:
         model with output {"heatmaps": (B, H/4, W/4, J) float32} or {"disc_logits": (B, H/4, W/4, J) float32}.

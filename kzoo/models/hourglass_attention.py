@@ -1,14 +1,15 @@
 """Stacked hourglass network with multi-context attention (Chu et al., CVPR 2017).
 
-Attention is a mean-field CRF on one map (`_attention`). It is used three times in a stack: on every scale of the hourglass
-(multi-resolution), on the refined features (whole body), and, in the upper half of the stacks, once more for each joint (parts).
+Attention is a mean-field CRF on one map (`_attention`). It is used three times in a stack: on every scale of the
+hourglass (multi-resolution), on the refined features (whole body), and, in the upper half of the stacks, once more for
+each joint (parts).
 
-Differs from the paper: units, widths and the CRF follow the authors' released network, which has no multi-resolution attention. That one is
-our reading of the text, written without its equations at hand: one map per scale of the up path (an eighth, a quarter, half and all of the
-heat map's size at depth 4), resized bilinearly, summed, multiplied with the hourglass's output; whole-body and part attention refine the
-result. A joint's map is attention times score, score being the 1x1 convolution with its bias: a scalar map moves freely through a 1x1
-convolution, so J copies of the features are never made; only the bias, which the authors add after the product, is attenuated with it.
-BatchNorm's momentum is 0.9.
+Differs from the paper: units, widths and the CRF follow the authors' released network, which has no multi-resolution
+attention. That one is our reading of the text, written without its equations at hand: one map per scale of the up path
+(an eighth, a quarter, half and all of the heat map's size at depth 4), resized bilinearly, summed, multiplied with the
+hourglass's output; whole-body and part attention refine the result. A joint's map is attention times score, score being
+the 1x1 convolution with its bias: a scalar map moves freely through a 1x1 convolution, so J copies of the features are
+never made; only the bias, which the authors add after the product, is attenuated with it. BatchNorm's momentum is 0.9.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=hourglass_attention
     people, val MPJPE 14.8 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 8.0 CPU-min
@@ -44,16 +45,18 @@ def hourglass_attention(
     """Build the network.
 
     Args:
-        input_shape: (H, W, 3) of a uint8 RGB picture; the heat maps have a quarter of it, which must be a multiple of 2**depth.
+        input_shape: (H, W, 3) of a uint8 RGB picture; the heat maps have a quarter of it, which must be a multiple of
+        2**depth.
         num_outputs: J joints.
         init: kernel initialiser.
         stacks: S hourglasses one after the other; those after the first half have an attention map for each joint.
-        width: filters of an hourglass, the stem has a quarter and a half of it; after the last hourglass there are twice as many.
+        width: filters of an hourglass, the stem has a quarter and a half of it; after the last hourglass there are
+        twice as many.
         depth: poolings inside an hourglass.
         kernel: side of the CRF's kernel in cells of the map, odd.
     Returns:
-        model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps": (B, S-1, H/4, W/4, J), the earlier
-        ones; "attention": (B, H/4, W/4, S) float32 in 0..1, the whole-body attention of each stack}.
+        model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps": (B, S-1, H/4, W/4,
+        J), the earlier ones; "attention": (B, H/4, W/4, S) float32 in 0..1, the whole-body attention of each stack}.
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = layers.Rescaling(1 / 255, offset=-0.5, name="scale")(image)
@@ -92,9 +95,11 @@ def hourglass_attention(
 
 
 def _attention(x, maps: int, kernel: int, *, init: str, name: str):
-    """Mean-field inference of `maps` independent CRFs: (B, h, w, K) -> (B, h, w, maps) float32 in 0..1 (Chu et al. 2017, §4.1).
+    """Mean-field inference of `maps` independent CRFs: (B, h, w, K) -> (B, h, w, maps) float32 in 0..1 (Chu et al.
+    2017, §4.1).
 
-    U = conv3x3(x); Q_1 = sigmoid(P * U + U), Q_t = sigmoid(P * Q_(t-1) + U): one kernel P per map, the same in all steps.
+    U = conv3x3(x); Q_1 = sigmoid(P * U + U), Q_t = sigmoid(P * Q_(t-1) + U): one kernel P per map, the same in all
+    steps.
     """
     unary = layers.Conv2D(maps, 3, padding="same", kernel_initializer=init, name=f"{name}_unary")(x)
     pairwise = layers.DepthwiseConv2D(kernel, padding="same", depthwise_initializer=init, name=f"{name}_pairwise")
@@ -106,7 +111,8 @@ def _attention(x, maps: int, kernel: int, *, init: str, name: str):
 
 
 def _attentive_hourglass(x, width: int, depth: int, kernel: int, *, init: str, name: str):
-    """Nested hourglass, its output multiplied with the sum of one attention map per scale: (B, h, w, width) -> the same shape."""
+    """Nested hourglass, its output multiplied with the sum of one attention map per scale: (B, h, w, width) -> the same
+    shape."""
     scales = []
 
     def block(x, branch, level, name):
@@ -130,7 +136,8 @@ def _attentive_hourglass(x, width: int, depth: int, kernel: int, *, init: str, n
 
 
 def _hourglass_residual(x, filters: int, *, init: str, name: str):
-    """HRU (fig. 6): bottleneck and identity, plus two 3x3 convolutions at half the size. (B, h, w, filters) -> the same shape."""
+    """HRU (fig. 6): bottleneck and identity, plus two 3x3 convolutions at half the size. (B, h, w, filters) -> the same
+    shape."""
     y = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_half1_bn")(x)
     y = layers.ReLU(name=f"{name}_half1_relu")(y)
     y = layers.MaxPooling2D(2, name=f"{name}_half_pool")(y)

@@ -1,12 +1,14 @@
-"""Improved deep embedded clustering: DEC that goes on reconstructing while it clusters (Guo, Gao, Liu and Yin, IJCAI 2017).
+"""Improved deep embedded clustering: DEC that goes on reconstructing while it clusters (Guo, Gao, Liu and Yin, IJCAI
+2017).
 
-The network is `dec`, d-500-500-2000-10 and back. What differs is the second phase: reconstruction with weight 1 and clustering with
-weight gamma = 0.1 keep the code from forgetting what the pictures look like. Both are flags of the run:
+The network is `dec`, d-500-500-2000-10 and back. What differs is the second phase: reconstruction with weight 1 and
+clustering with weight gamma = 0.1 keep the code from forgetting what the pictures look like. Both are flags of the run:
 `--loss_weights=reconstruction=1 --loss_weights=assignment=0.1`.
-Differs from the paper: as `dec`, the auto-encoder is pretrained end to end, and layers start uniform with variance 1 / (3 fan in).
-Measured on 2 CPU cores (x86-64, AVX-512), seeds 0 to 4, float32:
+Differs from the paper: as `dec`, the auto-encoder is pretrained end to end, and layers start uniform with variance 1 /
+(3 fan in). Measured on 2 CPU cores (x86-64, AVX-512), seeds 0 to 4, float32:
     python benchmarks/clustering.py   (each run: python train.py --task=cluster --arch=idec)
-    digits, all 1,797, ACC 0.843 ± 0.018, NMI 0.831 ± 0.018, ARI 0.766 ± 0.025; k-means on pixels 0.794, on the codes 0.811
+    digits, all 1,797, ACC 0.843 ± 0.018, NMI 0.831 ± 0.018, ARI 0.766 ± 0.025; k-means on pixels 0.794, on the codes
+    0.811
 """
 
 import keras
@@ -37,8 +39,8 @@ def idec(
         features: folder of a run whose embedding is clustered instead of pixels.
         widths, code, init: see `kzoo.nn.autoencoders.dense_autoencoder`.
     Returns:
-        model with input "image" and outputs {"assignment": (B, K), "reconstruction": of the layer "signal", (B, H, W, channels) or with
-        `features` (B, d), "code": (B, code)}, float32.
+        model with input "image" and outputs {"assignment": (B, K), "reconstruction": of the layer "signal", (B, H, W,
+        channels) or with `features` (B, d), "code": (B, code)}, float32.
     Raises:
         ValueError: no number of clusters, or `channels` neither 1 nor 3.
     """

@@ -1,13 +1,16 @@
-"""3-D pose from the joints of one picture: a residual network of dense layers (Martinez et al., A Simple yet Effective Baseline, 2017).
+"""3-D pose from the joints of one picture: a residual network of dense layers (Martinez et al., A Simple yet Effective
+Baseline, 2017).
 
-The paper's linear layers (§3, fig. 1) with batch normalisation, ReLU and dropout, in residual blocks of two, with their maximum norm of 1.
-Differs from the paper: it standardises every coordinate by the training set's mean and deviation, in and out. Here joint 0 keeps its place
-in the frame, in halves of the frame's width from its middle, the other joints are relative to it in the same unit, and answers are metres:
-no numbers of a data set are part of the network. The norm is that of each unit's incoming weights (keras.constraints.MaxNorm along axis
-0, as Srivastava et al., JMLR 2014, §5.1 define it). No bias before batch normalisation. Every frame of a clip is lifted by itself.
-Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+The paper's linear layers (§3, fig. 1) with batch normalisation, ReLU and dropout, in residual blocks of two, with their
+maximum norm of 1. Differs from the paper: it standardises every coordinate by the training set's mean and deviation, in
+and out. Here joint 0 keeps its place in the frame, in halves of the frame's width from its middle, the other joints are
+relative to it in the same unit, and answers are metres: no numbers of a data set are part of the network. The norm is
+that of each unit's incoming weights (keras.constraints.MaxNorm along axis 0, as Srivastava et al., JMLR 2014, §5.1
+define it). No bias before batch normalisation. Every frame of a clip is lifted by itself. Measured on 2 CPU cores
+(x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose3d --arch=lift
-    people/clips, from the true 2-D joints, val MPJPE 37.7 mm (mean pose: 244.2), PA-MPJPE 30.0 mm, width 512, no flip; 1.3 CPU-min
+    people/clips, from the true 2-D joints, val MPJPE 37.7 mm (mean pose: 244.2), PA-MPJPE 30.0 mm, width 512, no flip;
+    1.3 CPU-min
 """
 
 import keras
@@ -38,8 +41,8 @@ def lift(
         max_norm: largest norm of a unit's incoming weights; None for no bound.
         pose_run: folder of a run of `--task=pose` that finds the joints in the frames; "" where they are given.
     Returns:
-        model with input "keypoints_2d" (B, T, J, 2) float32, fractions of the frame, or with `pose_run` "frames" (B, T, H, W, 3) uint8, and
-        output {"joints": (B, T, J, 3) float32 metres, relative to joint 0, camera coordinates}.
+        model with input "keypoints_2d" (B, T, J, 2) float32, fractions of the frame, or with `pose_run` "frames" (B, T,
+        H, W, 3) uint8, and output {"joints": (B, T, J, 3) float32 metres, relative to joint 0, camera coordinates}.
     """
     inputs, keypoints = observed_keypoints(input_shape, num_outputs, pose_run)
     x = ops.concatenate([keypoints[:, :, :1], keypoints[:, :, 1:] - keypoints[:, :, :1]], axis=2)

@@ -1,13 +1,14 @@
 """MapNet: poses of the frames of a window, learned with the motion between them (Brahmbhatt et al., CVPR 2018).
 
-Every frame by itself: ResNet-34, global average pooling, a dense layer of 2048, position and logarithm of the quaternion (§3.2). The
-frames meet in the loss, `kzoo.losses.loc.PoseLoss`, whose weights are learned here, from 0 for positions and from -3 for rotations.
-Differs from the paper: the position is regressed in units of `spread` from `centre`, because metres far from 0 learn slowly; heads
-start from N(0, 0.01), see `kzoo.nn.camera_heads`, its code's are Kaiming's. One picture instead of a window leaves the two relative terms
-out.
+Every frame by itself: ResNet-34, global average pooling, a dense layer of 2048, position and logarithm of the
+quaternion (§3.2). The frames meet in the loss, `kzoo.losses.loc.PoseLoss`, whose weights are learned here, from 0 for
+positions and from -3 for rotations. Differs from the paper: the position is regressed in units of `spread` from
+`centre`, because metres far from 0 learn slowly; heads start from N(0, 0.01), see `kzoo.nn.camera_heads`, its code's
+are Kaiming's. One picture instead of a window leaves the two relative terms out.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=loc --arch=mapnet
-    room/windows, val median 0.421 m, 7.7 degrees, encoder small, 96x128 px, 8 epochs; mean pose 0.921 m and 61.7 degrees, retrieval
+    room/windows, val median 0.421 m, 7.7 degrees, encoder small, 96x128 px, 8 epochs; mean pose 0.921 m and 61.7
+    degrees, retrieval
     0.471 m and 9.6 degrees; 7.5 CPU-min
 """
 
@@ -41,13 +42,14 @@ def mapnet(
         num_outputs: not used, a pose has 7 numbers.
         encoder, encoder_weights, init, norm, scaling: see `kzoo.nn.encoders.encode`.
         features, dropout: units and rate of the dense layer before the heads.
-        pool: what becomes of the encoder's last map: "average" over its cells, or "flatten", which keeps where features are.
+        pool: what becomes of the encoder's last map: "average" over its cells, or "flatten", which keeps where features
+        are.
         centre, spread: of the training set's positions, mean (3 numbers) and standard deviation in metres.
         initial_weights: where the learned weights of the loss start: trans_abs, rot_abs, trans_rel, rot_rel.
     Returns:
-        model with input "frames", or "image" where there is one picture, and outputs {"position": (B, [T,] 3) float32 metres, "rotation":
-        (B, [T,] 4) float32 unit quaternion w, x, y, z with w >= 0, camera to world; for training "pose_terms": (B, [T,] 10), position,
-        logarithm of the quaternion, the four learned weights}.
+        model with input "frames", or "image" where there is one picture, and outputs {"position": (B, [T,] 3) float32
+        metres, "rotation": (B, [T,] 4) float32 unit quaternion w, x, y, z with w >= 0, camera to world; for training
+        "pose_terms": (B, [T,] 10), position, logarithm of the quaternion, the four learned weights}.
     Raises:
         ValueError: unknown `pool`, not four weights, or `centre` or `spread` of another shape.
     """

@@ -1,11 +1,12 @@
-"""Part heat maps: a detector of parts, then a regression from picture and detections (Bulat and Tzimiropoulos, ECCV 2016).
+"""Part heat maps: a detector of parts, then a regression from picture and detections (Bulat and Tzimiropoulos, ECCV
+2016).
 
-Differs from the paper: detector and regressor learn together from the start (the paper: one, then the other, then both); the detector
-has FCN-8s's fusion on any encoder for both variants (the paper: VGG-16, and ResNet-152 before the hourglass), bilinear upsampling
-instead of learnt, and takes VGG-16's last maps before a pooling where FCN takes the pooled ones.
-Readings of what the tables leave open: "vgg" pools 2x2 after R1 and after R2, which is what R8's stride of 4 undoes; "hourglass" repeats
-D3, D4 and D5 on `depth` levels as Newell et al. do, and the deconvolution of D5 is added to D4's branch as it is.
-Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+Differs from the paper: detector and regressor learn together from the start (the paper: one, then the other, then
+both); the detector has FCN-8s's fusion on any encoder for both variants (the paper: VGG-16, and ResNet-152 before the
+hourglass), bilinear upsampling instead of learnt, and takes VGG-16's last maps before a pooling where FCN takes the
+pooled ones. Readings of what the tables leave open: "vgg" pools 2x2 after R1 and after R2, which is what R8's stride of
+4 undoes; "hourglass" repeats D3, D4 and D5 on `depth` levels as Newell et al. do, and the deconvolution of D5 is added
+to D4's branch as it is. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=part_heatmap
     people, val MPJPE 13.4 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 11.0 CPU-min
 """
@@ -42,8 +43,8 @@ def part_heatmap(
         kernels: sides of the kernels of R1 to R4; "vgg" only.
         depth: poolings inside the hourglass; "hourglass" only.
     Returns:
-        model with outputs {"heatmaps": (B, H, W, J) float32 of "vgg", (B, H/4, W/4, J) of "hourglass"; "disc_logits": (B, H, W, J), the
-        detector's}.
+        model with outputs {"heatmaps": (B, H, W, J) float32 of "vgg", (B, H/4, W/4, J) of "hourglass"; "disc_logits":
+        (B, H, W, J), the detector's}.
     """
     if variant not in REGRESSORS:
         raise ValueError(f"variant must be one of {', '.join(REGRESSORS)}, got {variant!r}")

@@ -1,12 +1,14 @@
 """PoseNet: a camera's position and quaternion regressed from one picture (Kendall, Grimes and Cipolla, ICCV 2015).
 
-GoogLeNet without its classifiers, a dense layer of 2048, two heads; for training the same two heads on both auxiliary branches (§3.2).
-Differs from the paper: batch normalisation and no weights of Places (`kzoo.nn.googlenet`; norm="none" is the paper's); the position is
-regressed in units of `spread` from `centre`, because metres far from 0 learn slowly; the quaternion starts near the identity, and it is
-normalised in the network, the paper's at test time. An encoder of the zoo can take GoogLeNet's place, then without auxiliary heads.
-Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+GoogLeNet without its classifiers, a dense layer of 2048, two heads; for training the same two heads on both auxiliary
+branches (§3.2). Differs from the paper: batch normalisation and no weights of Places (`kzoo.nn.googlenet`; norm="none"
+is the paper's); the position is regressed in units of `spread` from `centre`, because metres far from 0 learn slowly;
+the quaternion starts near the identity, and it is normalised in the network, the paper's at test time. An encoder of
+the zoo can take GoogLeNet's place, then without auxiliary heads. Measured on 2 CPU cores (x86-64, AVX-512), seed 0,
+float32:
     python train.py --task=loc --arch=posenet
-    room, val median 0.328 m (0.325 to 0.333 over seeds 0, 1, 2), 5.2 degrees (5.1 to 5.4), encoder small, 96x128 px, 10 epochs; mean pose
+    room, val median 0.328 m (0.325 to 0.333 over seeds 0, 1, 2), 5.2 degrees (5.1 to 5.4), encoder small, 96x128 px, 10
+    epochs; mean pose
     0.921 m and 61.7 degrees, retrieval 0.471 m and 9.6 degrees; 4.2 CPU-min
 """
 
@@ -49,8 +51,9 @@ def posenet(
         pool: what becomes of the last map: "average" over its cells, or "flatten", which keeps where features are.
         centre, spread: of the training set's positions, mean (3 numbers) and standard deviation in metres.
     Returns:
-        model with input "image" and outputs {"position": (B, 3) float32 metres, "rotation": (B, 4) float32 unit quaternion w, x, y, z with
-        w >= 0, camera to world; with googlenet "aux_pose": (B, 2, 7), both of each auxiliary head, for training}.
+        model with input "image" and outputs {"position": (B, 3) float32 metres, "rotation": (B, 4) float32 unit
+        quaternion w, x, y, z with w >= 0, camera to world; with googlenet "aux_pose": (B, 2, 7), both of each auxiliary
+        head, for training}.
     Raises:
         ValueError: unknown `pool`, weights for googlenet, or `centre` or `spread` of another shape.
     """
@@ -77,7 +80,8 @@ def posenet(
 
 
 def _auxiliary_pose(x, width: float, dropout: float, *, init: str, norm: str, centre, spread: float, name: str):
-    """GoogLeNet's auxiliary branch with PoseNet's heads in place of a classifier (Szegedy et al. 2015, §5): (B, h, w, K) -> (B, 7)."""
+    """GoogLeNet's auxiliary branch with PoseNet's heads in place of a classifier (Szegedy et al. 2015, §5): (B, h, w,
+    K) -> (B, 7)."""
     window = tuple(min(5, side) for side in x.shape[1:3])
     x = layers.AveragePooling2D(window, strides=3, name=f"{name}_pool")(x)
     x = conv_norm_relu(x, scaled_filters(128, width), 1, init=init, norm=norm, name=name)

@@ -1,10 +1,10 @@
 """Stacked hourglass network of pyramid residual modules (PyraNet, Yang et al., ICCV 2017).
 
-Differs from the paper: the pyramid's inputs are made by bilinear resizing, which is deterministic and exists everywhere, instead of
-fractional max-pooling. Which units are pyramids, their number of scales (4) and filters (a ninth) follow the authors' released code, module
-B; so do the 1x1 convolutions in place of the identity on the way up, against variance that grows where two identities add. The released
-code notes one branch count of §4.1 and never uses it; here `init="multi_branch"`, the default, counts them all: `kzoo.nn.initializers`.
-BatchNorm's momentum is 0.9.
+Differs from the paper: the pyramid's inputs are made by bilinear resizing, which is deterministic and exists
+everywhere, instead of fractional max-pooling. Which units are pyramids, their number of scales (4) and filters (a
+ninth) follow the authors' released code, module B; so do the 1x1 convolutions in place of the identity on the way up,
+against variance that grows where two identities add. The released code notes one branch count of §4.1 and never uses
+it; here `init="multi_branch"`, the default, counts them all: `kzoo.nn.initializers`. BatchNorm's momentum is 0.9.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=pyranet
     people, val MPJPE 14.5 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 7.3 CPU-min
@@ -39,16 +39,19 @@ def pyranet(
     """Build the network.
 
     Args:
-        input_shape: (H, W, 3) of a uint8 RGB picture; the heat maps have a quarter of it, which must be a multiple of 2**depth.
+        input_shape: (H, W, 3) of a uint8 RGB picture; the heat maps have a quarter of it, which must be a multiple of
+        2**depth.
         num_outputs: J joints.
-        init: kernel initialiser; "multi_branch" counts the branches of every convolution (Yang et al. 2017, §4.1), any other is Keras's.
+        init: kernel initialiser; "multi_branch" counts the branches of every convolution (Yang et al. 2017, §4.1), any
+        other is Keras's.
         stacks: S hourglasses one after the other.
         width: filters of an hourglass, the stem has a quarter and a half of it; the paper's is 256.
         depth: poolings inside an hourglass.
         base_width: a pyramid works on 1 / base_width of its unit's filters.
         cardinality: C scales of a pyramid, 2**(-i / C) for i = 1..C.
     Returns:
-        model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps": (B, S-1, H/4, W/4, J), earlier ones}.
+        model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps": (B, S-1, H/4, W/4,
+        J), earlier ones}.
     """
 
     def unit(x, filters, name, **options):
@@ -88,7 +91,8 @@ def pyranet(
 
 
 def _initializer(init: str, inputs: int = 1, outputs: int = 1):
-    """The initialiser of a convolution whose input is the sum of `inputs` branches and is read by `outputs` convolutions."""
+    """The initialiser of a convolution whose input is the sum of `inputs` branches and is read by `outputs`
+    convolutions."""
     return MultiBranch(inputs, outputs) if init == "multi_branch" else init
 
 
@@ -103,10 +107,12 @@ def _residual(
     init: str,
     name: str,
 ):
-    """Pyramid residual module, type B; a plain pre-activation bottleneck where `cardinality` is 0. (B, h, w, K) -> (B, h, w, filters).
+    """Pyramid residual module, type B; a plain pre-activation bottleneck where `cardinality` is 0. (B, h, w, K) -> (B,
+    h, w, filters).
 
-    Branch a is 1x1, 3x3 at half the filters; branch b is 1x1, pyramid, 1x1; their sum goes through 1x1 and is added to the input, or to
-    BatchNorm, ReLU, 1x1 of the input where `conv_skip` or the filters differ. Without `preact`, both branches begin with the convolution.
+    Branch a is 1x1, 3x3 at half the filters; branch b is 1x1, pyramid, 1x1; their sum goes through 1x1 and is added to
+    the input, or to BatchNorm, ReLU, 1x1 of the input where `conv_skip` or the filters differ. Without `preact`, both
+    branches begin with the convolution.
     """
     half, narrow = filters // 2, max(1, filters // base_width)
     branches, conv_skip = 1 + (cardinality > 0), conv_skip or x.shape[-1] != filters
@@ -129,7 +135,8 @@ def _residual(
 
 
 def _pyramid(x, cardinality: int, *, init: str, name: str):
-    """BatchNorm, ReLU, then the sum over scales of: resize down, convolve 3x3, resize up. (B, h, w, D) -> (B, h, w, D)."""
+    """BatchNorm, ReLU, then the sum over scales of: resize down, convolve 3x3, resize up. (B, h, w, D) -> (B, h, w,
+    D)."""
     x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
     x = layers.ReLU(name=f"{name}_relu")(x)
     size, scales = tuple(x.shape[1:3]), []

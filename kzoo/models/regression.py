@@ -1,4 +1,5 @@
-"""Scalar regression of the joints: encoder, global pooling, one dense layer (Toshev and Szegedy, DeepPose, CVPR 2014, first stage).
+"""Scalar regression of the joints: encoder, global pooling, one dense layer (Toshev and Szegedy, DeepPose, CVPR 2014,
+first stage).
 
 Differs from the paper: any encoder, global average pooling, one stage, image coordinates instead of normalised ones.
 The lab course's task 1.
@@ -7,7 +8,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     people, val MPJPE 12.9 px of a 256-px picture (mean pose: 43.0), no flip, decoder: coords; 8.6 CPU-min
     python train.py --task=pose --arch=regression --dataset=coco_subset --encoder=mobilenetv2 --encoder_weights=<ImageNet file>
     --batch_size=16 --lr=1e-3 --size=96 --epochs=4
-    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip), val MPJPE 28.9 px of a 256-px crop (mean pose: 32.7)
+    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip), val MPJPE 28.9 px of a 256-px crop (mean
+    pose: 32.7)
 """
 
 import keras

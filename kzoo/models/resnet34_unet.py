@@ -1,10 +1,11 @@
-"""ResNet-34 and an upward path with a skip connection at every stride (U-Net, Ronneberger et al., MICCAI 2015, on ResNet-34).
+"""ResNet-34 and an upward path with a skip connection at every stride (U-Net, Ronneberger et al., MICCAI 2015, on
+ResNet-34).
 
-The segmentation network of a lab report on localisation with semantics, which names ResNet-34, upsampling layers and skips but neither
-widths nor the kind of upsampling. Here a step is 3x3 convolution, bilinear doubling, concatenation, 3x3 convolution, each convolution with
-normalisation and ReLU; five steps, the last of which ends at full size and has no map to join.
-Differs from U-Net: ResNet-34 goes down, bilinear instead of transposed, same padding, skips at strides 16 to 2.
-Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+The segmentation network of a lab report on localisation with semantics, which names ResNet-34, upsampling layers and
+skips but neither widths nor the kind of upsampling. Here a step is 3x3 convolution, bilinear doubling, concatenation,
+3x3 convolution, each convolution with normalisation and ReLU; five steps, the last of which ends at full size and has
+no map to join. Differs from U-Net: ResNet-34 goes down, bilinear instead of transposed, same padding, skips at strides
+16 to 2. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=resnet34_unet         people, 96 px, 2 epochs, val mIoU (7 classes) 0.585
 """
 

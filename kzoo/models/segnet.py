@@ -1,9 +1,10 @@
-"""VGG16's convolutions down and, mirrored, up again; max-unpooling with the switches of the way down, no concatenation (SegNet).
+"""VGG16's convolutions down and, mirrored, up again; max-unpooling with the switches of the way down, no concatenation
+(SegNet).
 
 Badrinarayanan et al., SegNet: A Deep Convolutional Encoder-Decoder Architecture for Image Segmentation, PAMI 2017, §3.
-Differs from the paper: no ImageNet weights (VGG16 with BatchNorm has none in Keras), no local contrast normalisation of the picture
-(`scaling` offers others), no bias before BatchNorm. `dropout` is Bayesian SegNet's (Kendall et al., BMVC 2017).
-Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+Differs from the paper: no ImageNet weights (VGG16 with BatchNorm has none in Keras), no local contrast normalisation of
+the picture (`scaling` offers others), no bias before BatchNorm. `dropout` is Bayesian SegNet's (Kendall et al., BMVC
+2017). Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=segnet                people, 128 px, 4 epochs, val mIoU (7 classes) 0.565
 """
 

@@ -1,4 +1,5 @@
-"""Integral pose regression: encoder, transposed convolutions, soft-argmax (Sun et al., ECCV 2018; regulariser of Nibali et al. 2018).
+"""Integral pose regression: encoder, transposed convolutions, soft-argmax (Sun et al., ECCV 2018; regulariser of Nibali
+et al. 2018).
 
 Differs from the papers: any encoder, an optional U-Net-like decoder (`skips`), the Jensen-Shannon
 regulariser as the loss of the second output.
@@ -7,7 +8,8 @@ Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=softargmax --dataset=coco_subset --encoder=mobilenetv2 --encoder_weights=<ImageNet file>
     --batch_size=16 --lr=1e-3 --size=128 --epochs=25
     '--set=widths=(128,96,64)' --set=skips=True --loss_weights=latent_heatmaps=0.5
-    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip), val MPJPE 16.8 px of a 256-px crop (mean pose: 32.7)
+    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip), val MPJPE 16.8 px of a 256-px crop (mean
+    pose: 32.7)
 """
 
 import keras

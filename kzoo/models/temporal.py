@@ -1,13 +1,15 @@
-"""3-D pose from the joints of a clip: dilated convolutions over time (Pavllo et al., 3D Human Pose Estimation in Video, CVPR 2019).
+"""3-D pose from the joints of a clip: dilated convolutions over time (Pavllo et al., 3D Human Pose Estimation in Video,
+CVPR 2019).
 
-The paper's network (§3, fig. 2): a convolution, then residual blocks of a dilated and a 1x1 convolution, without padding inside, so that
-the residual is the middle of a block's input. Clips are padded by repeating their ends, as the paper pads sequences, and every frame gets
-an answer. Differs from the paper: its widths (3, 3, 3, 3, 3) see 243 frames; the default here sees 9, for in clips of 8 frames all beyond
-that is repeated ends. The momentum of batch normalisation stays at the paper's first value (its beta of 0.1) instead of rising; He's
-initialiser; no trajectory of the root, no semi-supervised training.
-Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+The paper's network (§3, fig. 2): a convolution, then residual blocks of a dilated and a 1x1 convolution, without
+padding inside, so that the residual is the middle of a block's input. Clips are padded by repeating their ends, as the
+paper pads sequences, and every frame gets an answer. Differs from the paper: its widths (3, 3, 3, 3, 3) see 243 frames;
+the default here sees 9, for in clips of 8 frames all beyond that is repeated ends. The momentum of batch normalisation
+stays at the paper's first value (its beta of 0.1) instead of rising; He's initialiser; no trajectory of the root, no
+semi-supervised training. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose3d --arch=temporal
-    people/clips, from the true 2-D joints, val MPJPE 41.5 mm (mean pose: 244.2), PA-MPJPE 31.9 mm, 256 channels, no flip; 1.0 CPU-min
+    people/clips, from the true 2-D joints, val MPJPE 41.5 mm (mean pose: 244.2), PA-MPJPE 31.9 mm, 256 channels, no
+    flip; 1.0 CPU-min
 """
 
 import math
@@ -35,14 +37,15 @@ def temporal(
     Args:
         input_shape: (T, H, W, 3) of the clips.
         num_outputs: J joints.
-        widths: frames of the first convolution and of each block's, odd; their product is the receptive field in frames.
+        widths: frames of the first convolution and of each block's, odd; their product is the receptive field in
+        frames.
         channels: of every convolution but the last.
         dropout: rate after each of them.
         causal: a frame's answer depends on itself and earlier frames only, for live video.
         pose_run: folder of a run of `--task=pose` that finds the joints in the frames; "" where they are given.
     Returns:
-        model with input "keypoints_2d" (B, T, J, 2) float32, fractions of the frame, or with `pose_run` "frames" (B, T, H, W, 3) uint8, and
-        output {"joints": (B, T, J, 3) float32 metres, relative to joint 0, camera coordinates}.
+        model with input "keypoints_2d" (B, T, J, 2) float32, fractions of the frame, or with `pose_run` "frames" (B, T,
+        H, W, 3) uint8, and output {"joints": (B, T, J, 3) float32 metres, relative to joint 0, camera coordinates}.
     Raises:
         ValueError: no widths, or even ones.
     """
@@ -71,7 +74,8 @@ def _repeat_ends(x, before: int, after: int):
 
 
 def _convolution(x, channels: int, width: int, *, dilation: int = 1, dropout: float, dtype=None, name: str):
-    """Convolution over time without padding, batch normalisation, ReLU, dropout: (B, T, K) -> (B, T - (width - 1) dilation, channels)."""
+    """Convolution over time without padding, batch normalisation, ReLU, dropout: (B, T, K) -> (B, T - (width - 1)
+    dilation, channels)."""
     x = layers.Conv1D(
         channels,
         width,

@@ -1,9 +1,9 @@
 """U-Net as published: its own contracting path, 2x2 up-convolutions, cropped skips.
 
 Ronneberger et al., U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015, §2 and fig. 1.
-Differs from the paper: the default is "same" padding; with padding="valid" the picture is mirrored outwards inside the network (fig. 2), so
-that the scores have its size; colour pictures. No activation follows the up-convolutions (fig. 1). norm="none" is the paper's.
-Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+Differs from the paper: the default is "same" padding; with padding="valid" the picture is mirrored outwards inside the
+network (fig. 2), so that the scores have its size; colour pictures. No activation follows the up-convolutions (fig. 1).
+norm="none" is the paper's. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=unet2015              people, 128 px, 4 epochs, val mIoU (7 classes) 0.691
 """
 
@@ -30,7 +30,8 @@ def unet2015(
     """Build the network.
 
     Args:
-        input_shape: (H, W, 3) of a uint8 RGB picture; H and W multiples of 2**depth with "same" padding, any with "valid".
+        input_shape: (H, W, 3) of a uint8 RGB picture; H and W multiples of 2**depth with "same" padding, any with
+        "valid".
         num_outputs: C classes.
         width: filters at the full size; every level below has twice as many.
         depth: how often the size is halved.
@@ -78,10 +79,11 @@ def _two_convolutions(x, filters: int, *, name: str, **options):
 
 
 def _valid_sides(side: int, depth: int) -> tuple[int, int]:
-    """Side of the smallest picture that a valid network answers in `side` pixels or more, and of its answer: 388 -> (572, 388), fig. 1.
+    """Side of the smallest picture that a valid network answers in `side` pixels or more, and of its answer: 388 ->
+    (572, 388), fig. 1.
 
-    Two 3x3 convolutions take 4 off. Bottom maps of b cells read 2**depth b + 4 (2**depth - 1) pixels, for halving and taking 4 off at each
-    level, and answer 2**depth (b - 4) - 4 (2**depth - 1).
+    Two 3x3 convolutions take 4 off. Bottom maps of b cells read 2**depth b + 4 (2**depth - 1) pixels, for halving and
+    taking 4 off at each level, and answer 2**depth (b - 4) - 4 (2**depth - 1).
     """
     scale = 2**depth
     bottom = 4 + -(-(side + 4 * (scale - 1)) // scale)

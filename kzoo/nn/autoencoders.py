@@ -1,4 +1,5 @@
-"""What networks of deep clustering share: the signal that they reconstruct, the dense auto-encoder, the soft assignment to clusters.
+"""What networks of deep clustering share: the signal that they reconstruct, the dense auto-encoder, the soft assignment
+to clusters.
 
 Everything behind the layer "signal" is the auto-encoder; behind its code stands the layer "clusters" with the centres.
 """
@@ -10,15 +11,16 @@ from kzoo.nn.layers import SoftAssignment, UnitPower, named
 
 
 def signal_of(input_shape: tuple[int, ...], channels: int = 1, features: str = "") -> tuple:
-    """What a network clusters, at unit power: pixels, or the embedding of another run's network, frozen inside this one.
+    """What a network clusters, at unit power: pixels, or the embedding of another run's network, frozen inside this
+    one.
 
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture; with `features` what that run's network reads.
         channels: 1 for the mean of red, green and blue, 3 for all of them; not used with `features`.
         features: folder of a run, see `kzoo.nn.embeddings.embedded`; "" for the pixels.
     Returns:
-        the model's inputs, "image" where these are pixels; the output of the layer "signal", float32: (B, H, W, channels), pixels / 255
-        / rms, or (B, d), the embedding / rms.
+        the model's inputs, "image" where these are pixels; the output of the layer "signal", float32: (B, H, W,
+        channels), pixels / 255 / rms, or (B, d), the embedding / rms.
     Raises:
         ValueError: `channels` is neither 1 nor 3, or input_shape is not that of a picture.
     """
@@ -95,8 +97,9 @@ def _dense(x, units: int, init: str | None, **options):
 def mirrored_convolution(x, filters: int, kernel, size: tuple[int, int], *, strides: int = 1, name: str, **options):
     """Transposed convolution back to the size that a convolution of the same kernel and strides has read.
 
-    (B, h, w, K) -> (B, H, W, filters). The whole transposed map is cropped where the convolution's padding lay, at any size and alike on
-    every backend: Keras's transposed convolution with "same" always gives strides times h, and its place differs between backends.
+    (B, h, w, K) -> (B, H, W, filters). The whole transposed map is cropped where the convolution's padding lay, at any
+    size and alike on every backend: Keras's transposed convolution with "same" always gives strides times h, and its
+    place differs between backends.
 
     Args:
         kernel: side of the window, or its two sides; size: (H, W); options: of `keras.layers.Conv2DTranspose`.

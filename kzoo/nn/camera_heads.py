@@ -1,8 +1,9 @@
 """From features to a camera's pose: what the networks of localisation share.
 
-Positions are regressed in units of `spread` from `centre`: a dense layer starts near 0 and moves by steps of the learning rate, however
-many metres away the scene lies. All heads start from N(0, 0.01), near `centre` and near no rotation: with kernels as wide as He's the first
-answers are turned by several radians, and an angle that has to come back round the circle may never do so.
+Positions are regressed in units of `spread` from `centre`: a dense layer starts near 0 and moves by steps of the
+learning rate, however many metres away the scene lies. All heads start from N(0, 0.01), near `centre` and near no
+rotation: with kernels as wide as He's the first answers are turned by several radians, and an angle that has to come
+back round the circle may never do so.
 """
 
 import keras
@@ -57,15 +58,16 @@ def quaternion_pose(x, *, centre, spread: float, name: str = "pose"):
 
 
 def log_quaternion_pose(x, *, centre, spread: float, initial_weights) -> dict:
-    """MapNet's two heads: position, and the logarithm of the rotation (Brahmbhatt et al. 2018, §3.2), with the learned weights of the loss.
+    """MapNet's two heads: position, and the logarithm of the rotation (Brahmbhatt et al. 2018, §3.2), with the learned
+    weights of the loss.
 
     Args:
         x: (B, K) or (B, T, K).
         centre, spread: see `position_head`.
         initial_weights: four numbers, where the learned weights of `kzoo.losses.loc.TERMS` start.
     Returns:
-        {"position": (B, [T,] 3) float32 metres, "rotation": (B, [T,] 4) float32 unit quaternion w, x, y, z with w >= 0, "pose_terms":
-        (B, [T,] 10) float32: position, logarithm of the rotation as regressed, the four weights}.
+        {"position": (B, [T,] 3) float32 metres, "rotation": (B, [T,] 4) float32 unit quaternion w, x, y, z with w >= 0,
+        "pose_terms": (B, [T,] 10) float32: position, logarithm of the rotation as regressed, the four weights}.
     Raises:
         ValueError: not four weights; see `position_head`.
     """

@@ -12,7 +12,8 @@ def embedded(input_shape: tuple[int, ...], run: str) -> tuple:
     Args:
         input_shape: (H, W, 3) of the pictures or (T, H, W, 3) of the clips; run: folder of a run.
     Returns:
-        the inputs, named as those of the run's network, one keras tensor or a list; the embedding, (B, d) float32, see `embedding`.
+        the inputs, named as those of the run's network, one keras tensor or a list; the embedding, (B, d) float32, see
+        `embedding`.
     Raises:
         UserError: no such run, or its network is tied to another size than this.
     """
@@ -37,8 +38,8 @@ def embedded(input_shape: tuple[int, ...], run: str) -> tuple:
 def embedding(model: keras.Model, output: str):
     """The tensor of a network that stands for the whole of its input.
 
-    Of networks that read one picture, the last of their smallest maps on the way to an output, averaged over its cells: the end of the
-    encoder. Of others, clips or joints, what the last layer with a kernel reads, averaged over time.
+    Of networks that read one picture, the last of their smallest maps on the way to an output, averaged over its cells:
+    the end of the encoder. Of others, clips or joints, what the last layer with a kernel reads, averaged over time.
 
     Args:
         model: functional; output: name of the output.

@@ -1,15 +1,18 @@
-"""Encoders: a picture in, five feature maps at strides 2, 4, 8, 16 and 32 out, with the right input scaling inside the graph.
+"""Encoders: a picture in, five feature maps at strides 2, 4, 8, 16 and 32 out, with the right input scaling inside the
+graph.
 
-With `output_stride` 16 or 8 the deepest maps stay at that stride: strides are removed and what follows is dilated (à trous, Chen et al.,
-PAMI 2018, §3.1), so the same weights compute the same features at more places. Every 2nd (4th) cell of the denser map then is the plain
-map, to rounding and up to its border, where it starts at this phase:
+With `output_stride` 16 or 8 the deepest maps stay at that stride: strides are removed and what follows is dilated (à
+trous, Chen et al., PAMI 2018, §3.1), so the same weights compute the same features at more places. Every 2nd (4th) cell
+of the denser map then is the plain map, to rounding and up to its border, where it starts at this phase:
     resnet50, resnet101    0: the stride is in 1x1 convolutions, which read the even cells
     vgg16, vgg16_torch     0; the map after the last pool differs at output_stride 8, for a pool cannot be dilated
-    the other *_torch      0: PyTorch's padding centres 3x3 kernels with stride 2 on the even cells, and shortcuts read these too
-    mobilenetv2, small     1 for one removed stride, 3 for two: padding "same" with stride 2 centres a 3x3 kernel on the odd cells
-    convnext_tiny          0 for one removed stride, 1 for two: its strides are in 2x2 convolutions
-No phase fits the others. resnet18 and resnet34 read even cells in the shortcut and odd ones in the 3x3 convolution, and dilation puts both
-on the same cell; efficientnetv2b0 averages whole maps (squeeze and excitation), and a denser map has another mean.
+    the other *_torch      0: PyTorch's padding centres 3x3 kernels with stride 2 on the even cells, and shortcuts read
+    these too mobilenetv2, small     1 for one removed stride, 3 for two: padding "same" with stride 2 centres a 3x3
+    kernel on the odd cells convnext_tiny          0 for one removed stride, 1 for two: its strides are in 2x2
+    convolutions
+No phase fits the others. resnet18 and resnet34 read even cells in the shortcut and odd ones in the 3x3 convolution, and
+dilation puts both on the same cell; efficientnetv2b0 averages whole maps (squeeze and excitation), and a denser map has
+another mean.
 """
 
 import dataclasses
@@ -30,7 +33,8 @@ class Encoder:
     """How one encoder is built and where it is tapped."""
 
     build: Callable  # (scaled float tensor) -> keras.Model without weights
-    # Layer names at strides 2, 4, 8, 16, 32. "add:k" is the k-th nameless addition; None: no such map, a convolution makes it.
+    # Layer names at strides 2, 4, 8, 16, 32. "add:k" is the k-th nameless addition; None: no such map, a convolution
+    # makes it.
     taps: tuple[str | None, ...]
     scale: Callable  # float32 RGB in 0..255 -> what the weights were trained on
     imagenet: str = ""  # function of keras.applications that knows the ImageNet weights; "" where there are none
@@ -44,7 +48,8 @@ def scale_signed(x):
 
 
 def scale_caffe(x):
-    """BGR minus ImageNet's mean, not scaled: the input of Keras's VGG and ResNet weights (keras.applications, mode "caffe")."""
+    """BGR minus ImageNet's mean, not scaled: the input of Keras's VGG and ResNet weights (keras.applications, mode
+    "caffe")."""
     return layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68], dtype="float32", name="scale")(
         ops.flip(x, axis=-1)
     )
@@ -61,7 +66,8 @@ def application(name: str, **options) -> Callable:
 
 
 def basic_resnet(blocks: tuple[int, ...]) -> Callable:
-    """ResNet of basic blocks (He et al. 2016, table 1), which keras.applications lacks, from keras-cv by configuration."""
+    """ResNet of basic blocks (He et al. 2016, table 1), which keras.applications lacks, from keras-cv by
+    configuration."""
 
     def build(x):
         import keras_cv  # slow to import and frozen upstream: only here
@@ -79,7 +85,8 @@ def basic_resnet(blocks: tuple[int, ...]) -> Callable:
 
 
 def small(x, widths=(16, 32, 64, 96, 128), *, norm: str = "batch") -> keras.Model:
-    """Own encoder for CPUs and tests: per stride one 3x3 stride-2 convolution and one residual 3x3 pair, 0.75 M parameters."""
+    """Own encoder for CPUs and tests: per stride one 3x3 stride-2 convolution and one residual 3x3 pair, 0.75 M
+    parameters."""
     inputs = x
     for stage, width in enumerate(widths, start=1):
         x = conv_norm_relu(x, width, strides=2, norm=norm, name=f"down{stage}")
@@ -167,13 +174,13 @@ def encode(
         norm: normalisation of `small`, see `kzoo.nn.layers.normalise`; published encoders keep their own.
         scaling: arguments of `kzoo.nn.layers.ColourTransform`, in place of the encoder's own input scaling.
         output_stride: 8, 16 or 32; no map has a larger stride. Weights are those of the plain encoder.
-        multi_grid: factors of the dilation of the last stage's three bottlenecks (Chen et al. 2017, §3.2.1); resnet50, resnet101 and
-            their *_torch only.
+        multi_grid: factors of the dilation of the last stage's three bottlenecks (Chen et al. 2017, §3.2.1); resnet50,
+            resnet101 and their *_torch only.
     Returns:
         five keras tensors at strides 2, 4, 8, 16, 32, none above `output_stride`.
     Raises:
-        UserError: unknown name, missing or unfit weights, failed download, size not a multiple of 32, output_stride or multi_grid not
-            possible.
+        UserError: unknown name, missing or unfit weights, failed download, size not a multiple of 32, output_stride or
+            multi_grid not possible.
     """
     if name not in ENCODERS:
         raise UserError(f"unknown encoder {name!r}; allowed: {', '.join(ENCODERS)}")
@@ -209,7 +216,8 @@ def encode(
 def _dilated(base, x, output_stride: int, grid: dict) -> keras.Model:
     """The same network on x with the same weights, without strides beyond `output_stride`.
 
-    A convolution or pooling that would end beyond it gets stride 1, and a kernel larger than 1 the dilation that its input has lost.
+    A convolution or pooling that would end beyond it gets stride 1, and a kernel larger than 1 the dilation that its
+    input has lost.
 
     Args:
         x: (B, H, W, 3) scaled picture.

@@ -1,4 +1,5 @@
-"""What FCN-32s, FCN-16s and FCN-8s share: VGG16's classifier as convolutions, scores added over strides, bilinear transposed convolutions.
+"""What FCN-32s, FCN-16s and FCN-8s share: VGG16's classifier as convolutions, scores added over strides, bilinear
+transposed convolutions.
 
 Reference: Long et al., Fully Convolutional Networks for Semantic Segmentation, CVPR 2015, §4.1 to §4.3.
 """
@@ -10,7 +11,8 @@ from kzoo.nn.encoders import encode
 from kzoo.nn.initializers import Bilinear
 from kzoo.nn.layers import conv_norm_relu, head
 
-# Layers at strides 8 and 16 where `encode` taps others: the paper scores VGG16 behind the pooling, `encode` before the next one.
+# Layers at strides 8 and 16 where `encode` taps others: the paper scores VGG16 behind the pooling, `encode` before the
+# next one.
 SCORED = {"vgg16": ("block3_pool", "block4_pool")}
 LEARNT = ("none", "inner", "all")
 
@@ -47,7 +49,8 @@ def classifier_maps(
 
 
 def upsample_scores(x, factor: int, *, learnt: str, last: bool = False, name: str):
-    """Transposed convolution from bilinear weights, kernel 2 x factor: (B, h, w, C) -> (B, h * factor, w * factor, C) float32.
+    """Transposed convolution from bilinear weights, kernel 2 x factor: (B, h, w, C) -> (B, h * factor, w * factor, C)
+    float32.
 
     Args:
         learnt: "none", "inner" (all but the last one) or "all".

@@ -9,14 +9,17 @@ STRIDES = (4, 8, 16, 32)  # of the layers 1 to 4 of an encoder
 
 
 def feature_maps(model: keras.Model, output: str = "position") -> list:
-    """Layers 1 to 4 of a network's encoder: of the maps at strides 4, 8, 16 and 32 on the way to an output, the last ones.
+    """Layers 1 to 4 of a network's encoder: of the maps at strides 4, 8, 16 and 32 on the way to an output, the last
+    ones.
 
     Args:
-        model: functional, its input (H, W, 3) or (T, H, W, 3); output: name of the output, "logits" for a decoder's maps for example.
+        model: functional, its input (H, W, 3) or (T, H, W, 3); output: name of the output, "logits" for a decoder's
+        maps for example.
     Returns:
         up to four keras tensors, for `attention_maps`.
     Raises:
-        UserError: no such output, no pictures, or no such maps, as those of a network within the network cannot be reached.
+        UserError: no such output, no pictures, or no such maps, as those of a network within the network cannot be
+        reached.
     """
     outputs = outputs_by_name(model)
     if output not in outputs:

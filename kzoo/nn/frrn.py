@@ -1,6 +1,7 @@
 """Full-resolution residual networks: a stream that is pooled and a lane at the full size to which it keeps adding.
 
-Reference: Pohlen et al., Full-Resolution Residual Networks for Semantic Segmentation in Street Scenes, CVPR 2017, §3, §4 and table 1.
+Reference: Pohlen et al., Full-Resolution Residual Networks for Semantic Segmentation in Street Scenes, CVPR 2017, §3,
+§4 and table 1.
 """
 
 import keras
@@ -13,7 +14,8 @@ Stages = tuple[tuple[int, int], ...]  # (units, filters in widths) per stage
 
 
 def residual_unit(x, filters: int, *, name: str, **options):
-    """RU: two 3x3 convolutions, ReLU after the first only, plus the input, by a bare 1x1 where the filters differ (fig. 2a).
+    """RU: two 3x3 convolutions, ReLU after the first only, plus the input, by a bare 1x1 where the filters differ (fig.
+    2a).
 
     (B, h, w, K) -> (B, h, w, filters). Options: init, norm, bias of `kzoo.nn.layers.conv_norm`.
     """

@@ -1,7 +1,8 @@
 """Coordinates, written once.
 
-A position is a pair (x, y) of fractions of the picture: (0, 0) is the outer corner of the first pixel, (1, 1) that of the last, and the
-centre of pixel i of n is (i + 0.5) / n. The same fraction therefore names the same place at every resolution.
+A position is a pair (x, y) of fractions of the picture: (0, 0) is the outer corner of the first pixel, (1, 1) that of
+the last, and the centre of pixel i of n is (i + 0.5) / n. The same fraction therefore names the same place at every
+resolution.
 """
 
 import numpy as np
@@ -27,7 +28,8 @@ def spatial_softmax(logits):
 
 
 def expected_position(probabilities):
-    """Mean position under a probability map (soft-argmax, Sun et al. 2018, eq. 2; grid of cell centres as in Nibali et al. 2018, §3.1).
+    """Mean position under a probability map (soft-argmax, Sun et al. 2018, eq. 2; grid of cell centres as in Nibali et
+    al. 2018, §3.1).
 
     Args:
         probabilities: (B, h, w, J) float32, each map sums to 1.
@@ -82,7 +84,8 @@ def gaussian_peaks(positions, height: int, width: int, sigma: float):
 
 
 def disc_maps(positions, height: int, width: int, radius: float):
-    """1 in the cells whose centre is within `radius` of the position, else 0; at least the nearest cell of a position in the picture.
+    """1 in the cells whose centre is within `radius` of the position, else 0; at least the nearest cell of a position
+    in the picture.
 
     Args:
         positions: (B, J, 2) float32, fractions; height, width: cells; radius: fraction of the picture's side.
@@ -96,8 +99,8 @@ def disc_maps(positions, height: int, width: int, radius: float):
 
 
 def peak_position(maps):
-    """The highest cell's centre, moved by a quarter of a cell towards the higher neighbour of each axis (Newell et al. 2016, §3.3);
-    not moved along an axis at whose border it lies.
+    """The highest cell's centre, moved by a quarter of a cell towards the higher neighbour of each axis (Newell et al.
+    2016, §3.3); not moved along an axis at whose border it lies.
 
     Args:
         maps: (B, h, w, J) float.
@@ -132,7 +135,8 @@ def transform_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def flip_permutation(count: int, pairs) -> np.ndarray:
-    """Index vector that swaps the given pairs: (count,) int32. `joints[:, flip_permutation(17, pairs)]` swaps left and right."""
+    """Index vector that swaps the given pairs: (count,) int32. `joints[:, flip_permutation(17, pairs)]` swaps left and
+    right."""
     order = np.arange(count, dtype="int32")
     for left, right in pairs:
         order[[left, right]] = right, left

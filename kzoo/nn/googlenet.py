@@ -1,7 +1,8 @@
 """GoogLeNet's trunk: Szegedy et al., Going Deeper with Convolutions, CVPR 2015, table 1, without its classifiers.
 
-Differs from the paper: any width; batch normalisation unless norm="none" (the paper's network predates it, and PoseNet starts from weights
-of ImageNet or Places); pictures in -1..1; no local response normalisation (fig. 3): it divides by 1 within 1e-3 where maps are of order 1.
+Differs from the paper: any width; batch normalisation unless norm="none" (the paper's network predates it, and PoseNet
+starts from weights of ImageNet or Places); pictures in -1..1; no local response normalisation (fig. 3): it divides by 1
+within 1e-3 where maps are of order 1.
 """
 
 from keras import layers
@@ -9,7 +10,8 @@ from keras import layers
 from kzoo.nn.encoders import scale_signed
 from kzoo.nn.layers import ColourTransform, conv_norm_relu
 
-# Filters of each inception module: 1x1; 3x3 reduce, 3x3; 5x5 reduce, 5x5; pool proj. Max pooling stands before 3a, 4a and 5a.
+# Filters of each inception module: 1x1; 3x3 reduce, 3x3; 5x5 reduce, 5x5; pool proj. Max pooling stands before 3a, 4a
+# and 5a.
 MODULES = {
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),
@@ -60,7 +62,8 @@ def googlenet(
         init, norm: see `kzoo.nn.layers.conv_norm`.
         scaling: arguments of `kzoo.nn.layers.ColourTransform` in place of -1..1.
     Returns:
-        {"4a": (B, H/16, W/16, 512 width), "4d": (B, H/16, W/16, 528 width), "5b": (B, H/32, W/32, 1024 width)}, sides rounded up.
+        {"4a": (B, H/16, W/16, 512 width), "4d": (B, H/16, W/16, 528 width), "5b": (B, H/32, W/32, 1024 width)}, sides
+        rounded up.
     """
     options = {"init": init, "norm": norm}
     x = ColourTransform(**scaling, name="scale")(image) if scaling else scale_signed(image)

@@ -1,7 +1,8 @@
 """The body as a hierarchy: COCO's 17 joints make 14 limbs, these make 6 groups. And the pictures of such parts.
 
-A limb is one bone (a pair of joints); a group is several limbs. Its picture is drawn from bones, so the state space of a group stays that
-of a picture, and shows where it lies, how large it is and how it is turned (Tang, Yu and Wu, ECCV 2018, bone-based part representation).
+A limb is one bone (a pair of joints); a group is several limbs. Its picture is drawn from bones, so the state space of
+a group stays that of a picture, and shows where it lies, how large it is and how it is turned (Tang, Yu and Wu, ECCV
+2018, bone-based part representation).
 """
 
 from keras import ops
@@ -46,9 +47,11 @@ def segment_maps(positions, labelled, parts, height: int, width: int, sigma: flo
         height, width: cells of the map.
         sigma: standard deviation in cells of the map.
     Returns:
-        maps (B, height, width, P) float32 in 0..1, and valid (B, P) float32: 1 where all joints of the part are labelled, else 0.
+        maps (B, height, width, P) float32 in 0..1, and valid (B, P) float32: 1 where all joints of the part are
+        labelled, else 0.
 
-    Reference: Tang, Yu and Wu, Deeply Learned Compositional Models for Human Pose Estimation, ECCV 2018, bone-based part representation.
+    Reference: Tang, Yu and Wu, Deeply Learned Compositional Models for Human Pose Estimation, ECCV 2018, bone-based
+    part representation.
     """
     bones = [bone for part in parts for bone in part]
     cells = ops.cast(positions, "float32") * ops.convert_to_tensor([width, height], "float32")

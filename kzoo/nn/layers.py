@@ -12,11 +12,12 @@ BATCH_NORM_MOMENTUM = 0.9  # Keras's 0.99 lags behind short runs: validation the
 
 
 def normalise(x, norm: str, *, bias: float = 0.0, name: str):
-    """Normalisation over the batch or over groups of channels, with a learnt scale and shift: (B, h, w, K) -> the same shape.
+    """Normalisation over the batch or over groups of channels, with a learnt scale and shift: (B, h, w, K) -> the same
+    shape.
 
     Args:
-        norm: "batch" (Ioffe and Szegedy 2015), "group" (Wu and He 2018; groups of the most channels, at most 32 groups, that divide K) or
-            "none" (the tensor as it is).
+        norm: "batch" (Ioffe and Szegedy 2015), "group" (Wu and He 2018; groups of the most channels, at most 32 groups,
+            that divide K) or "none" (the tensor as it is).
         bias: the shift starts here.
     """
     if norm == "none":
@@ -44,7 +45,8 @@ def pooling(pool: str) -> layers.Layer:
 
 
 def per_frame(function, x):
-    """Apply a function of pictures to every frame of clips: (B, T, H, W, C) -> (B, T, h, w, K), or (B, T, K) where it gives vectors."""
+    """Apply a function of pictures to every frame of clips: (B, T, H, W, C) -> (B, T, h, w, K), or (B, T, K) where it
+    gives vectors."""
     frames = x.shape[1]
     y = function(ops.reshape(x, (-1, *x.shape[2:])))  # (B * T, H, W, C)
     return ops.reshape(y, (-1, frames, *y.shape[1:]))
@@ -104,9 +106,11 @@ def deconv_norm_relu(x, filters: int, *, init="he_normal", norm: str = "batch", 
 
 
 def bottleneck(x, filters: int, *, init: str = "he_normal", name: str):
-    """Pre-activation residual bottleneck: 1x1, 3x3 at half the filters, 1x1, plus the input (by a bare 1x1 where the filters differ).
+    """Pre-activation residual bottleneck: 1x1, 3x3 at half the filters, 1x1, plus the input (by a bare 1x1 where the
+    filters differ).
 
-    (B, h, w, K) -> (B, h, w, filters). Convolutions carry biases, as in Newell et al., ECCV 2016, fig. 4 left, and its released network.
+    (B, h, w, K) -> (B, h, w, filters). Convolutions carry biases, as in Newell et al., ECCV 2016, fig. 4 left, and its
+    released network.
     """
     y = x
     for step, (width, kernel) in enumerate(((filters // 2, 1), (filters // 2, 3), (filters, 1)), start=1):
@@ -126,7 +130,8 @@ def bn_relu_conv(x, filters: int, kernel: int = 3, *, strides: int = 1, init: st
 
 
 def hourglass_stem(image, width: int, *, init: str = "he_normal"):
-    """From a uint8 picture (B, H, W, 3) to what the first hourglass reads: (B, H/4, W/4, width) (Newell et al. 2016, §3.1)."""
+    """From a uint8 picture (B, H, W, 3) to what the first hourglass reads: (B, H/4, W/4, width) (Newell et al. 2016,
+    §3.1)."""
     x = layers.Rescaling(1 / 255, name="scale")(image)
     x = conv_norm_relu(x, width // 4, 7, strides=2, init=init, name="stem_a")
     x = bottleneck(x, width // 2, init=init, name="stem_b")
@@ -136,12 +141,14 @@ def hourglass_stem(image, width: int, *, init: str = "he_normal"):
 
 
 def hourglass_module(x, depth: int, block, *, name: str):
-    """One hourglass: `depth` times down by max-pooling and up again by nearest neighbour, a block on every way (Newell 2016, fig. 3).
+    """One hourglass: `depth` times down by max-pooling and up again by nearest neighbour, a block on every way (Newell
+    2016, fig. 3).
 
     Args:
         x: (B, h, w, K), h and w multiples of 2**depth.
-        block: function (x, branch, level, name) -> tensor of the same shape. branch is "skip" (at the size before pooling), "down",
-            "bottom" (the smallest size only) or "up"; level counts down from `depth` (outermost) to 1.
+        block: function (x, branch, level, name) -> tensor of the same shape. branch is "skip" (at the size before
+            pooling), "down", "bottom" (the smallest size only) or "up"; level counts down from `depth` (outermost) to
+            1.
     Returns:
         (B, h, w, K).
     """
@@ -187,14 +194,16 @@ def upsample_to(x, size: tuple[int, int], *, name: str):
     """Bilinear resize to (height, width) in float32."""
     if tuple(x.shape[1:3]) == tuple(size):
         return layers.Identity(dtype="float32", name=name)(x)
-    # Not layers.Resizing: as a preprocessing layer it calls itself with training=True, and layers after it then believe that they train.
+    # Not layers.Resizing: as a preprocessing layer it calls itself with training=True, and layers after it then believe
+    # that they train.
     return layers.Identity(dtype="float32", name=name)(
         ops.image.resize(ops.cast(x, "float32"), size, interpolation="bilinear")
     )
 
 
 def named(outputs: dict) -> dict:
-    """The same tensors, float32, from layers named as their keys: Keras tells a model's outputs apart by the names of their layers."""
+    """The same tensors, float32, from layers named as their keys: Keras tells a model's outputs apart by the names of
+    their layers."""
     return {name: layers.Identity(dtype="float32", name=name)(x) for name, x in outputs.items()}
 
 
@@ -207,15 +216,17 @@ def head(x, filters: int, *, init: str = "glorot_uniform", bias: float = 0.0, na
 def heatmap_head(x, joints: int, *, bias: float = 0.0, name: str):
     """Final 1x1 convolution of heat maps, float32, starting near 0 (Xiao et al. 2018 draw from N(0, 0.001) as well).
 
-    Heat maps are 0 nearly everywhere. A head that starts with answers of about 1 first unlearns them by emptying the features below it, and
-    stays at 0: seen with Glorot's initialiser on `people` (after 4 epochs at 64 px 87 px MPJPE, against 26 px from here).
+    Heat maps are 0 nearly everywhere. A head that starts with answers of about 1 first unlearns them by emptying the
+    features below it, and stays at 0: seen with Glorot's initialiser on `people` (after 4 epochs at 64 px 87 px MPJPE,
+    against 26 px from here).
     """
     return head(x, joints, init=keras.initializers.RandomNormal(stddev=0.001), bias=bias, name=name)
 
 
 @keras.saving.register_keras_serializable("kzoo")
 class ColourTransform(layers.Layer):
-    """Affine map of RGB in float32: mean, z-score and whitening are such maps, with numbers that `kzoo.data.statistics` fits.
+    """Affine map of RGB in float32: mean, z-score and whitening are such maps, with numbers that `kzoo.data.statistics`
+    fits.
 
     Args:
         matrix: 3 rows of 3 numbers; offset: 3 numbers.
@@ -249,9 +260,11 @@ def scaled(image, scaling: dict | None = None):
 
 @keras.saving.register_keras_serializable("kzoo")
 class LearnedWeights(layers.Layer):
-    """The weights of a loss, learned with the network: they join its answer as channels of their own, so that the loss can read them there.
+    """The weights of a loss, learned with the network: they join its answer as channels of their own, so that the loss
+    can read them there.
 
-    Training finds, saves and loads them as any other weight; an export of the other outputs leaves them out. float32 whatever the policy.
+    Training finds, saves and loads them as any other weight; an export of the other outputs leaves them out. float32
+    whatever the policy.
 
     Args:
         initial: K numbers to start from.
@@ -286,13 +299,15 @@ class LearnedWeights(layers.Layer):
 
 @keras.saving.register_keras_serializable("kzoo")
 class UnitPower(layers.Layer):
-    """Divides by the training set's root mean square, so that the mean squared norm per dimension is 1, in float32 whatever the policy.
+    """Divides by the training set's root mean square, so that the mean squared norm per dimension is 1, in float32
+    whatever the policy.
 
     The trainer assigns the weight "rms", a scalar that is not trained; until then it is 1 and nothing changes.
 
     Call: any shape -> the same shape, float32.
 
-    Reference: Xie, Girshick and Farhadi, Unsupervised Deep Embedding for Clustering Analysis, ICML 2016, §4: ||x||^2 / d is about 1.
+    Reference: Xie, Girshick and Farhadi, Unsupervised Deep Embedding for Clustering Analysis, ICML 2016, §4: ||x||^2 /
+    d is about 1.
     """
 
     def __init__(self, **kwargs):
@@ -307,13 +322,15 @@ class UnitPower(layers.Layer):
 
 @keras.saving.register_keras_serializable("kzoo")
 class SoftAssignment(layers.Layer):
-    """Similarity of codes to cluster centres by Student's t distribution, normalised over the clusters, in float32 whatever the policy.
+    """Similarity of codes to cluster centres by Student's t distribution, normalised over the clusters, in float32
+    whatever the policy.
 
     Args:
         clusters: K; the weight "centres" (K, d) is trained, and the trainer assigns what k-means finds.
         alpha: degrees of freedom.
 
-    Call: (B, d) codes z -> (B, K) float32, q_ij in proportion to (1 + |z_i - mu_j|^2 / alpha)^(-(alpha + 1) / 2), its rows sum to 1.
+    Call: (B, d) codes z -> (B, K) float32, q_ij in proportion to (1 + |z_i - mu_j|^2 / alpha)^(-(alpha + 1) / 2), its
+    rows sum to 1.
 
     Raises:
         ValueError: fewer than one cluster, or alpha not above 0.

@@ -1,4 +1,5 @@
-"""What networks of 3-D pose share: joints in the frames, given or estimated by a trained 2-D network, and root-relative answers."""
+"""What networks of 3-D pose share: joints in the frames, given or estimated by a trained 2-D network, and root-relative
+answers."""
 
 import keras
 from keras import layers, ops
@@ -13,7 +14,8 @@ from kzoo.nn.layers import named, per_frame
 def estimated_keypoints(frames, pose_run: str):
     """Human3.6M's joints in every frame by the network of a run of `--task=pose`, frozen: the nested model "pose_2d".
 
-    Frames are resized to the size that the run was trained at, whatever their aspect ratio; maps are decoded by `geometry.peak_position`.
+    Frames are resized to the size that the run was trained at, whatever their aspect ratio; maps are decoded by
+    `geometry.peak_position`.
 
     Args:
         frames: (B, T, H, W, 3) uint8 keras tensor, RGB 0..255.
@@ -92,11 +94,13 @@ def observed_keypoints(input_shape: tuple[int, int, int, int], num_outputs: int,
 
 
 def near_hip() -> keras.initializers.Initializer:
-    """Of the last kernel: the first answers lie within centimetres of the hip. Metres are large units: He's would start at metres."""
+    """Of the last kernel: the first answers lie within centimetres of the hip. Metres are large units: He's would start
+    at metres."""
     return keras.initializers.RandomNormal(stddev=0.001)
 
 
 def root_relative(x, num_outputs: int) -> dict:
-    """The answer of a 3-D pose network: (B, T, 3 J) float32 metres -> {"joints": (B, T, J, 3) float32}, joint 0 at 0."""
+    """The answer of a 3-D pose network: (B, T, 3 J) float32 metres -> {"joints": (B, T, J, 3) float32}, joint 0 at
+    0."""
     joints = layers.Reshape((x.shape[1], num_outputs, 3), dtype="float32", name="absolute_joints")(x)
     return named({"joints": joints - joints[:, :, :1]})

@@ -1,14 +1,17 @@
-"""Encoders of PyTorch's geometry: ResNet, VGG16 and MobileNetV2 in which the weights of torchvision and timm compute what they do there.
+"""Encoders of PyTorch's geometry: ResNet, VGG16 and MobileNetV2 in which the weights of torchvision and timm compute
+what they do there.
 
-The numbers can be copied (kzoo.convert does), but the network has to fit. Those of keras.applications and keras-cv differ from PyTorch's:
-    strides     ResNet's bottlenecks have them in the 3x3 convolutions ("v1.5"; Goyal et al. 2017, §5.1), Keras's in the first 1x1
-    padding     PyTorch pads both sides alike: with stride 2 a 3x3 kernel is centred on even cells, by padding "same" on odd ones
-    colours     z-scores by ImageNet's mean and deviation. Around a picture the first convolution sees zeros, which are the mean colour
-                there and black in keras-cv: an offset that was moved into that convolution would be right inside the picture alone
+The numbers can be copied (kzoo.convert does), but the network has to fit. Those of keras.applications and keras-cv
+    differ from PyTorch's: strides     ResNet's bottlenecks have them in the 3x3 convolutions ("v1.5"; Goyal et al.
+    2017, §5.1), Keras's in the first 1x1 padding     PyTorch pads both sides alike: with stride 2 a 3x3 kernel is
+    centred on even cells, by padding "same" on odd ones colours     z-scores by ImageNet's mean and deviation. Around a
+    picture the first convolution sees zeros, which are the mean colour
+                there and black in keras-cv: an offset that was moved into that convolution would be right inside the
+                picture alone
     epsilon     of batch normalisation: 1e-5, against 1.001e-5 and 1e-3
 VGG16 has no strides and no batch normalisation: only its colours differ.
-So these are built from the papers' tables; features are PyTorch's own to rounding. Keras is imported where it is needed: kzoo.convert
-says what is wrong with a command line before that.
+So these are built from the papers' tables; features are PyTorch's own to rounding. Keras is imported where it is
+needed: kzoo.convert says what is wrong with a command line before that.
 """
 
 import dataclasses
@@ -42,7 +45,8 @@ def scale_imagenet(x):
 def _conv_norm(
     x, filters: int | None, size: int, *, strides: int = 1, name: str, max_value: float | None = None, relu: bool = True
 ):
-    """Convolution (depthwise without `filters`), padded as PyTorch does, batch normalisation and ReLU, cut at `max_value`."""
+    """Convolution (depthwise without `filters`), padded as PyTorch does, batch normalisation and ReLU, cut at
+    `max_value`."""
     from keras import layers
 
     options = {"strides": strides, "padding": "same", "use_bias": False, "name": f"{name}_conv"}

@@ -1,7 +1,8 @@
 """Rotations as unit quaternions w, x, y, z (Hamilton's): products, logarithms, distances.
 
-Gradients are finite everywhere: at no rotation at all, at half-turns and, for `normalise`, at 0. Nothing is a matrix product: `ops.matmul`
-runs in TF32 on recent GPUs. The quaternions q and -q are one rotation; labels and networks use the one with w >= 0.
+Gradients are finite everywhere: at no rotation at all, at half-turns and, for `normalise`, at 0. Nothing is a matrix
+product: `ops.matmul` runs in TF32 on recent GPUs. The quaternions q and -q are one rotation; labels and networks use
+the one with w >= 0.
 """
 
 import math
@@ -24,7 +25,8 @@ def positive(q):
 
 
 def normalise(q):
-    """Unit quaternion of any 4-vector: (…, 4) -> (…, 4). A vector shorter than 1e-6 becomes the identity, without gradient."""
+    """Unit quaternion of any 4-vector: (…, 4) -> (…, 4). A vector shorter than 1e-6 becomes the identity, without
+    gradient."""
     identity = np.array(
         [1, 0, 0, 0], "float32"
     )  # not a tensor: a network would hold it as an input, which ONNX files then ask for
@@ -63,8 +65,8 @@ def log(q):
     Returns:
         (…, 3) radians, of length 0 to pi / 2. It jumps at half-turns, as w >= 0 does.
 
-    Reference: Brahmbhatt et al., Geometry-Aware Learning of Maps for Camera Localization, CVPR 2018, §3.2: log q = v / |v| acos w. Here the
-    angle is atan2(|v|, w): the same, but exact for small angles, where the cosine is flat.
+    Reference: Brahmbhatt et al., Geometry-Aware Learning of Maps for Camera Localization, CVPR 2018, §3.2: log q = v /
+    |v| acos w. Here the angle is atan2(|v|, w): the same, but exact for small angles, where the cosine is flat.
     """
     q = positive(q)
     w, v = q[..., :1], q[..., 1:]
@@ -83,7 +85,8 @@ def exp(v):
     Args:
         v: (…, 3) radians, any length.
     Returns:
-        (…, 4) unit quaternions: cos |v|, v sin |v| / |v|; w < 0 where pi / 2 < |v| < 3 pi / 2, and so on: see `positive`.
+        (…, 4) unit quaternions: cos |v|, v sin |v| / |v|; w < 0 where pi / 2 < |v| < 3 pi / 2, and so on: see
+        `positive`.
 
     Reference: Brahmbhatt et al., CVPR 2018, §3.2.
     """

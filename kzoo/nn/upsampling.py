@@ -1,7 +1,8 @@
 """Ways to double height and width, as one parameter of a decoder: the lecture's in-network upsampling, learnt and not.
 
-Every mode of `UPSAMPLING` is one convolution at the small size, normalisation, ReLU, and (but for `transposed`) a doubling without weights,
-so that a decoder with one mode differs from a decoder with another by nothing else. K maps in, F maps out, E maps at the encoder's tap:
+Every mode of `UPSAMPLING` is one convolution at the small size, normalisation, ReLU, and (but for `transposed`) a
+doubling without weights, so that a decoder with one mode differs from a decoder with another by nothing else. K maps
+in, F maps out, E maps at the encoder's tap:
 
 | mode | convolution | doubling | kernel weights |
 |---|---|---|---|
@@ -12,7 +13,8 @@ so that a decoder with one mode differs from a decoder with another by nothing e
 | max_unpool | 1x1, K to E | the value where the encoder's map was largest, 0 elsewhere | K E |
 | subpixel | 3x3, K to 4 F | depth to space (Shi et al., CVPR 2016, eq. 4) | 36 K F |
 
-The merging convolution after it reads F maps (E after max_unpool) and those of the skip, if any: 9 F F (9 E F) and 9 E F kernel weights.
+The merging convolution after it reads F maps (E after max_unpool) and those of the skip, if any: 9 F F (9 E F) and 9 E
+F kernel weights.
 """
 
 import functools
@@ -25,7 +27,8 @@ from kzoo.nn.layers import conv_norm_relu, deconv_norm_relu
 
 
 def depth_to_space(x):
-    """(B, h, w, 4 K) -> (B, 2 h, 2 w, K): the four groups of K channels become upper left, upper right, lower left, lower right."""
+    """(B, h, w, 4 K) -> (B, 2 h, 2 w, K): the four groups of K channels become upper left, upper right, lower left,
+    lower right."""
     _, height, width, channels = x.shape
     x = ops.reshape(x, (-1, width, 2, 2, channels // 4))
     x = ops.transpose(x, (0, 2, 1, 3, 4))  # (B h, w, row, column, K) -> (B h, row, w, column, K)
@@ -36,8 +39,9 @@ def depth_to_space(x):
 class MaxSwitches(layers.Layer):
     """Where the maximum of each 2x2 window lies; among equals it is the first, row by row.
 
-    Values are only compared with each other: a compiler that computes a tensor twice, rounded differently, cannot lose a maximum, as it
-    can where values are searched for that equal the maximum. Every window has exactly one switch, and no gradient flows.
+    Values are only compared with each other: a compiler that computes a tensor twice, rounded differently, cannot lose
+    a maximum, as it can where values are searched for that equal the maximum. Every window has exactly one switch, and
+    no gradient flows.
 
     Call: (B, H, W, K), H and W even -> (B, H/2, W/2, 4, K) bool, the window's cells row by row.
     """
@@ -96,8 +100,9 @@ def nearest(x, *, name: str):
 def bilinear(x, *, name: str):
     """Bilinear interpolation between pixel centres: (B, h, w, K) -> (B, 2 h, 2 w, K) float32.
 
-    Centres lie at (i + 0.5) / size, so each new value is 9/16, 3/16, 3/16 and 1/16 of its four neighbours; at the border the outermost row
-    and column are repeated, hence a corner keeps its value. A transposed convolution with the bilinear kernel takes zeros there instead.
+    Centres lie at (i + 0.5) / size, so each new value is 9/16, 3/16, 3/16 and 1/16 of its four neighbours; at the
+    border the outermost row and column are repeated, hence a corner keeps its value. A transposed convolution with the
+    bilinear kernel takes zeros there instead.
     """
     # float32: Keras's resizing does not keep the type of 16-bit maps on TensorFlow.
     return layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name=name)(x)
@@ -112,7 +117,8 @@ def bed_of_nails(x, *, name: str):
 class BilinearStart(keras.initializers.Initializer):
     """Kernel of a transposed convolution that starts as a 1x1 convolution followed by bilinear interpolation.
 
-    The kernel is the product of both, for any number of maps in and out; Long et al.'s own has as many out as in and does not mix them.
+    The kernel is the product of both, for any number of maps in and out; Long et al.'s own has as many out as in and
+    does not mix them.
 
     Args:
         init: what the 1x1 convolution is drawn from.
@@ -136,7 +142,8 @@ class BilinearStart(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable("kzoo")
 class ICNR(keras.initializers.Initializer):
-    """Kernel of a convolution before `depth_to_space` that starts as nearest-neighbour upsampling: the same filters for all four cells.
+    """Kernel of a convolution before `depth_to_space` that starts as nearest-neighbour upsampling: the same filters for
+    all four cells.
 
     Args:
         init: what these filters are drawn from.
@@ -176,7 +183,8 @@ def subpixel_step(x, filters: int, *, encoder_map=None, name: str, **options):
 
 
 def unpool_step(x, filters: int, *, encoder_map=None, name: str, **options):
-    """Convolution 1x1 to the channels E of `encoder_map` (whatever `filters` says), then max-unpooling with its switches."""
+    """Convolution 1x1 to the channels E of `encoder_map` (whatever `filters` says), then max-unpooling with its
+    switches."""
     if encoder_map is None:
         raise ValueError(
             f"{name} with upsampling='max_unpool' needs an encoder map of the size it ends at, and there is none at stride 1: "
@@ -188,8 +196,8 @@ def unpool_step(x, filters: int, *, encoder_map=None, name: str, **options):
     )
 
 
-# name -> function (x (B, h, w, K), filters, *, encoder_map (B, 2 h, 2 w, E) or None, init, norm, bias, name) -> (B, 2 h, 2 w, filters), but
-# E channels from max_unpool. init, norm and bias as in `kzoo.nn.layers.conv_norm`.
+# name -> function (x (B, h, w, K), filters, *, encoder_map (B, 2 h, 2 w, E) or None, init, norm, bias, name) -> (B, 2
+# h, 2 w, filters), but E channels from max_unpool. init, norm and bias as in `kzoo.nn.layers.conv_norm`.
 UPSAMPLING = {
     "transposed": transposed_step,
     "nearest": functools.partial(resize_step, double=nearest),
@@ -213,17 +221,20 @@ def upward_path(
     norm: str = "batch",
     bias: float = 0.0,
 ):
-    """The decoder of the lab course: each step doubles height and width and is optionally joined by the encoder's map of that size.
+    """The decoder of the lab course: each step doubles height and width and is optionally joined by the encoder's map
+    of that size.
 
-    With `skips=False` nothing but the deepest map is used (by max_unpool also the places, not the values, of the others' maxima), and
-    nothing else changes but the concatenation: U-Net and the plain encoder-decoder differ by exactly that.
+    With `skips=False` nothing but the deepest map is used (by max_unpool also the places, not the values, of the
+    others' maxima), and nothing else changes but the concatenation: U-Net and the plain encoder-decoder differ by
+    exactly that.
 
     Args:
         features: five encoder maps at strides 2, 4, 8, 16, 32.
         widths: filters of each step; len(widths) steps end at stride 32 / 2**len(widths).
-        upsampling: key of UPSAMPLING; max_unpool takes its switches from the encoder's map of the size that the step ends at.
-        upsampling_init: start of the kernel that upsamples, None for `init`; "bilinear" for transposed (`BilinearStart`), "icnr" for
-            subpixel (`ICNR`).
+        upsampling: key of UPSAMPLING; max_unpool takes its switches from the encoder's map of the size that the step
+        ends at.
+        upsampling_init: start of the kernel that upsamples, None for `init`; "bilinear" for transposed
+            (`BilinearStart`), "icnr" for subpixel (`ICNR`).
         init, norm, bias: see `kzoo.nn.layers.conv_norm`.
     Returns:
         (B, h, w, widths[-1]).

@@ -5,13 +5,14 @@ python -m kzoo.predict --run=runs/<pose> --images='photos/*.jpg' --boxes=boxes.j
 python -m kzoo.predict --run=runs/<name> --video=walk.mp4 --out=answers
 
 In --out: overlays/<file>.png (at most 1600 pixels wide and high), or of a video annotated.mp4; and
-    pose     keypoints.json   COCO's results: image_id, file_name, category_id, keypoints [x, y, score] x J in pixels, score
-    seg      masks/<file>.png of class ids in the picture's size, classes.json, masks.csv
+    pose     keypoints.json   COCO's results: image_id, file_name, category_id, keypoints [x, y, score] x J in pixels,
+    score seg      masks/<file>.png of class ids in the picture's size, classes.json, masks.csv
     loc      poses.csv        the camera's place in metres, its quaternion, camera to world
     pose3d   joints.csv       metres from joint 0 in camera coordinates; clips of consecutive frames
     cluster  clusters.csv     cluster and its share of the soft assignment
-Pixels count from the outer corner of the picture as it is shown, turned as its EXIF says. Networks of pose see one person: the picture
-as a whole, or the square around each of --boxes x 1.25. Exit code 0; 1 where something was left out; 2 for a mistake.
+Pixels count from the outer corner of the picture as it is shown, turned as its EXIF says. Networks of pose see one
+person: the picture as a whole, or the square around each of --boxes x 1.25. Exit code 0; 1 where something was left
+out; 2 for a mistake.
 """
 
 import sys

@@ -23,12 +23,14 @@ def predict(
     tta: str = "none",
     skip: int | None = None,
 ) -> tuple[int, int]:
-    """Answer for pictures or for the frames of a video by the best network of a run; see the top of this file for what is written.
+    """Answer for pictures or for the frames of a video by the best network of a run; see the top of this file for what
+    is written.
 
     Args:
-        folder: run folder; images: files, folders and globs; video: file, in place of them; out: folder to write to; boxes: JSON file of
-        persons; overwrite: replace results in `out`; batch_size: pictures a step; decoder: see `predictors.decoders_of`, not "all"; tta:
-        "none", "flip" or "flip_shift"; skip: frames from one of a window to the next (default: the data set's).
+        folder: run folder; images: files, folders and globs; video: file, in place of them; out: folder to write to;
+        boxes: JSON file of persons; overwrite: replace results in `out`; batch_size: pictures a step; decoder: see
+        `predictors.decoders_of`, not "all"; tta: "none", "flip" or "flip_shift"; skip: frames from one of a window to
+        the next (default: the data set's).
     Returns:
         how many pictures were written, and how many files and boxes were left out.
     Raises:
@@ -155,7 +157,8 @@ def _network(folder, run: dict, decoder, tta: str, skip: int | None) -> tuple:
 
 
 def _joint_scores(outputs: dict, coords):
-    """(B, J) in 0..1: the peak of each joint's map, 1 where there is none; its mean is the "confidence" of `decoding.decode_pose`."""
+    """(B, J) in 0..1: the peak of each joint's map, 1 where there is none; its mean is the "confidence" of
+    `decoding.decode_pose`."""
     import numpy as np
 
     from kzoo.nn import decoding

@@ -1,7 +1,9 @@
-"""What `kzoo.predict` reads: picture files, folders and videos, boxes of persons; and how networks get it, as pictures, crops or clips.
+"""What `kzoo.predict` reads: picture files, folders and videos, boxes of persons; and how networks get it, as pictures,
+crops or clips.
 
-A step's input is one item: (array as the network reads it, [(picture, part)]): the answer's `part`, all of it or one frame's, is an answer
-for that picture. Items come in the pictures' order and are made one by one, so that little is in memory whatever the number of pictures.
+A step's input is one item: (array as the network reads it, [(picture, part)]): the answer's `part`, all of it or one
+frame's, is an answer for that picture. Items come in the pictures' order and are made one by one, so that little is in
+memory whatever the number of pictures.
 """
 
 import dataclasses
@@ -42,9 +44,11 @@ ALL = ...  # the part of an answer that is all of it
 class Picture:
     """A picture file or a frame of a video, and what was found in it so far.
 
-    name: the file as it was found, or the frame's number; stem: of the files that are written, unique; number: its id in COCO's results;
+    name: the file as it was found, or the frame's number; stem: of the files that are written, unique; number: its id
+    in COCO's results;
     keys: what boxes may call it; size: (H, W) in pixels; shown: (h, w, 3) uint8 RGB for drawing, at most LONGEST;
-    places: of each answer that is expected, the (3, 3) matrix from fractions of the network's input to pixels, and the box's score;
+    places: of each answer that is expected, the (3, 3) matrix from fractions of the network's input to pixels, and the
+    box's score;
     answers: those that came, {name: array}.
     """
 
@@ -88,7 +92,8 @@ def _in_order(path) -> list:
 
 
 def named(paths) -> list[tuple[pathlib.Path, str, int]]:
-    """(file, unique stem, unique number) of files: the stem's number where it is one that is free, else running numbers."""
+    """(file, unique stem, unique number) of files: the stem's number where it is one that is free, else running
+    numbers."""
     paths, stems, numbers = list(paths), {}, {}
     for path in paths:
         tries = itertools.chain([path.stem], (f"{path.stem}_{count}" for count in itertools.count(2)))
@@ -163,7 +168,8 @@ def open_video(path) -> Video:
 
 
 def read_boxes(path) -> dict:
-    """{file name or image id: [((4,) x, y, w, h in pixels, score)]} of a JSON list of boxes of persons, see `kzoo.predict`."""
+    """{file name or image id: [((4,) x, y, w, h in pixels, score)]} of a JSON list of boxes of persons, see
+    `kzoo.predict`."""
     rows = files.read_json(path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UserError(
@@ -201,11 +207,13 @@ def singles(sequence, shape) -> Iterator[tuple]:
 
 
 def crops(sequence, shape, boxes: dict, problem: Callable[[str], None]) -> Iterator[tuple]:
-    """Items of persons: the square around each box x BOX_SCALE, cut as `coco_subset` cuts; (None, [(picture, ALL)]) where there is none."""
+    """Items of persons: the square around each box x BOX_SCALE, cut as `coco_subset` cuts; (None, [(picture, ALL)])
+    where there is none."""
     for picture, image in sequence:
         height, width = picture.size
         whole = Image.fromarray(image)
-        arrays = []  # of all persons before the first one is handed on: only then it is known how many answers the picture awaits
+        # of all persons before the first one is handed on: only then it is known how many answers the picture awaits
+        arrays = []
         for box, score in [entry for key in picture.keys for entry in boxes.get(key, ())]:
             x, y, w, h = box
             if w > width + 1 or h > height + 1 or not -w < x < width or not -h < y < height:
@@ -226,7 +234,8 @@ def crops(sequence, shape, boxes: dict, problem: Callable[[str], None]) -> Itera
 
 
 def windows(sequence, shape, length: int, skip: int) -> Iterator[tuple]:
-    """Items of networks that answer for the middle frame: around each picture `length` pictures, `skip` apart, the ends repeated."""
+    """Items of networks that answer for the middle frame: around each picture `length` pictures, `skip` apart, the ends
+    repeated."""
     offsets, kept, waiting = skip * (np.arange(length) - length // 2), {}, deque()
 
     def window(last):
@@ -247,8 +256,8 @@ def windows(sequence, shape, length: int, skip: int) -> Iterator[tuple]:
 
 
 def clips(sequence, shape, length: int) -> Iterator[tuple]:
-    """Items of networks that answer for each frame: clips one after the other. The last one reaches back over frames that have an answer;
-    where there are too few frames the last one is repeated."""
+    """Items of networks that answer for each frame: clips one after the other. The last one reaches back over frames
+    that have an answer; where there are too few frames the last one is repeated."""
     kept, new = deque(maxlen=length), []
 
     def clip():

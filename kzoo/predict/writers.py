@@ -29,7 +29,8 @@ SUBPIXEL = 4  # bits of OpenCV's drawing
 
 
 def persons_of(picture) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """((J, 2) pixels of the picture, (J,) scores, the person's score) of each one. What is not finite becomes 0, with a score of 0."""
+    """((J, 2) pixels of the picture, (J,) scores, the person's score) of each one. What is not finite becomes 0, with a
+    score of 0."""
     found = []
     for (matrix, box_score), answer in zip(picture.places, picture.answers, strict=True):
         points = transform_points(matrix, answer["coords"])
@@ -57,7 +58,8 @@ def classes_at(classes, matrix, size: tuple[int, int]) -> np.ndarray:
     """Classes at the pixels of a picture, from the nearest ones of the network's.
 
     Args:
-        classes: (h, w) uint8; matrix: (3, 3) fractions of these -> pixels, without rotation; size: (H, W) of the picture.
+        classes: (h, w) uint8; matrix: (3, 3) fractions of these -> pixels, without rotation; size: (H, W) of the
+        picture.
     Returns:
         (H, W) uint8.
     """
@@ -165,7 +167,8 @@ def draw_loc(canvas, picture, names, scale):
 
 
 def draw_pose3d(canvas, picture, names, scale):
-    """From the camera at the lower left end, from the person's left or right (the camera's x axis) at the lower right one."""
+    """From the camera at the lower left end, from the person's left or right (the camera's x axis) at the lower right
+    one."""
     side = max(8, round(INSET * min(canvas.shape[:2])))
     bones = skeletons.H36M_BONES if tuple(names) == skeletons.H36M_JOINTS else {}
     for answer in picture.answers:
@@ -191,7 +194,8 @@ class Results:
 
     file: str
     rows: Callable  # (picture, names) -> list of rows
-    draw: Callable  # (canvas (h, w, 3) uint8 RGB, picture, names, (2,) its pixels per pixel of the picture) draws on the canvas
+    # (canvas (h, w, 3) uint8 RGB, picture, names, (2,) its pixels per pixel of the picture) draws on the canvas
+    draw: Callable
     columns: tuple[str, ...] = ()
     masks: bool = False
 
@@ -207,7 +211,8 @@ WRITTEN = (OVERLAYS, MASKS, CLASSES, VIDEO, *(results.file for results in RESULT
 
 
 def check_free(out, *, overwrite: bool):
-    """Raises UserError where a folder cannot be written to, or holds results of an earlier call that are not to be replaced."""
+    """Raises UserError where a folder cannot be written to, or holds results of an earlier call that are not to be
+    replaced."""
     out = pathlib.Path(out)
     if out.exists() and not out.is_dir():
         raise UserError(f"--out={out} is a file; give a folder")
@@ -223,7 +228,8 @@ class Writer:
     results of an earlier call go.
 
     Args:
-        out: folder; task: key of RESULTS; names: of the task's units; fps: of the video that is annotated, None for pictures.
+        out: folder; task: key of RESULTS; names: of the task's units; fps: of the video that is annotated, None for
+        pictures.
     """
 
     def __init__(self, out, task: str, names, fps: float | None):

@@ -1,9 +1,11 @@
-"""Weights that PyTorch has learned, for encoders here: a state dict of torchvision or timm in, a file for --encoder_weights out.
+"""Weights that PyTorch has learned, for encoders here: a state dict of torchvision or timm in, a file for
+--encoder_weights out.
 
 python -m kzoo.convert --from=torchvision --arch=resnet50 FILE OUT.weights.h5
 python train.py --encoder=resnet50_torch --encoder_weights=OUT.weights.h5 …
 
-The numbers are copied, none is changed. The networks that they fit, and why Keras's own do not, are in kzoo/nn/pytorch_encoders.py.
+The numbers are copied, none is changed. The networks that they fit, and why Keras's own do not, are in
+kzoo/nn/pytorch_encoders.py.
 """
 
 import pathlib
@@ -136,7 +138,8 @@ def convert(state: Mapping[str, np.ndarray], arch: str, source: str = "torchvisi
     """The encoder with the weights of a state dict.
 
     Args:
-        state: arrays by PyTorch's names; classifier and `num_batches_tracked` are left out; arch: key of NETWORKS; source: of SOURCES.
+        state: arrays by PyTorch's names; classifier and `num_batches_tracked` are left out; arch: key of NETWORKS;
+        source: of SOURCES.
     Returns:
         keras.Model on (B, H, W, 3) z-scores.
     Raises:

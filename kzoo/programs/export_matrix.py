@@ -3,10 +3,11 @@
 python -m kzoo.export_matrix                                     # all of them into docs/export.md: half an hour on one core
 python -m kzoo.export_matrix --task=seg --arch=unet,segnet --formats=onnx --out=some.md
 
-Networks are small, their weights random: no data set, no training. Each one gets pre- and post-processing (`kzoo.export.serving`), is written,
-opened in the form's own runtime, and compared with the network between NumPy's and OpenCV's pre- and post-processing, on pictures of its
-size and, where the runtime takes them, of another one. Every network has a process of its own; where that dies or takes too long, the
-form it was at has failed and a new process goes on with the next. What is in <out>.json is not measured again; --fresh starts anew.
+Networks are small, their weights random: no data set, no training. Each one gets pre- and post-processing
+(`kzoo.export.serving`), is written, opened in the form's own runtime, and compared with the network between NumPy's and
+OpenCV's pre- and post-processing, on pictures of its size and, where the runtime takes them, of another one. Every
+network has a process of its own; where that dies or takes too long, the form it was at has failed and a new process
+goes on with the next. What is in <out>.json is not measured again; --fresh starts anew.
 """
 
 import pathlib

@@ -3,8 +3,8 @@
 python -m kzoo.list
 python -m kzoo.list archs --task=seg --parameters --format=markdown
 
-The tables are read from the package's source, not imported: no framework has to start. --parameters builds the networks, which takes
-seconds each.
+The tables are read from the package's source, not imported: no framework has to start. --parameters builds the
+networks, which takes seconds each.
 """
 
 import ast
@@ -59,7 +59,8 @@ def task_rows() -> dict[str, dict[str, ast.expr]]:
 
 
 def built_in(task: str, arch: str = "") -> str:
-    """The data set that train.py takes without --dataset: the first with a recipe for this arch, else the task's first."""
+    """The data set that train.py takes without --dataset: the first with a recipe for this arch, else the task's
+    first."""
     rows = [key for key in getattr(recipes, task.upper()) if key[0]]
     return next((dataset for dataset, name in rows if arch and name == arch), rows[0][0])
 
@@ -120,7 +121,8 @@ def first_sentence(markdown: str) -> str:
 
 
 def parameters_of(task: str, arch: str) -> int:
-    """Parameters of a network as the recipe of its built-in data set makes it, encoder and size included; see BUILT_FOR."""
+    """Parameters of a network as the recipe of its built-in data set makes it, encoder and size included; see
+    BUILT_FOR."""
     from kzoo.tasks import TASKS
     from kzoo.training import networks
 

@@ -4,8 +4,8 @@ python -m kzoo.sweep --study=trunks --task=seg --arch=fcn,encdec,unet --encoder_
 python -m kzoo.sweep --study=rates --task=pose --lr=log:1e-5:1e-2 --dropout=uniform:0:0.5 --sampler=tpe --trials=40 --pruner=median
 python -m kzoo.sweep --study=trunks --show
 
-The same command in another process or on another machine that shares --out works on the same study. After Ctrl-C, a crash or kill -9 the
-same command goes on: finished trials stay, unfinished ones are continued.
+The same command in another process or on another machine that shares --out works on the same study. After Ctrl-C, a
+crash or kill -9 the same command goes on: finished trials stay, unfinished ones are continued.
 """
 
 import sys
@@ -59,7 +59,8 @@ def sweep(
     Returns:
         content of `sweep.json`, see `study_table.table`.
     Raises:
-        UserError: before anything is run, for flags that do not fit each other, train.py or what the study was made with.
+        UserError: before anything is run, for flags that do not fit each other, train.py or what the study was made
+        with.
     """
     values = train_flags()
     varied, fixed = parse(arguments, values)

@@ -1,12 +1,12 @@
 """What scores of many runs say, and how surely: means, effects of factors and differences, with intervals over seeds.
 
-A score belongs to a setting, {factor: level}, and a seed. Seeds are blocks: a resample draws seeds with replacement, the same ones for all
-settings, so what a seed does to all settings alike falls out of their differences.
+A score belongs to a setting, {factor: level}, and a seed. Seeds are blocks: a resample draws seeds with replacement,
+the same ones for all settings, so what a seed does to all settings alike falls out of their differences.
 
-A plain percentile interval is too narrow for few blocks: the resampled mean varies sqrt((n - 1) / n) too little and its quantiles are the
-normal's, not Student's. `estimate` therefore stretches its distances from the mean by t / z * sqrt(n / (n - 1)); without a stretch no
-resample leaves the range of the seeds. Shares of simulated studies (normal noise; 4,000 studies, 1,500 for 10 seeds) whose 95 % interval
-holds the truth:
+A plain percentile interval is too narrow for few blocks: the resampled mean varies sqrt((n - 1) / n) too little and its
+quantiles are the normal's, not Student's. `estimate` therefore stretches its distances from the mean by t / z * sqrt(n
+/ (n - 1)); without a stretch no resample leaves the range of the seeds. Shares of simulated studies (normal noise;
+4,000 studies, 1,500 for 10 seeds) whose 95 % interval holds the truth:
 
 | seeds | plain | stretched |
 | --- | --- | --- |
@@ -14,8 +14,9 @@ holds the truth:
 | 5 | 0.84 | 0.95 |
 | 10 | 0.90 | 0.95 |
 
-Reference: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 12 and 13; Hesterberg, What Teachers Should Know About the
-Bootstrap, The American Statistician 69, 2015, section 3 (how narrow percentile intervals of few values are, and both corrections).
+Reference: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 12 and 13; Hesterberg, What Teachers
+Should Know About the Bootstrap, The American Statistician 69, 2015, section 3 (how narrow percentile intervals of few
+values are, and both corrections).
 """
 
 import dataclasses
@@ -36,7 +37,8 @@ EXACT_UP_TO = 14  # pairs: 2 ** 14 = 16,384 signs, all there are
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A mean, and what is known about it. `low`, `high`: its interval; `plain`: the same not stretched; None for fewer than 3 blocks."""
+    """A mean, and what is known about it. `low`, `high`: its interval; `plain`: the same not stretched; None for fewer
+    than 3 blocks."""
 
     value: float
     blocks: int  # seeds
@@ -95,7 +97,8 @@ class Scores:
 
 @functools.cache
 def resamples(blocks: int, seed: int = 0) -> np.ndarray:
-    """How often each block is in each resample: (R, blocks) integers whose rows sum to `blocks`; all that there are for up to 5 blocks."""
+    """How often each block is in each resample: (R, blocks) integers whose rows sum to `blocks`; all that there are for
+    up to 5 blocks."""
     if blocks <= ALL_UP_TO:
         drawn = np.array(list(itertools.product(range(blocks), repeat=blocks)))
     else:
@@ -139,10 +142,12 @@ def estimate(values, seed: int = 0) -> Estimate:
 def effects(scores: Scores, factor: str) -> dict[str, dict]:
     """What each level of a factor adds to the mean over its levels, all else equal.
 
-    Settings of the other factors count alike, and only those that have all levels; in these, seeds that all levels have.
+    Settings of the other factors count alike, and only those that have all levels; in these, seeds that all levels
+    have.
 
     Returns:
-        {level: {"mean", "effect": `Estimate`, "cells": how many settings of the others}}; empty where no setting has all levels.
+        {level: {"mean", "effect": `Estimate`, "cells": how many settings of the others}}; empty where no setting has
+        all levels.
     """
     levels = scores.levels(factor)
     cells = [[found[level] for level in levels] for _, found in scores.cells(factor) if len(found) == len(levels)]
@@ -183,7 +188,8 @@ def p_of_signs(differences) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for how many there are. Reference: Holm, A simple sequentially rejective multiple test procedure, 1979."""
+    """p-values corrected for how many there are. Reference: Holm, A simple sequentially rejective multiple test
+    procedure, 1979."""
     p = np.asarray(p_values, "float64")
     order = np.argsort(p, kind="stable")
     corrected = np.empty(len(p))
@@ -195,8 +201,8 @@ def compare(scores: Scores, factor: str, one, other) -> dict | None:
     """How much higher the scores of one level are than those of another, in pairs that differ by nothing else.
 
     Returns:
-        {"difference": `Estimate`, "pairs", "won", "tied", "p": see `p_of_signs`, "by_cell": [(other factors, mean difference), …]};
-        None where there is no pair.
+        {"difference": `Estimate`, "pairs", "won", "tied", "p": see `p_of_signs`, "by_cell": [(other factors, mean
+        difference), …]}; None where there is no pair.
     """
     cells = [
         (others, scores.values[found[one]] - scores.values[found[other]])
@@ -219,7 +225,8 @@ def compare(scores: Scores, factor: str, one, other) -> dict | None:
 
 
 def behind_best(scores: Scores, higher_is_better: bool) -> tuple[int, list[Estimate | None]]:
-    """The row of the best mean, and how far each row is behind it on the seeds that both have; None for itself and where there is none."""
+    """The row of the best mean, and how far each row is behind it on the seeds that both have; None for itself and
+    where there is none."""
     sign = 1 if higher_is_better else -1
     best = int(np.argmax(sign * np.nanmean(scores.values, axis=1)))
     gaps = sign * (scores.values[best] - scores.values)
@@ -227,7 +234,8 @@ def behind_best(scores: Scores, higher_is_better: bool) -> tuple[int, list[Estim
 
 
 def rank_correlation(x, y) -> dict:
-    """Spearman's rho of two series of numbers, with a plain percentile interval over resampled pairs from 8 pairs on, and its p-value."""
+    """Spearman's rho of two series of numbers, with a plain percentile interval over resampled pairs from 8 pairs on,
+    and its p-value."""
     x, y = np.asarray(x, "float64"), np.asarray(y, "float64")
     if len(x) < FEWEST or len(set(x)) < 2 or len(set(y)) < 2:
         return {"rho": None, "n": len(x)}

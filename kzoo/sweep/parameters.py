@@ -172,7 +172,8 @@ def parse(arguments: list[str], values: flags.FlagValues) -> tuple[list[Paramete
 
 
 def points(varied: list[Parameter], sampler: str | None, trials: int | None) -> tuple[str, dict[str, dict]]:
-    """The sampler, and each point of the study by its key: the values that are given from the start, those of a grid."""
+    """The sampler, and each point of the study by its key: the values that are given from the start, those of a
+    grid."""
     ranges = [p for p in varied if not p.choices]
     if not varied:
         raise UserError("nothing varies: give a list (--arch=fcn,unet) or a range (--lr=log:1e-5:1e-2)")

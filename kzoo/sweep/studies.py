@@ -1,7 +1,8 @@
 """Studies of `kzoo.sweep`: their queue in Optuna's storage, who runs which trial.
 
-All points of a study are in its queue from the start, each a waiting trial. Trials are taken under the study's lock, so that each is run by
-one sweep. A trial stays in state RUNNING until a sweep has seen its process end; one whose sweep is gone is taken over and continued with
+All points of a study are in its queue from the start, each a waiting trial. Trials are taken under the study's lock, so
+that each is run by one sweep. A trial stays in state RUNNING until a sweep has seen its process end; one whose sweep is
+gone is taken over and continued with
 --resume, under its own number and in its own folder: train.py knows what is left of it.
 """
 
@@ -106,7 +107,8 @@ def prepare(place: Place, settings: dict, points: dict[str, dict], aim: Callable
     """Make the study, or open it, and put those of its points in the queue that are not there yet.
 
     Args:
-        settings: all that may not change from start to start; points: parameters by key, those that are given from the start.
+        settings: all that may not change from start to start; points: parameters by key, those that are given from the
+        start.
         aim: gives the score's name, and "min" or "max"; called once in the study's life.
     Raises:
         UserError: the study was made with other settings, or with another folder.
@@ -165,7 +167,8 @@ def claim(place: Place, study, arguments_of: Callable, sampler: str, seed: int) 
     """Take a trial whose sweep is gone, or else the next one that waits.
 
     Returns:
-        the `optuna.Trial`, the arguments of train.py, the run folder and the owner before, or None where there is nothing to take.
+        the `optuna.Trial`, the arguments of train.py, the run folder and the owner before, or None where there is
+        nothing to take.
     """
     states = optuna().trial.TrialState
     with place.lock():

@@ -1,4 +1,5 @@
-"""The report of many runs as blocks, headings, texts, lists, tables and figures: written as Markdown here, as a page by `study_page`."""
+"""The report of many runs as blocks, headings, texts, lists, tables and figures: written as Markdown here, as a page by
+`study_page`."""
 
 import dataclasses
 
@@ -13,7 +14,8 @@ WHAT_EFFECTS_ARE = (
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """kind: heading, text, list, table or figure. text: of the first two, the caption of the others; name: of a table or figure.
+    """kind: heading, text, list, table or figure. text: of the first two, the caption of the others; name: of a table
+    or figure.
 
     `code` in texts and cells is marked by backticks; cells are texts, numbers or None.
     """

@@ -1,4 +1,5 @@
-"""Charts of the report of many runs, as SVG that takes its ink from the page: readable on light and dark, and as narrow as a phone."""
+"""Charts of the report of many runs, as SVG that takes its ink from the page: readable on light and dark, and as narrow
+as a phone."""
 
 import io
 import re
@@ -65,7 +66,8 @@ def setting_text(setting: dict) -> str:
 
 
 def band(curves) -> tuple[np.ndarray, np.ndarray]:
-    """Curves of several runs, each ((epoch, score), …), as one: epochs (E,), and (3, E) mean, lowest and highest of those that have it."""
+    """Curves of several runs, each ((epoch, score), …), as one: epochs (E,), and (3, E) mean, lowest and highest of
+    those that have it."""
     found: dict = {}
     for curve in curves:
         for epoch, score in curve:

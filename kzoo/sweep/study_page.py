@@ -1,4 +1,5 @@
-"""The report of many runs as one HTML file that needs nothing else, no network, no library. Tables sort by clicks, hide rows by words."""
+"""The report of many runs as one HTML file that needs nothing else, no network, no library. Tables sort by clicks, hide
+rows by words."""
 
 import html
 import pathlib
@@ -109,7 +110,8 @@ def page(title: str, blocks: list[Block], figures: dict[str, str]) -> str:
     """The whole page.
 
     Args:
-        title: of the window; blocks: of `study_blocks.blocks`; figures: {name: SVG}; a block whose figure is not among them is left out.
+        title: of the window; blocks: of `study_blocks.blocks`; figures: {name: SVG}; a block whose figure is not among
+        them is left out.
     """
     parts, drawn = [], []
     for block in blocks:

@@ -1,6 +1,8 @@
-"""The report of many runs: what they say, how surely, and at what price. `report.md`, `.json`, `.csv` and `.html` in one folder.
+"""The report of many runs: what they say, how surely, and at what price. `report.md`, `.json`, `.csv` and `.html` in
+one folder.
 
-Runs are compared within a group alone: the runs that share data, split, boxes, crop, flip, decoder and metric (`study_rows.CONDITIONS`).
+Runs are compared within a group alone: the runs that share data, split, boxes, crop, flip, decoder and metric
+(`study_rows.CONDITIONS`).
 """
 
 import csv
@@ -44,7 +46,8 @@ normal.""".replace("\n", " ")
 
 
 def measured_costs(runs: study_rows.Runs, folder: pathlib.Path, *, only_known: bool = False) -> dict:
-    """Costs by network: those in `costs.json` of the folder; others are measured one after another and added to it, or left out."""
+    """Costs by network: those in `costs.json` of the folder; others are measured one after another and added to it, or
+    left out."""
     path = folder / "costs.json"
     known = files.read_json(path) if path.exists() else {}
     wanted = {row.network: row.folder for row in runs.rows if row.counted and (row.folder / "model.keras").exists()}
@@ -210,8 +213,8 @@ def analyse(runs: study_rows.Runs, found_costs: dict) -> dict:
     Args:
         found_costs: {network of a row: costs}, may be empty.
     Returns:
-        {"title", "metric", "called", "higher_is_better", "groups": see `analyse_group`, "differ": conditions that make the groups,
-        "follows", "runs": rows, "costs"}.
+        {"title", "metric", "called", "higher_is_better", "groups": see `analyse_group`, "differ": conditions that make
+        the groups, "follows", "runs": rows, "costs"}.
     """
     counted = groups_of([row for row in runs.rows if row.counted])
     groups = [analyse_group(conditions, rows, runs, found_costs) for conditions, rows in counted]

@@ -1,4 +1,5 @@
-"""What a report of many runs is made of: one row a run, under which conditions it was scored, and what varies between the runs.
+"""What a report of many runs is made of: one row a run, under which conditions it was scored, and what varies between
+the runs.
 
 The runs are the trials of a study of `kzoo.sweep`, or run folders, where every flag that differs is a factor.
 """
@@ -16,7 +17,8 @@ PLACES = ("out", "data_dir", "data_source", "resume", "cache", "find_lr")  # fla
 SEED = "seed"
 MANY = 6  # numbers: more different ones than this are a range, not levels
 COUNTED = "complete"
-# Scores of runs that differ in any of these are not comparable. By what a reader calls them; the keys are those of report.json.
+# Scores of runs that differ in any of these are not comparable. By what a reader calls them; the keys are those of
+# report.json.
 CONDITIONS = {
     "task": "task",
     "dataset": "data set",
@@ -37,7 +39,8 @@ NETWORK = ("task", "arch", "encoder", "norm", "normalise", "set", "size")
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One run. settings: {what varies: its level, or its number for a range}, without the seed; curve: (epoch, score) of each epoch."""
+    """One run. settings: {what varies: its level, or its number for a range}, without the seed; curve: (epoch, score)
+    of each epoch."""
 
     name: str
     folder: pathlib.Path | None
@@ -60,7 +63,8 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-    """All runs of a report. ranges: those of the settings that are numbers from a range; follows: {factor: flags that change with it}."""
+    """All runs of a report. ranges: those of the settings that are numbers from a range; follows: {factor: flags that
+    change with it}."""
 
     title: str
     metric: str
@@ -73,8 +77,8 @@ class Runs:
 def measured(folder: pathlib.Path, metric: str, higher_is_better: bool) -> dict:
     """Score, conditions and the rest of a `Row` from a run folder that holds run.json.
 
-    The score is that of report.json, exact and under the conditions that stand there. Where the report has no score of that name, it is the
-    best epoch's in history.csv, which knows no test-time augmentation.
+    The score is that of report.json, exact and under the conditions that stand there. Where the report has no score of
+    that name, it is the best epoch's in history.csv, which knows no test-time augmentation.
     """
     run, history = files.read_json(folder / "run.json"), study_trials.history(folder)
     flag, found = run["flags"], files.read_json(folder / "report.json") if (folder / "report.json").exists() else {}
@@ -117,8 +121,8 @@ def of_study(folder, storage: str | None = None) -> Runs:
     """The trials of a study.
 
     Args:
-        folder: of the study; storage: see `python -m kzoo.sweep --helpshort`. Without storage, sweep.json tells how the trials stood when
-        the sweep last wrote it.
+        folder: of the study; storage: see `python -m kzoo.sweep --helpshort`. Without storage, sweep.json tells how the
+        trials stood when the sweep last wrote it.
     """
     folder = pathlib.Path(folder)
     try:
@@ -188,7 +192,8 @@ def of_folders(folders) -> Runs:
 
 
 def _flat(flags: dict) -> dict:
-    """Flags of a run by the names that sweeps give them: set.width is of --set. A run of an older version lacks newer flags."""
+    """Flags of a run by the names that sweeps give them: set.width is of --set. A run of an older version lacks newer
+    flags."""
     result = {}
     for name, value in flags.items():
         if name in ASSIGNED:
@@ -206,7 +211,8 @@ def _is_range(values: list) -> bool:
 
 
 def _leaders(names: list[str], flat: list[dict]) -> tuple[list[str], dict]:
-    """Factors, and what each decides: --lr that changes whenever --arch does, and only then, is no factor of its own."""
+    """Factors, and what each decides: --lr that changes whenever --arch does, and only then, is no factor of its
+    own."""
     factors, follows = [], {}
     for name in names:
         pairs = {leader: {(_text(flags.get(leader)), _text(flags.get(name))) for flags in flat} for leader in factors}

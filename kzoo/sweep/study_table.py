@@ -19,7 +19,8 @@ def table(place, study) -> dict:
     Args:
         place: `studies.Place`; study: `optuna.Study`.
     Returns:
-        {"study", "score", "direction", "best": number of a trial or None, "trials": a row each, "over_seeds": means and deviations}.
+        {"study", "score", "direction", "best": number of a trial or None, "trials": a row each, "over_seeds": means and
+        deviations}.
     """
     score, rows, groups = study.user_attrs["score"], [], {}
     for trial in study.get_trials(deepcopy=False):
@@ -61,7 +62,8 @@ def table(place, study) -> dict:
 
 
 def columns_of(rows: list[dict]) -> list[str]:
-    """In the order of the fullest row: trials that wait may have no parameters yet. An empty column of errors is left out."""
+    """In the order of the fullest row: trials that wait may have no parameters yet. An empty column of errors is left
+    out."""
     names = max(rows, key=len, default=())
     return [name for name in names if name != "error" or any(row[name] for row in rows)]
 

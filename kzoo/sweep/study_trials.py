@@ -29,7 +29,8 @@ def host() -> str:
 
 
 def birth(pid: int) -> str | None:
-    """When a process of this machine began, in words of the system; None where there is none. It tells apart those with the same id."""
+    """When a process of this machine began, in words of the system; None where there is none. It tells apart those with
+    the same id."""
     if not os.path.exists("/proc/self/stat"):
         return (
             subprocess.run(
@@ -50,7 +51,8 @@ def me() -> dict:
 
 
 def is_alive(owner: dict | None, folder: pathlib.Path) -> bool:
-    """Is the sweep that owns a trial still there? Of another machine: has anything in the trial's folder changed lately?"""
+    """Is the sweep that owns a trial still there? Of another machine: has anything in the trial's folder changed
+    lately?"""
     if (
         not owner or owner["host"] == host() and owner["pid"] == os.getpid()
     ):  # this process asks only while it runs none
@@ -68,7 +70,8 @@ def is_alive(owner: dict | None, folder: pathlib.Path) -> bool:
 
 
 def end_orphan(owner: dict | None):
-    """A train.py whose sweep was killed goes on by itself: it must end before its folder is continued. It bears being killed."""
+    """A train.py whose sweep was killed goes on by itself: it must end before its folder is continued. It bears being
+    killed."""
     pid, began = (owner or {}).get("train") or (None, None)
     if not pid or owner["host"] != host():
         return
@@ -88,7 +91,8 @@ def history(folder: pathlib.Path) -> list[dict[str, float]]:
 
 
 def score(folder: pathlib.Path, name: str, direction: str, *, of_report: bool) -> float:
-    """Of a finished run: the best epoch's in `history.csv`; of the report, if asked for or if the history has none (clustering).
+    """Of a finished run: the best epoch's in `history.csv`; of the report, if asked for or if the history has none
+    (clustering).
 
     Raises:
         UserError: there is none, or it is no number.
@@ -109,7 +113,8 @@ def score(folder: pathlib.Path, name: str, direction: str, *, of_report: bool) -
 
 
 def unfinished(folder: pathlib.Path) -> str | None:
-    """What a train.py that ended well left out: one that is interrupted by others scores what it has. Clusterings stop by themselves."""
+    """What a train.py that ended well left out: one that is interrupted by others scores what it has. Clusterings stop
+    by themselves."""
     flags, rows = files.read_json(folder / "run.json")["flags"], history(folder)
     planned = flags.get("epochs")
     if flags.get("task") == "cluster" or not planned or not rows or rows[-1]["epoch"] >= int(planned):
@@ -144,7 +149,8 @@ def stop(child: subprocess.Popen):
 
 
 def launch(folder: pathlib.Path, arguments) -> subprocess.Popen:
-    """A train.py that begins the run of a folder, or continues the one that is there; its output goes to train.log and errors.log."""
+    """A train.py that begins the run of a folder, or continues the one that is there; its output goes to train.log and
+    errors.log."""
     if (folder / "run.json").exists():
         arguments = ["--resume", *(argument for argument in arguments if argument.startswith("--data_dir="))]
     with open(folder / "train.log", "ab") as log, open(folder / "errors.log", "ab") as errors:

@@ -74,7 +74,8 @@ class Output:
     ]  # --loss name -> (**keywords of --loss_set) -> keras.losses.Loss; the first is the default
     metrics: tuple[Callable, ...] = ()  # factories n -> metric: a metric has state, so every compile gets new ones
     weight: float = 1.0  # --loss_weights=<output>=<number> overrides it
-    # (answer for the mirrored picture, permutation) -> answer for the picture; None: not averaged, and dropped where answers are
+    # (answer for the mirrored picture, permutation) -> answer for the picture; None: not averaged, and dropped where
+    # answers are
     unflip: Callable | None = decoding.unflip_maps
     activate: Callable = lambda outputs: outputs  # applied before answers are averaged
     follows: Mapping[str, str] = dataclasses.field(
@@ -94,7 +95,8 @@ class Task:
     outputs: Mapping[str, Output]  # output name -> row
     main: tuple[str, ...]  # the outputs that can be scored; of those that a network emits, the first one is
     score: tuple[str, str]  # metric that picks the best epoch, and "min" or "max"
-    names: str  # key of `builders.metadata_of` that names the units of the last axis; their number is the model's `num_outputs`
+    # key of `builders.metadata_of` that names the units of the last axis; their number is the model's `num_outputs`
+    names: str
     recipes: Mapping[
         tuple[str, str], Mapping
     ]  # (dataset or "", arch or "") -> default flags; all apply, the last one wins

@@ -1,6 +1,7 @@
 """Recipes: default flags for each data set, and for single architectures on it.
 
-Keys are (dataset or "", arch or ""); of all rows that apply the last one of ("", ""), (dataset, ""), ("", arch), (dataset, arch) wins.
+Keys are (dataset or "", arch or ""); of all rows that apply the last one of ("", ""), (dataset, ""), ("", arch),
+(dataset, arch) wins.
 """
 
 COMMON = {"schedule": "cosine", "optimizer": "adam", "weight_decay": 1e-4}  # of every recipe

@@ -17,8 +17,8 @@ from kzoo.training.optimization import averaged
 
 
 class TrainScore(keras.callbacks.Callback):
-    """Scores a fixed part of the training set without augmentation, so that both curves of the figure mean the same thing: with the moving
-    averages of the weights where there are any, as the validation does."""
+    """Scores a fixed part of the training set without augmentation, so that both curves of the figure mean the same
+    thing: with the moving averages of the weights where there are any, as the validation does."""
 
     def __init__(self, data, prefix: str = "train_"):
         super().__init__()
@@ -31,7 +31,8 @@ class TrainScore(keras.callbacks.Callback):
 
 
 class PlainNames(keras.callbacks.Callback):
-    """Takes the outputs' names, which Keras adds where there are several, from their metrics: one set of columns for all runs.
+    """Takes the outputs' names, which Keras adds where there are several, from their metrics: one set of columns for
+    all runs.
 
     Args:
         main: the output that is scored; where another one has the same metric, it keeps its name.
@@ -110,10 +111,12 @@ class Progress(keras.callbacks.Callback):
 
 
 class RunFolder(keras.callbacks.Callback):
-    """Keeps `history.csv`, `curves.png`, the best model and the last state after every epoch, each written whole or not at all.
+    """Keeps `history.csv`, `curves.png`, the best model and the last state after every epoch, each written whole or not
+    at all.
 
-    The order matters for a run that is killed: the history's row comes before the state, and on resuming the history is cut to the state.
-    The best model holds the moving averages of the weights where there are any, the state the weights and their averages.
+    The order matters for a run that is killed: the history's row comes before the state, and on resuming the history is
+    cut to the state. The best model holds the moving averages of the weights where there are any, the state the weights
+    and their averages.
     """
 
     def __init__(self, folder, *, score: str, mode: str, steps: int):

@@ -25,7 +25,8 @@ COLUMNS = ("reconstruction", "kl", "label_change", "acc", "nmi", "ari", "silhoue
 class State:
     """A run folder's state of both phases, written at most every `PAUSE` seconds, each file whole or not at all.
 
-    The order matters for a run that is killed: history and rounds come before the weights, and on resuming they are cut to these.
+    The order matters for a run that is killed: history and rounds come before the weights, and on resuming they are cut
+    to these.
     """
 
     def __init__(self, folder, model: keras.Model, network: keras.Model, labels, tol: float):
@@ -50,7 +51,8 @@ class State:
         self.codes.pop(number, None)
 
     def load(self, name: str, steps: int) -> int:
-        """The compiled network's weights and optimizer, and what belongs to them; how many times `steps` steps have been made."""
+        """The compiled network's weights and optimizer, and what belongs to them; how many times `steps` steps have
+        been made."""
         path = self.folder / name
         if not path.exists():
             return 0
@@ -132,8 +134,8 @@ class Pretraining(keras.callbacks.Callback):
 
 
 def history_row(epoch: int, number: int, *, seconds: float, **values) -> dict:
-    """A row of the history: the epoch, counted on through the rounds; the round about to begin, 0 while the auto-encoder learns; NaN for
-    what was not measured."""
+    """A row of the history: the epoch, counted on through the rounds; the round about to begin, 0 while the
+    auto-encoder learns; NaN for what was not measured."""
     return {
         "epoch": epoch,
         "round": number,

@@ -1,6 +1,8 @@
-"""Training of `--task=cluster`: an auto-encoder, k-means on its codes, then rounds of predict -> target -> fit (Xie et al. 2016, §3).
+"""Training of `--task=cluster`: an auto-encoder, k-means on its codes, then rounds of predict -> target -> fit (Xie et
+al. 2016, §3).
 
-Everything before the layer "signal" is fixed: its values are computed once and kept in memory, as are codes and assignments.
+Everything before the layer "signal" is fixed: its values are computed once and kept in memory, as are codes and
+assignments.
 """
 
 import pathlib
@@ -25,7 +27,8 @@ COLLAPSE = 0.5  # share of the first perplexity of the clusters below which they
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches from step `first` on, in an order that depends on (seed, epoch) alone; whole batches only, or one of all examples."""
+    """Batches from step `first` on, in an order that depends on (seed, epoch) alone; whole batches only, or one of all
+    examples."""
 
     def __init__(self, signals, targets: dict, batch_size: int, *, seed: int, first: int, steps: int):
         super().__init__()
@@ -59,7 +62,8 @@ def halves(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def signals(model: keras.Model, batches, examples: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N, …) float32 values of the layer "signal", whose scale is set by them, and (N,) labels, -1 where there are none.
+    """(N, …) float32 values of the layer "signal", whose scale is set by them, and (N,) labels, -1 where there are
+    none.
 
     Args:
         batches: dataset of (what the network reads, {"label": (B,)}, …).
@@ -117,7 +121,8 @@ class Training:
             self.state.write(PRETRAINED, now=True)
 
     def _predict(self) -> tuple[np.ndarray, np.ndarray, float]:
-        """Assignments (N, K), codes (N, d), and the mean squared error of the reconstructions, of which a batch is held at a time."""
+        """Assignments (N, K), codes (N, d), and the mean squared error of the reconstructions, of which a batch is held
+        at a time."""
         size = int(np.clip(NUMBERS // self.values[0].size, 1, 1024))
         found, squares = [], 0.0
         for start in range(0, len(self.values), size):
@@ -264,7 +269,8 @@ def train(
     """Both phases, from the state in the run folder on where there is one and `flag["resume"]`.
 
     Args:
-        model: of `kzoo.models`, with layers "signal" and "clusters"; batches: of the `examples` to cluster, see `signals`.
+        model: of `kzoo.models`, with layers "signal" and "clusters"; batches: of the `examples` to cluster, see
+        `signals`.
         compiled: loss and loss_weights of the second phase; flag: of the run; jit_compile: of `compile`.
         start: makes the run folder and returns its path; called once the flags are known to work.
     Returns:

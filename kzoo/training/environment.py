@@ -22,7 +22,8 @@ def precision(choice: str, accelerator: bool) -> str:
 
 
 def jit(choice: str, accelerator: bool):
-    """`jit_compile` of `model.compile`: XLA is slower than TensorFlow's own kernels on a CPU, and JAX cannot do without it."""
+    """`jit_compile` of `model.compile`: XLA is slower than TensorFlow's own kernels on a CPU, and JAX cannot do without
+    it."""
     if choice != "auto":
         return choice == "on"
     return "auto" if accelerator or keras.backend.backend() != "tensorflow" else False

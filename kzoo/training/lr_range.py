@@ -19,16 +19,17 @@ DIVERGED = 4.0  # times the smallest smoothed loss so far
 
 
 def find(model: keras.Model, batches, *, low: float = 1e-6, high: float = 1.0, steps: int = 100) -> dict:
-    """Trains with a rate that grows from `low` to `high`, the same factor each step, until the loss diverges; then everything is put back:
-    weights, optimizer and the states of random layers.
+    """Trains with a rate that grows from `low` to `high`, the same factor each step, until the loss diverges; then
+    everything is put back: weights, optimizer and the states of random layers.
 
     Args:
         model: compiled, its optimizer made with a plain number as learning rate.
-        batches: iterable of (x, y) or (x, y, sample_weight) that can be gone through again when it is shorter than `steps`.
+        batches: iterable of (x, y) or (x, y, sample_weight) that can be gone through again when it is shorter than
+        `steps`.
     Returns:
-        "lr", "loss", "smoothed": lists of one number a step, as far as the loss was finite; "diverges": the rate at which the smoothed loss
-        exceeded `DIVERGED` times its minimum or was not finite, else None; "suggestion": the rate of steepest descent over log(rate), or a
-        tenth of the diverging rate where that is less.
+        "lr", "loss", "smoothed": lists of one number a step, as far as the loss was finite; "diverges": the rate at
+        which the smoothed loss exceeded `DIVERGED` times its minimum or was not finite, else None; "suggestion": the
+        rate of steepest descent over log(rate), or a tenth of the diverging rate where that is less.
     Raises:
         UserError: no batches, a rate that follows a schedule, bounds that are no bounds, or no finite loss.
     """

@@ -20,8 +20,8 @@ NETWORK_FLAGS = (*ENCODER_FLAGS, "init", "norm", "bias", "dropout")
 
 
 def network_options(flag: dict, colours: statistics.ColourStatistics | None = None, fitted: dict | None = None) -> dict:
-    """The keywords of the network among a run's flags, and what was fitted on its training split: `colours` for --normalise, and
-    `fitted` keywords."""
+    """The keywords of the network among a run's flags, and what was fitted on its training split: `colours` for
+    --normalise, and `fitted` keywords."""
     chosen = {name: flag[name] for name in NETWORK_FLAGS if flag.get(name) is not None}
     if flag.get("normalise"):
         chosen["scaling"] = statistics.scaling(colours, flag["normalise"])
@@ -29,8 +29,8 @@ def network_options(flag: dict, colours: statistics.ColourStatistics | None = No
 
 
 def build(task: Task, arch: str, size: int | tuple[int, ...], num_outputs: int, **hyperparameters) -> keras.Model:
-    """The network of one architecture for pictures of `size`: (height, width) or the side of a square, of clips (frames, height, width); a
-    keyword it does not know is the user's mistake."""
+    """The network of one architecture for pictures of `size`: (height, width) or the side of a square, of clips
+    (frames, height, width); a keyword it does not know is the user's mistake."""
     function = cli.pick(task.archs, arch, "arch")
     allowed = hyperparameters_of(function)
     for name in hyperparameters:
@@ -47,7 +47,8 @@ def build(task: Task, arch: str, size: int | tuple[int, ...], num_outputs: int, 
 def compile_arguments(
     task: Task, model: keras.Model, num_outputs: int, *, loss: str | None, loss_options: dict, weights: dict
 ) -> dict:
-    """`loss`, `loss_weights` and `metrics` of `model.compile` from the task's rows; outputs of weight 0 are left alone."""
+    """`loss`, `loss_weights` and `metrics` of `model.compile` from the task's rows; outputs of weight 0 are left
+    alone."""
     rows = {name: task.outputs[name] for name in model.output_names}
     for name in weights:
         if name not in rows:

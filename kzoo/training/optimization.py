@@ -83,8 +83,10 @@ def optimizer(
     Args:
         name: key of `OPTIMIZERS`; schedule: key of `SCHEDULES`; "plateau" takes a callback too, see `Plateau`.
         lr: peak learning rate; steps: batches an epoch; epochs: of the whole run; warmup and milestones: in epochs.
-        weight_decay: decoupled, so multiplied by the learning rate alone (Loshchilov and Hutter 2019); the classic one is `add_l2`.
-        ema: momentum of the moving average of the weights, in [0, 1); None or 0: none is kept. It is used by `averaged`.
+        weight_decay: decoupled, so multiplied by the learning rate alone (Loshchilov and Hutter 2019); the classic one
+        is `add_l2`.
+        ema: momentum of the moving average of the weights, in [0, 1); None or 0: none is kept. It is used by
+        `averaged`.
     """
     rate = cli.pick(SCHEDULES, schedule, "schedule")(lr, steps, steps * epochs, milestones)
     if warmup and isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
@@ -98,15 +100,16 @@ def optimizer(
 
 
 def scaled_lr(lr: float, batch_size: int, base_batch: int) -> float:
-    """Linear scaling rule: the learning rate for `batch_size`, where `lr` suits `base_batch` (Goyal et al. 2017, §2.1)."""
+    """Linear scaling rule: the learning rate for `batch_size`, where `lr` suits `base_batch` (Goyal et al. 2017,
+    §2.1)."""
     return lr * batch_size / base_batch
 
 
 def add_l2(model: keras.Model, factor: float):
     """Adds factor * (sum of squares of all trainable kernels) to the loss (Krogh and Hertz 1992).
 
-    Call it before the first step; it belongs to training as the loss does, so a saved model comes back without it. Keras adds it to the
-    validation's loss too.
+    Call it before the first step; it belongs to training as the loss does, so a saved model comes back without it.
+    Keras adds it to the validation's loss too.
     """
     for variable in model.trainable_variables:
         if "kernel" in variable.name:
@@ -131,7 +134,8 @@ def falls(scores, mode: str, patience: int, most: int = 3) -> int:
 
 
 class Plateau(keras.callbacks.Callback):
-    """Divides the learning rate by 10 when the score has not improved for `patience` epochs, three times at most; warms up before.
+    """Divides the learning rate by 10 when the score has not improved for `patience` epochs, three times at most; warms
+    up before.
 
     The rate follows from the rows of the run folder alone, so a resumed run goes on as an uninterrupted one would.
 
@@ -162,7 +166,8 @@ class Plateau(keras.callbacks.Callback):
 def averaged(model: keras.Model):
     """Within it the model holds the moving averages of its weights; afterwards the weights themselves.
 
-    Without averages (`ema` of `optimizer`) nothing changes. BatchNorm's means and variances, averages of their own, stay.
+    Without averages (`ema` of `optimizer`) nothing changes. BatchNorm's means and variances, averages of their own,
+    stay.
     """
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # float16 wraps it for its loss scale
     if not optimizer.use_ema:
@@ -180,8 +185,8 @@ def averaged(model: keras.Model):
 
 
 class WeightAverage(keras.callbacks.Callback):
-    """Validates with the moving averages of the weights; between validations the model holds the weights themselves (Polyak and Juditsky
-    1992; Tarvainen and Valpola 2017). `TrainScore` and `RunFolder` do so on their own."""
+    """Validates with the moving averages of the weights; between validations the model holds the weights themselves
+    (Polyak and Juditsky 1992; Tarvainen and Valpola 2017). `TrainScore` and `RunFolder` do so on their own."""
 
     def on_test_begin(self, logs=None):
         self.swap = averaged(self.model)

@@ -57,7 +57,8 @@ def resolve(task, given) -> dict:
 
 
 def fit_keywords(builder, flag, task) -> dict:
-    """Keywords of the network that are numbers of the training split, where the network has them and the user gave none."""
+    """Keywords of the network that are numbers of the training split, where the network has them and the user gave
+    none."""
     keywords = set(networks.hyperparameters_of(task.archs[flag["arch"]])) - set(cli.assignments(flag["set"], "set"))
     split, fitted = flag["train_split"], {}
     if {"low", "high"} <= keywords:
@@ -72,7 +73,8 @@ def fit_keywords(builder, flag, task) -> dict:
 
 
 def fit_statistics(builder, flag, classes: int) -> tuple:
-    """Colours (`kzoo.data.statistics.ColourStatistics`) and class weights (list) of the training split, each None where no flag asks for it."""
+    """Colours (`kzoo.data.statistics.ColourStatistics`) and class weights (list) of the training split, each None where
+    no flag asks for it."""
     colours = weights = None
     if flag["normalise"] or (flag["color_pca"] and flag["color_pca_of"] == "train"):
         colours = statistics.fit_colours(image for image, _ in pipeline.pictures(builder, flag["train_split"]))

@@ -127,7 +127,8 @@ def test_outside_is_filled():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_warp_against_scipy(seed):
-    """Bilinear resampling, where all four neighbours are inside. And no bias: cutting off instead of rounding darkens by half a level."""
+    """Bilinear resampling, where all four neighbours are inside. And no bias: cutting off instead of rounding darkens
+    by half a level."""
     height, width, size = 90, 120, 100
     image = smooth(height, width, seed)
     matrix = (augment.fit_matrix(height, width).numpy() @ matrices(WILD, 1, first=seed)[0][0]).astype("float64")
@@ -295,7 +296,8 @@ def test_colour_depends_on_its_seed_alone():
 
 
 def test_color_pca_is_one_shift_with_the_moments_of_the_paper():
-    """Covariance sigma^2 sum_k p_k p_k' lambda_k^2 for RGB in 0..1 (Krizhevsky et al. 2012, §4.1), so sigma^2 C C; and the mean is 0."""
+    """Covariance sigma^2 sum_k p_k p_k' lambda_k^2 for RGB in 0..1 (Krizhevsky et al. 2012, §4.1), so sigma^2 C C; and
+    the mean is 0."""
     covariance = np.array([[5000, 3500, 2000], [3500, 4500, 2500], [2000, 2500, 4000]]) / 255**2
     ranges = dataclasses.replace(
         PLAIN, pca=0.1, colours=statistics.ColourStatistics((100, 110, 120), covariance * 255**2)
@@ -366,7 +368,8 @@ def test_identity_is_exact_in_one_pass():
 
 @pytest.mark.parametrize("shape", [(48, 64), (64, 48)])
 def test_oblong_outputs(shape):
-    """The picture keeps its aspect, a rotation keeps right angles, and the warped mask agrees with the warped points."""
+    """The picture keeps its aspect, a rotation keeps right angles, and the warped mask agrees with the warped
+    points."""
     fit = augment.fit_matrix(90, 120, shape).numpy()
     corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1]]) @ fit.T
     across, down = corners[1] - corners[0], corners[2] - corners[0]
@@ -407,7 +410,8 @@ def test_crops_lie_inside_and_anywhere():
 
 @pytest.mark.parametrize("shape", [(64, 64), (48, 80)])
 def test_a_turned_or_mirrored_camera_sees_the_warped_picture(shape):
-    """Projecting the turned joints gives the warped projection of the joints: the rotation is about the optical axis."""
+    """Projecting the turned joints gives the warped projection of the joints: the rotation is about the optical
+    axis."""
     ranges = dataclasses.replace(NOTHING, rotation_deg=40.0, flip=0.5)
     height, width = shape
     joints = np.random.default_rng(0).normal(size=(2, 5, 3)) * (0.5, 0.5, 0.3) + (0, 0, 4)  # two frames, metres

@@ -62,7 +62,8 @@ def test_signs_do_not_depend_on_the_solver(seed):
 
 
 def test_sums_are_exact():
-    """Two levels of grey on a bright ground: a sum of squares in float32, or a difference of rounded sums, would lose the variance."""
+    """Two levels of grey on a bright ground: a sum of squares in float32, or a difference of rounded sums, would lose
+    the variance."""
     white = np.full((512, 512, 3), 254, "uint8")
     white[0, 0] = 255
     found, share = statistics.fit_colours([white] * 3), 1 / 512**2

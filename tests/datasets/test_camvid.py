@@ -178,7 +178,8 @@ def test_a_list_chooses_and_pairs(tmp_path):
 
 
 def test_palettes_and_other_files(tmp_path):
-    """A label with a palette holds the same numbers; files that are no pictures are passed over; a grey JPEG is converted."""
+    """A label with a palette holds the same numbers; files that are no pictures are passed over; a grey JPEG is
+    converted."""
     root = write_folders(tmp_path / "CamVid")
     path = root / "labels" / "val" / "va_000.png"
     label = Image.fromarray(ids(10))

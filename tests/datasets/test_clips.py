@@ -50,7 +50,8 @@ def rendered():
 
 @pytest.fixture(scope="module")
 def takes():
-    """{(action, number): (style, body, its bones in eight frames, (8, 17, 3) joints)} in the stage's axes, of random styles."""
+    """{(action, number): (style, body, its bones in eight frames, (8, 17, 3) joints)} in the stage's axes, of random
+    styles."""
     made = {}
     for number, action in itertools.product(range(STYLES), motion.ACTIONS):
         style, body = sample_style(rng_of(1, number, len(action))), studio.body_of(1 + number % 7)
@@ -92,7 +93,8 @@ def test_joints_are_relative_to_the_hip(rendered):
 
 @pytest.mark.parametrize("first", [0, 4])
 def test_cameras_see_one_body(rendered, first):
-    """The same take from two cameras is one rigid transform apart (Kabsch 1976), about by the cameras' difference in yaw."""
+    """The same take from two cameras is one rigid transform apart (Kabsch 1976), about by the cameras' difference in
+    yaw."""
     views = rendered[first : first + 4]
     assert (
         len({clip["camera"] for clip in views}) == 4 and len({(clip["subject"], clip["action"]) for clip in views}) == 1

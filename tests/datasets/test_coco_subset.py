@@ -68,7 +68,8 @@ def block(left, top, right, bottom):
 
 
 def tables(split):
-    """File name -> content. Picture 1: two persons, a dog, a crowd; 2: a crowd, a person with few joints, a small one; 3: nothing."""
+    """File name -> content. Picture 1: two persons, a dog, a crowd; 2: a crowd, a person with few joints, a small one;
+    3: nothing."""
     one, two, three = (FIRST_IDS[split] + number for number in range(3))
     images = [
         {"id": key, "file_name": f"{key:012d}.jpg", "width": WIDTH, "height": HEIGHT} for key in (one, two, three)
@@ -112,7 +113,8 @@ def photo(seed, size=(WIDTH, HEIGHT)):
 
 
 def write_folder(root, edit=None, suffix="", pictures="images"):
-    """A COCO folder at `root`. `edit` changes the train tables; `suffix` is put behind the split's name; `pictures` is a folder pattern."""
+    """A COCO folder at `root`. `edit` changes the train tables; `suffix` is put behind the split's name; `pictures` is
+    a folder pattern."""
     (root / "annotations").mkdir(parents=True)
     for split in sources.SPLITS:
         content = tables(split)
@@ -129,7 +131,8 @@ def write_folder(root, edit=None, suffix="", pictures="images"):
 
 
 def write_archive(folder, crops=None):
-    """The lab's layout, unpacked in `folder`/coco_subset. `crops`: split -> list of (picture, keypoints, segmentation)."""
+    """The lab's layout, unpacked in `folder`/coco_subset. `crops`: split -> list of (picture, keypoints,
+    segmentation)."""
     root = folder / "coco_subset"
     (root / "annotations").mkdir(parents=True)
     inner = [[40, 40, 90, 40, 90, 90], [200, 200, 220, 200, 220, 220]]

@@ -1,4 +1,5 @@
-"""The builder of DeepLoc on a small generated folder: tables of poses, masks, sequences, windows, and what is refused."""
+"""The builder of DeepLoc on a small generated folder: tables of poses, masks, sequences, windows, and what is
+refused."""
 
 import pickle
 import shutil

@@ -1,4 +1,5 @@
-"""The Human3.6M builder on small generated releases of both layouts: frames, joints, cameras, names, and what is refused."""
+"""The Human3.6M builder on small generated releases of both layouts: frames, joints, cameras, names, and what is
+refused."""
 
 import pathlib
 import pickle
@@ -326,7 +327,8 @@ def test_names(name, key):
 
 
 def test_damaged_and_missing(tmp_path, filmed, capsys):
-    """S11's damaged recording is left out with one line; poses that nobody filmed and videos that end early are counted."""
+    """S11's damaged recording is left out with one line; poses that nobody filmed and videos that end early are
+    counted."""
     root = release(filmed, tmp_path / "h36m", "npz")
     for name in ("Directions.54138969.mp4", "Directions.55011271.mp4"):
         (root / "S11" / "Videos").mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""The rendered data set: the same bits everywhere, labels that agree with one another, and a builder that TFDS accepts."""
+"""The rendered data set: the same bits everywhere, labels that agree with one another, and a builder that TFDS
+accepts."""
 
 import hashlib
 import io

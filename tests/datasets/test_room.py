@@ -1,4 +1,5 @@
-"""The rendered room: the same bits everywhere, poses and depth and masks that agree with one another, and a builder that TFDS accepts."""
+"""The rendered room: the same bits everywhere, poses and depth and masks that agree with one another, and a builder
+that TFDS accepts."""
 
 import hashlib
 import io
@@ -95,7 +96,8 @@ def test_rendering_needs_no_tensorflow():
     [("floor", 2, (0.0,)), ("ceiling", 2, (scene.HEIGHT,)), ("rug", 2, (0.0, 0.012)), ("wall", None, (0.0,))],
 )
 def test_pixels_lie_in_their_planes(frames, name, axis, places):
-    """Pose, intrinsics and depth take every pixel of a flat surface into its plane; half a pixel's shift would move it by centimetres."""
+    """Pose, intrinsics and depth take every pixel of a flat surface into its plane; half a pixel's shift would move it
+    by centimetres."""
     seen = 0
     for frame in frames[::3]:
         rows, columns = np.nonzero(frame["mask"][..., 0] == furniture.CLASSES.index(name))

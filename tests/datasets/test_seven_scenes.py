@@ -1,4 +1,5 @@
-"""Poses against SciPy, and the builder of 7-Scenes on small generated scenes: both layouts, windows, depth, and what is refused.
+"""Poses against SciPy, and the builder of 7-Scenes on small generated scenes: both layouts, windows, depth, and what is
+refused.
 
 KZOO_7SCENES=<folder of the kitchen's thousand frames> adds the tests on real frames.
 """
@@ -127,7 +128,8 @@ def assert_pose(position, rotation, seed):
 
 
 def test_quaternions_are_scipys():
-    """Random rotations, and half turns and all but half turns about the axes, their diagonals and random axes, where w is about 0."""
+    """Random rotations, and half turns and all but half turns about the axes, their diagonals and random axes, where w
+    is about 0."""
     rng = np.random.default_rng(0)
     axes = np.concatenate([np.array(np.meshgrid(*[[-1, 0, 1]] * 3)).reshape(3, -1).T, rng.normal(size=(200, 3))])
     axes = axes[np.linalg.norm(axes, axis=1) > 0]

@@ -32,7 +32,8 @@ def dense(x):
     return keras.layers.Dense(7, use_bias=False)(keras.layers.Flatten()(x))
 
 
-NETWORKS = [  # of 8 x 8 x 3: multiply-adds by hand; transposed ones as often as there are inputs, depthwise ones channel by channel
+# of 8 x 8 x 3: multiply-adds by hand; transposed ones as often as there are inputs, depthwise ones channel by channel
+NETWORKS = [
     (convolution, 4 * 4 * 5 * 3 * 3 * 3),
     (transposed, 8 * 8 * 3 * 4 * 4 * 2),
     (depthwise, 8 * 8 * 3 * 3 * 3),

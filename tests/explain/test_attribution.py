@@ -1,4 +1,5 @@
-"""Attribution: against gradients worked out by hand, sums that must hold, and networks that have forgotten what they learnt."""
+"""Attribution: against gradients worked out by hand, sums that must hold, and networks that have forgotten what they
+learnt."""
 
 import functools
 import importlib.util
@@ -37,7 +38,8 @@ CEILING = {
 
 
 def two_relus(kind):
-    """A picture / 64 -> convolution 3x3, ReLU -> dense 8, ReLU -> dense 1; the ReLUs in one of the forms that Keras knows."""
+    """A picture / 64 -> convolution 3x3, ReLU -> dense 8, ReLU -> dense 1; the ReLUs in one of the forms that Keras
+    knows."""
     apart = {
         "layer": lambda: layers.ReLU(),
         "layer6": lambda: layers.ReLU(6.0),
@@ -205,7 +207,8 @@ def test_published_encoders(encoder):
 
 
 def test_a_network_within_the_network_and_rounded_pictures(monkeypatch):
-    """Frames are resized, rounded to uint8 and read by a 2-D network: the gradient arrives, and the answer is the same."""
+    """Frames are resized, rounded to uint8 and read by a 2-D network: the gradient arrives, and the answer is the
+    same."""
     network = tiny("pose", "softargmax")
     smaller = keras.Input((32, 32, 3), dtype="uint8")
     nested = keras.Model(
@@ -234,7 +237,8 @@ def test_integrated_gradients_of_a_linear_network_are_exact():
 
 
 def test_integrated_gradients_follow_a_curve():
-    """Of x^2 y the path integral is known: 2/3 of the value for x, 1/3 for y; the midpoint rule is exact to 1 / (8 steps^2)."""
+    """Of x^2 y the path integral is known: 2/3 of the value for x, 1/3 for y; the midpoint rule is exact to 1 / (8
+    steps^2)."""
     points = keras.Input((1, 2, 2), dtype="float32", name="keypoints_2d")
     model = keras.Model(points, named({"value": (points[:, 0, 0, :1] ** 2) * points[:, 0, 0, 1:]}))
     arrays = {"keypoints_2d": np.array([[[[0.6, 0.5], [0.0, 0.0]]]], "float32")}
@@ -321,11 +325,14 @@ def maps_of(method, model, images, score):
 @pytest.mark.parametrize("method", [*attribution.METHODS, *grad_cam.CAMS])
 @pytest.mark.parametrize("task", SEG_IS_SLOW)
 def test_maps_change_when_the_network_forgets(task, method, trained):
-    """The randomisation test of Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, §4, with all weights drawn anew.
+    """The randomisation test of Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, §4, with all weights
+    drawn anew.
 
-    Mean rank correlations seen: 0.40 at most. Two methods come near the bound, or pass it, in other settings of this test: guided
-    backpropagation (0.52 for a coordinate of `softargmax`, which depends on all of the picture), and Grad-CAM++ at deeper layers (0.11 to
-    0.45 at stage 3, 0.58 to 0.68 at stages 4 and 5), as it drops gradients below 0 and so tends to the sum of all features.
+    Mean rank correlations seen: 0.40 at most. Two methods come near the bound, or pass it, in other settings of this
+    test: guided backpropagation (0.52 for a coordinate of `softargmax`, which depends on all of the picture), and
+    Grad-CAM++ at deeper layers (0.11 to
+    0.45 at stage 3, 0.58 to 0.68 at stages 4 and 5), as it drops gradients below 0 and so tends to the sum of all
+    features.
     """
     images, networks = trained
     known, forgotten = (maps_of(method, model, images, SCORES[task]) for model in networks(task))

@@ -1,4 +1,5 @@
-"""Patches of a network made by hand, whose strongest places are known; boxes against trying every pixel; first filters."""
+"""Patches of a network made by hand, whose strongest places are known; boxes against trying every pixel; first
+filters."""
 
 import keras
 import numpy as np

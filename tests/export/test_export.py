@@ -1,4 +1,5 @@
-"""Exports: nothing wrong is kept, each form in its own runtime, beside kzoo.predict; the matrix of all architectures."""
+"""Exports: nothing wrong is kept, each form in its own runtime, beside kzoo.predict; the matrix of all
+architectures."""
 
 import functools
 import json
@@ -43,7 +44,8 @@ def test_portable_conv_lstm_exports(write, name, package, networks, tmp_path):
 
 
 def test_litert_has_no_3d_pooling_or_loops_of_its_own(networks, tmp_path):
-    """Why `portable` exists: as published, the file needs TensorFlow's Flex operations, which LiteRT alone does not have."""
+    """Why `portable` exists: as published, the file needs TensorFlow's Flex operations, which LiteRT alone does not
+    have."""
     pytest.importorskip("ai_edge_litert")
     with pytest.raises(UserError, match="litert cannot hold this network: .*Flex.*Select TensorFlow op"):
         formats.export_litert(networks[0], tmp_path / "model.tflite", FRAMES)
@@ -129,7 +131,8 @@ def run_of_pose(people_dir, tmp_path_factory):
 
 
 def test_exports_answer_as_kzoo_predict(run_of_pose, tmp_path, capsys, monkeypatch):
-    """Pictures of another size than the network's in, joints in fractions of them out; the form that fails costs the others nothing."""
+    """Pictures of another size than the network's in, joints in fractions of them out; the form that fails costs the
+    others nothing."""
     pytest.importorskip("onnxruntime")
     monkeypatch.setitem(formats.EXPORTS, "litert", formats.Export("model.tflite", _fails, None))
     arguments = (

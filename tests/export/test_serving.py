@@ -1,4 +1,5 @@
-"""The served network: its decoders, its letterbox and its way back against NumPy's and OpenCV's, and what it answers for each task."""
+"""The served network: its decoders, its letterbox and its way back against NumPy's and OpenCV's, and what it answers
+for each task."""
 
 import cv2
 import keras
@@ -42,7 +43,8 @@ def test_first_of_several_highest():
 
 
 def photograph(height, width, seed=0):
-    """Smooth, so that OpenCV's placing of samples to 1/32 pixel, which it did up to version 4, is below a grey level."""
+    """Smooth, so that OpenCV's placing of samples to 1/32 pixel, which it did up to version 4, is below a grey
+    level."""
     small = np.random.default_rng(seed).integers(0, 256, (max(2, height // 24), max(2, width // 24), 3), dtype="uint8")
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 

@@ -95,7 +95,8 @@ def test_a_mirrored_label_moves_its_own_lines_only():
 
 
 def test_views_and_scales():
-    """Same limits for truth and prediction, a metre equally long on all axes, up is up, and the side view is turned by 90 degrees."""
+    """Same limits for truth and prediction, a metre equally long on all axes, up is up, and the side view is turned by
+    90 degrees."""
     labels, joints, frames, _ = clips()
     figure = draw(frames, labels, joints)["clips.png"]
     figure.draw_without_rendering()  # sets the projection M

@@ -1,4 +1,5 @@
-"""Pictures of clustering: points keep their distances and colours, pictures lie in their rows, curves begin where they were measured."""
+"""Pictures of clustering: points keep their distances and colours, pictures lie in their rows, curves begin where they
+were measured."""
 
 import itertools
 
@@ -270,7 +271,8 @@ def test_confusion_of_many_clusters_has_no_numbers(counts, title):
 
 
 def history(pretraining=4, rounds=3, scores=("acc", "nmi", "ari")):
-    """Two epochs a round, of which the second measures, as does the last of the pretraining; in the last round no label changes."""
+    """Two epochs a round, of which the second measures, as does the last of the pretraining; in the last round no label
+    changes."""
     unknown = dict.fromkeys(("kl", *scores, "label_change", "perplexity"), NAN)
     rows = [{"epoch": e, "round": 0, "reconstruction": 1 / e, **unknown} for e in range(1, 1 + pretraining)]
     for k in range(2 * rounds):

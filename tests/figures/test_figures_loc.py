@@ -1,4 +1,5 @@
-"""Pictures of localisation: dots, lines and arrows lie where cameras are, plans are seen from above, shares are counted right."""
+"""Pictures of localisation: dots, lines and arrows lie where cameras are, plans are seen from above, shares are counted
+right."""
 
 import matplotlib
 import numpy as np

@@ -92,7 +92,8 @@ def test_formulas_of_grad_cam(scale):
 
 
 def pooled(kernel, bias=0.0):
-    """uint8 picture -> ReLU of (picture / 255 - 0.5) times +1 and -1 -> global average -> dense: dS/dA is the kernel / (h w)."""
+    """uint8 picture -> ReLU of (picture / 255 - 0.5) times +1 and -1 -> global average -> dense: dS/dA is the kernel /
+    (h w)."""
     image = keras.Input((H, W, 3), dtype="uint8", name="image")
     x = layers.Rescaling(1 / 255, offset=-0.5)(image)
     x = layers.ReLU(name="maps")(layers.Concatenate()([x, -x]))

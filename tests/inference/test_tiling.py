@@ -17,7 +17,8 @@ STRIDE, RADIUS = 8, 10  # of `local`
 
 
 def local(images):
-    """A network of stride 8: mean over 21x21 pixels (zeros around the picture), and over cells of 8x8: (B, H, W, 3) -> (B, H, W, 6)."""
+    """A network of stride 8: mean over 21x21 pixels (zeros around the picture), and over cells of 8x8: (B, H, W, 3) ->
+    (B, H, W, 6)."""
     values = images.astype("float32") / 255
     side = 2 * RADIUS + 1
     means = np.stack([cv2.blur(x, (side, side), borderType=cv2.BORDER_CONSTANT) for x in values])
@@ -127,7 +128,8 @@ def test_mistakes_are_one_line(options, message):
 
 
 def networks(*sizes):
-    """One U-Net at several sizes: (B, h, w, 3) uint8 -> (B, h, w, 5) probabilities, with weights and statistics as if trained."""
+    """One U-Net at several sizes: (B, h, w, 3) uint8 -> (B, h, w, 5) probabilities, with weights and statistics as if
+    trained."""
     keras.utils.set_random_seed(0)
     models = [unet((*size, 3), 5, encoder="small", widths=(16, 16, 16, 16)) for size in sizes]
     random = np.random.default_rng(0)
@@ -168,7 +170,8 @@ def compared(shape, tile, overlap, radius):
 
 
 def test_unet_by_tiles():
-    """The receptive field by hand: down 31 + 4 * 31 pixels, up 32 + 16 + 16 + 8 + 8 + 4 + 4 + 2, bilinear 2, at most 247 in all."""
+    """The receptive field by hand: down 31 + 4 * 31 pixels, up 32 + 16 + 16 + 8 + 8 + 4 + 4 + 2, bilinear 2, at most
+    247 in all."""
     radius = radius_of(networks((512, 384))[0], 512, 384)
     assert 150 < radius <= 247
     right, wrong, share = compared((512, 384), (384, 320), 256, radius)

@@ -43,7 +43,8 @@ def test_the_way_back_is_exact(variants):
 
 @pytest.mark.parametrize("variants", [tta.scales(SIZE), tta.scales(SIZE, (0.5, 2)), tta.crops(SIZE)])
 def test_the_way_back_but_for_resampling(variants):
-    """Moved by a third of a pixel, the answer is off by more. The picture's border is not interpolated but continued."""
+    """Moved by a third of a pixel, the answer is off by more. The picture's border is not interpolated but
+    continued."""
     images = smooth()
     expected, inner = by_colour(images), np.s_[:, 4:-4, 4:-4]
     assert np.abs(expected[:, :, 1:] - expected[:, :, :-1]).max() / 3 > 0.006
@@ -118,7 +119,8 @@ def test_crops_show_their_windows():
 
 
 def directed(images):
-    """A network that prefers class 1 at the left and in front of bright pixels: it does not treat both directions alike."""
+    """A network that prefers class 1 at the left and in front of bright pixels: it does not treat both directions
+    alike."""
     values = images.astype("float32").mean(axis=-1) / 255
     column = np.linspace(1, 0, images.shape[2], dtype="float32") + 0 * values
     return softmax(np.stack([values, column, 0.3 - column, values * np.roll(values, 1, axis=2)], axis=-1))
@@ -133,7 +135,8 @@ def test_flip_makes_a_network_symmetric():
 
 
 def test_every_family_in_one_pass():
-    """Each name's answer is the mean of its variants' and equals the one computed for it alone; passes are counted as they are made."""
+    """Each name's answer is the mean of its variants' and equals the one computed for it alone; passes are counted as
+    they are made."""
     known, images, seen = tta.families(SIZE, PERMUTATION, SHIFTS), noise(), []
     assert ("none", *known, "all") == tta.TTA
 

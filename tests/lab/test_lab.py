@@ -1,4 +1,5 @@
-"""kzoo.lab with a train.py that only pretends: which runs, resuming and failing, the sentences, the pages; at the end with the real one."""
+"""kzoo.lab with a train.py that only pretends: which runs, resuming and failing, the sentences, the pages; at the end
+with the real one."""
 
 import dataclasses
 import json
@@ -29,7 +30,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 SIZES = {"pose": {"train": 3150, "val": 764}, "seg": {"train": 1243, "val": 291}}
 PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 JOINTS = ["nose", *(f"{side}_{part}" for part in PARTS for side in ("left", "right"))]
-# In the folder of runs the file "crash" names runs that crash, "slow" holds the seconds of an epoch, and "starts" and "epochs" are a diary.
+# In the folder of runs the file "crash" names runs that crash, "slow" holds the seconds of an epoch, and "starts" and
+# "epochs" are a diary.
 FAKE = """
 import json, os, pathlib, signal, sys, time
 

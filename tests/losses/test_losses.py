@@ -345,7 +345,8 @@ def test_one_joint_through_compile(joints):
 
 
 def test_parts_drawn_from_bones():
-    """Mean over the parts whose joints are all labelled, summed over the predictions; drawn as `kzoo.nn.hierarchy` draws them."""
+    """Mean over the parts whose joints are all labelled, summed over the predictions; drawn as `kzoo.nn.hierarchy`
+    draws them."""
     rng = np.random.default_rng(3)
     keypoints = np.concatenate([rng.uniform(0.1, 0.9, (B, 17, 2)), rng.integers(0, 3, (B, 17, 1))], -1).astype(
         "float32"
@@ -383,7 +384,8 @@ ROWS_3D = {
 
 @pytest.mark.parametrize("name", ROWS_3D)
 def test_joint_loss(name):
-    """Against NumPy, out of its config, in half precision; finite value and gradient where the answer is right, and far from it."""
+    """Against NumPy, out of its config, in half precision; finite value and gradient where the answer is right, and far
+    from it."""
     loss, expected = ROWS_3D[name]
     np.testing.assert_allclose(loss(JOINTS_3D, FOUND_3D), expected, rtol=2e-5)
     again = keras.losses.deserialize(keras.losses.serialize(loss))

@@ -1,4 +1,5 @@
-"""Losses and metrics of camera localisation against literal formulas with SciPy's rotations; learned weights against their derivatives."""
+"""Losses and metrics of camera localisation against literal formulas with SciPy's rotations; learned weights against
+their derivatives."""
 
 import importlib.util
 import os

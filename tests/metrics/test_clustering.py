@@ -263,7 +263,8 @@ def report(labels, assigned, clusters, confidence=0.7, names=NAMES):
 
 
 def test_report():
-    """Clusters 2, 0, 3 are cats, dogs and owls; one owl is among the dogs, one cat in cluster 1, one example has no label."""
+    """Clusters 2, 0, 3 are cats, dogs and owls; one owl is among the dogs, one cat in cluster 1, one example has no
+    label."""
     labels, assigned = [0, 0, 0, 1, 1, 2, 2, 2, 2, -1], [2, 2, 1, 0, 0, 3, 3, 3, 0, 1]
     result = report(labels, assigned, 4)
     assert result["matching"] == [1, -1, 0, 2] and result["cluster_order"] == [2, 0, 3, 1]

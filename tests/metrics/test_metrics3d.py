@@ -53,7 +53,8 @@ def centred(frame):
 
 
 def aligned(found, truth):
-    """Procrustes by SciPy: the rotation by `Rotation.align_vectors`, then the scale by least squares. (J, 3), centred both."""
+    """Procrustes by SciPy: the rotation by `Rotation.align_vectors`, then the scale by least squares. (J, 3), centred
+    both."""
     turned = Rotation.align_vectors(centred(truth), centred(found))[0].apply(centred(found))
     return turned * (turned * centred(truth)).sum() / (turned**2).sum(), centred(truth)
 
@@ -116,7 +117,8 @@ def test_invariances(name):
 
 
 def degenerate():
-    """Pairs (labels, answers) of (1, 1, J, 3) without a unique rotation or scale, and the PA error of each joint in mm, if by hand."""
+    """Pairs (labels, answers) of (1, 1, J, 3) without a unique rotation or scale, and the PA error of each joint in mm,
+    if by hand."""
     truth = clips(2)[0][:1, :1]
     point, line = (
         np.full_like(truth, 0.7),
@@ -124,7 +126,8 @@ def degenerate():
     )
     flat = truth * np.array([1, 0, 1], "float32")
     y, parameter = centred(truth[0, 0]), np.linspace(-1, 1, J)
-    # A line can be turned any way, so it becomes the best line that is run through at the same pace: least squares of y = parameter * b.
+    # A line can be turned any way, so it becomes the best line that is run through at the same pace: least squares of y
+    # = parameter * b.
     along = parameter[:, None] * np.linalg.lstsq(parameter[:, None], y, rcond=None)[0]
     to_centre = np.linalg.norm(y, axis=-1)
     return {
@@ -149,7 +152,8 @@ COMPILED = tf.function(alignment.procrustes_aligned, jit_compile=True)
 
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_degenerate_skeletons(name):
-    """All is finite, and the same in float32, in float64 and compiled by XLA; where the error is known by hand, it is that."""
+    """All is finite, and the same in float32, in float64 and compiled by XLA; where the error is known by hand, it is
+    that."""
     truth, found, expected = DEGENERATE[name]
     for make in FACTORIES.values():
         metric = fed(make(), truth, found)
@@ -183,8 +187,8 @@ def test_what_is_not_finite_is_nan_in_its_frame_alone():
 def test_error_per_joint_as_it_was_published():
     """MPJPE_i = 1/M sum 1/8 sum sqrt(x_i^2 + y_i^2 + z_i^2) for i = 1…17, literally.
 
-    The published formula does not say so, but x_i, y_i and z_i are differences of coordinates, y_true - y_pred, of skeletons in which
-    joint 0 is the origin.
+    The published formula does not say so, but x_i, y_i and z_i are differences of coordinates, y_true - y_pred, of
+    skeletons in which joint 0 is the origin.
     """
     truth, found = clips(4)
     expected = []
@@ -203,7 +207,8 @@ def test_error_per_joint_as_it_was_published():
 
 
 def test_velocity_by_hand():
-    """One joint of two runs away by 3, 4 and 0 mm in x from frame to frame and by 4 mm in y at the first step: 5, 4 and 0 mm."""
+    """One joint of two runs away by 3, 4 and 0 mm in x from frame to frame and by 4 mm in y at the first step: 5, 4 and
+    0 mm."""
     truth = np.zeros((1, 4, 2, 3), "float32")
     truth[..., 1, 2] = np.array([0, 0.1, 0.4, 0.2])  # motion that both have
     found = truth + 0.5
@@ -215,7 +220,8 @@ def test_velocity_by_hand():
 
 
 def test_pck_and_auc_by_hand():
-    """Errors of 0, 2, 48, 102, 149, 151 and 400 mm of 7 joints; 30, 30, 21, 10, 1, 0 and 0 of the 31 thresholds lie above them."""
+    """Errors of 0, 2, 48, 102, 149, 151 and 400 mm of 7 joints; 30, 30, 21, 10, 1, 0 and 0 of the 31 thresholds lie
+    above them."""
     truth = np.zeros((1, 1, 7, 3), "float32")
     found = truth.copy()
     found[0, 0, :, 1] = np.array([0, 2, -48, 102, -149, 151, 400]) / 1000

@@ -24,7 +24,8 @@ JOINTS = ["nose", *(f"{side}_{joint}" for joint in ("eye", "ear", "shoulder", "e
 
 
 def people(count):
-    """Keypoints (N, 17, 3) with v in 0..2, at least one labelled, and extras of crops in pictures of two persons each."""
+    """Keypoints (N, 17, 3) with v in 0..2, at least one labelled, and extras of crops in pictures of two persons
+    each."""
     keypoints = np.concatenate([RNG.uniform(0.1, 0.9, (count, 17, 2)), RNG.integers(0, 3, (count, 17, 1))], axis=-1)
     keypoints[:, 0, 2] = 2
     side, corner = RNG.uniform(60, 300, count), RNG.uniform(0, 200, (count, 2))
@@ -53,7 +54,8 @@ def test_perfect_and_hopeless_predictions_frame_the_scores():
 
 
 def test_ap_of_one_person_per_picture_follows_the_definition_of_oks():
-    """With one person a picture, AR at one threshold is the share of persons whose OKS, computed here by its formula, reaches it."""
+    """With one person a picture, AR at one threshold is the share of persons whose OKS, computed here by its formula,
+    reaches it."""
     keypoints, extras = people(60)
     extras["image_id"] = np.arange(60)
     coords = keypoints[..., :2] + RNG.normal(0, 0.04, (60, 17, 2)) * RNG.uniform(0, 2, (60, 1, 1))

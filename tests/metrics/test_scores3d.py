@@ -18,7 +18,8 @@ RNG = np.random.default_rng(0)
 
 
 def shifted(offsets_mm):
-    """Labels and answers in which every joint but the root is off by the clip's offset in mm, and the root by some metres with the rest."""
+    """Labels and answers in which every joint but the root is off by the clip's offset in mm, and the root by some
+    metres with the rest."""
     labels = RNG.normal(scale=0.4, size=(len(offsets_mm), T, J, 3))
     labels -= labels[:, :, :1]
     joints = labels + 2.5
@@ -27,7 +28,8 @@ def shifted(offsets_mm):
 
 
 def test_tables_by_hand():
-    """Clips off by 17, 34, 51, 170 mm: 16 of 17 joints are off, so 16, 32, 48, 160 mm on average, the last the only one of its action."""
+    """Clips off by 17, 34, 51, 170 mm: 16 of 17 joints are off, so 16, 32, 48, 160 mm on average, the last the only one
+    of its action."""
     labels, predictions = shifted([17, 34, 51, 170])
     extras = {
         "action": np.array(["Walking", "Walking", "Walking", "Eating"], dtype=object),

@@ -1,4 +1,5 @@
-"""Networks of deep clustering: their contract, parameters counted by hand, soft assignment, losses and their gradients, and learning."""
+"""Networks of deep clustering: their contract, parameters counted by hand, soft assignment, losses and their gradients,
+and learning."""
 
 import keras
 import numpy as np
@@ -114,7 +115,8 @@ def test_features_of_a_run_take_the_place_of_pixels(function, monkeypatch):
     assert model.count_params() == 1 + dense(3, 7) + dense(7, 2) + dense(2, 7) + dense(7, 3) + 5 * 2
 
 
-# Parameters --------------------------------------------------------------------------------------------------------------------------
+# Parameters
+# --------------------------------------------------------------------------------------------------------------------------
 
 
 def dense(inputs: int, units: int) -> int:
@@ -240,7 +242,8 @@ def test_mirrored_convolution_is_the_transpose_of_the_convolution(size, kernel, 
     np.testing.assert_allclose(np.sum(forward * y), np.sum(x * found), rtol=1e-4)
 
 
-# Soft assignment ---------------------------------------------------------------------------------------------------------------------
+# Soft assignment
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def student(codes, centres, alpha: float = 1.0):
@@ -284,7 +287,8 @@ def test_unit_power():
     assert layer(x.astype("float16")).dtype == tf.float32
 
 
-# Losses and gradients ----------------------------------------------------------------------------------------------------------------
+# Losses and gradients
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def distributions(rows: int, columns: int, seed: int):
@@ -327,7 +331,8 @@ def test_other_shapes_are_refused(loss):
 
 @pytest.mark.parametrize("alpha", [1.0, 2.5])
 def test_gradients_of_clustering(alpha):
-    """Against central differences of NumPy's float64, and DEC's eq. 4 and 5, whose sum over the examples is a mean here."""
+    """Against central differences of NumPy's float64, and DEC's eq. 4 and 5, whose sum over the examples is a mean
+    here."""
     rng = np.random.default_rng(3)
     codes, centres, p = rng.normal(size=(7, 3)), rng.normal(size=(4, 3)), distributions(7, 4, 2).astype("float64")
 
@@ -360,7 +365,8 @@ def test_gradients_of_clustering(alpha):
         assert np.abs(found).max() > 0.01
 
 
-# Configs, errors, learning -----------------------------------------------------------------------------------------------------------
+# Configs, errors, learning
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -444,7 +450,8 @@ def fitted(model, images, targets: dict, steps: int) -> dict:
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_reconstructs_real_digits_then_clusters_and_survives_saving(name, digits, tmp_path):
-    """Its signal has power 1: the mean picture leaves an error of about 0.5. Then the clusters harden, which trains the centres too."""
+    """Its signal has power 1: the mean picture leaves an error of about 0.5. Then the clusters harden, which trains the
+    centres too."""
     model = build(name, **LEARNERS[name])
     before = keras.Model(model.input, model.get_layer("signal").input).predict_on_batch(digits)
     model.get_layer("signal").rms.assign(np.sqrt(np.mean(before**2)))

@@ -1,4 +1,5 @@
-"""Networks of camera localisation: their contract, parameters counted by hand, learned weights, labels as input, and learning."""
+"""Networks of camera localisation: their contract, parameters counted by hand, learned weights, labels as input, and
+learning."""
 
 import keras
 import numpy as np
@@ -63,7 +64,8 @@ def policy():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_contract(name, policy):
-    """uint8 in; float32 positions and unit quaternions with w >= 0 out whatever the policy, for pictures that are not square."""
+    """uint8 in; float32 positions and unit quaternions with w >= 0 out whatever the policy, for pictures that are not
+    square."""
     function, _, shape, extra = NETWORKS[name]
     policy("mixed_bfloat16")
     model = build(name)
@@ -113,7 +115,8 @@ def test_position_starts_around_the_centre_and_rotation_has_w_not_negative(name)
     np.testing.assert_allclose(answers["rotation"], expected.as_quat(canonical=True)[:, [3, 0, 1, 2]], atol=2e-5)
 
 
-# Parameters --------------------------------------------------------------------------------------------------------------------------
+# Parameters
+# --------------------------------------------------------------------------------------------------------------------------
 
 # Szegedy et al. 2015, table 1: maps in, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool proj, maps out.
 TABLE = """
@@ -218,7 +221,8 @@ def test_parameters_counted_by_hand(name):
     assert build(name, **more).count_params() == expected
 
 
-# Learned weights ---------------------------------------------------------------------------------------------------------------------
+# Learned weights
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def learned_of(model) -> dict:
@@ -273,11 +277,13 @@ def test_learned_weights_are_trained_saved_and_left_out_of_what_is_served(name, 
     assert served.count_params() == model.count_params() - sum(weights.size for weights in after.values())
 
 
-# Labels as input ---------------------------------------------------------------------------------------------------------------------
+# Labels as input
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def voc_colour(identity: int) -> list[int]:
-    """The loop of PASCAL VOC's devkit: bits 0, 1 and 2 go to the highest free bit of red, green and blue, then the next three."""
+    """The loop of PASCAL VOC's devkit: bits 0, 1 and 2 go to the highest free bit of red, green and blue, then the next
+    three."""
     colour = [0, 0, 0]
     for place in range(7, -1, -1):
         for channel in range(3):
@@ -316,7 +322,8 @@ def test_labels_and_picture_both_count(variant):
     ],
 )
 def test_fourth_channel_widens_the_first_kernel(encoder, first):
-    """Three kernels are the encoder's own, the fourth is their mean and reads the labels; all other weights are the encoder's."""
+    """Three kernels are the encoder's own, the fourth is their mean and reads the labels; all other weights are the
+    encoder's."""
     keras.utils.set_random_seed(3)
     plain = mapnet((32, 32, 3), 7, encoder=encoder, features=8)
     keras.utils.set_random_seed(3)
@@ -353,7 +360,8 @@ LEARNERS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("name, more", LEARNERS)
 def test_learns_six_pictures(name, more):
-    """Squared errors of position and rotation fall below a tenth of those of the labels' mean, around which the position starts."""
+    """Squared errors of position and rotation fall below a tenth of those of the labels' mean, around which the
+    position starts."""
     model = build(name, dropout=0.0, centre=(3.0, -20.0, 1.5), spread=0.7, **more)
     frames = model.output["position"].shape[1:-1]
     x, truth = pictures(model, 2 if frames else 6), poses(2 if frames else 6, frames)

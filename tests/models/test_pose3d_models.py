@@ -1,4 +1,5 @@
-"""Networks of 3-D pose: shapes and numbers of their sources, what each frame's answer depends on, and a 2-D network frozen inside."""
+"""Networks of 3-D pose: shapes and numbers of their sources, what each frame's answer depends on, and a 2-D network
+frozen inside."""
 
 import json
 
@@ -77,7 +78,8 @@ def pose_run(request, tmp_path_factory):
 
 
 def check_learning(model, x, joints, folder):
-    """The squared error falls below a tenth of what the mean pose leaves; the trained network survives .keras and SavedModel."""
+    """The squared error falls below a tenth of what the mean pose leaves; the trained network survives .keras and
+    SavedModel."""
     knows_nothing = np.mean((joints - joints.mean(axis=(0, 1))) ** 2)
     model.compile(keras.optimizers.Adam(3e-3), loss={"joints": "mse"}, jit_compile=False)
     for _ in range(300):
@@ -107,7 +109,8 @@ def test_learns_saves_and_exports(name, tmp_path):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_contract(name, policy):
-    """Named input of its kind, float32 metres relative to joint 0 whatever the policy, for frames that are not square."""
+    """Named input of its kind, float32 metres relative to joint 0 whatever the policy, for frames that are not
+    square."""
     function, options = NETWORKS[name]
     policy("mixed_bfloat16")
     model = function((3, 32, 64, 3), JOINTS, **options)
@@ -124,7 +127,8 @@ def test_contract(name, policy):
 
 
 def small_encoder():
-    """Parameters of the encoder `small`: three 3x3 convolutions with batch normalisation (4 numbers a filter) at each stride."""
+    """Parameters of the encoder `small`: three 3x3 convolutions with batch normalisation (4 numbers a filter) at each
+    stride."""
     widths = (3, 16, 32, 64, 96, 128)
     return sum(9 * k * w + 4 * w + 2 * (9 * w * w + 4 * w) for k, w in zip(widths, widths[1:], strict=False))
 
@@ -255,7 +259,8 @@ def test_conv_lstm_in_float16(policy):
     assert np.isfinite(model.predict_on_batch(np.zeros((1, 2, 16, 16, 3), "uint8"))["joints"]).all()
 
 
-# What an answer depends on -----------------------------------------------------------------------------------------------------------
+# What an answer depends on
+# -----------------------------------------------------------------------------------------------------------
 
 
 def dependence(model, frames: int) -> np.ndarray:
@@ -347,7 +352,8 @@ def test_lifters_see_square_pixels(height, width):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-# A 2-D network inside ----------------------------------------------------------------------------------------------------------------
+# A 2-D network inside
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def in_training(model, x):
@@ -356,7 +362,8 @@ def in_training(model, x):
 
 @pytest.mark.parametrize("kind", ["float32", "mixed_bfloat16"])
 def test_estimated_keypoints_are_the_runs_own(pose_run, policy, kind, tmp_path):
-    """Against the run's network on frames resized by OpenCV; the same while training, under any policy, and after saving."""
+    """Against the run's network on frames resized by OpenCV; the same while training, under any policy, and after
+    saving."""
     frames = clips(2, (3, 48, 80, 3))[0]["frames"]
     policy(kind)
     given = keras.Input((3, 48, 80, 3), dtype="uint8")
@@ -396,7 +403,8 @@ def peaks(maps) -> np.ndarray:
 @pytest.mark.parametrize("pose_run", ["heatmap"], indirect=True)
 @pytest.mark.slow
 def test_lifters_on_a_pose_run(pose_run, tmp_path):
-    """One model from pixels to metres: it learns, the 2-D network does not, and it is saved, loaded and exported without the run."""
+    """One model from pixels to metres: it learns, the 2-D network does not, and it is saved, loaded and exported
+    without the run."""
     keras.utils.set_random_seed(0)
     model, other = (
         function((4, 32, 32, 3), JOINTS, dropout=0.0, pose_run=pose_run, **NARROW[function])

@@ -1,4 +1,5 @@
-"""Pose networks that look twice: cpm, deeppose, part_heatmap. Layer tables counted by hand, crops against SciPy, later stages improve."""
+"""Pose networks that look twice: cpm, deeppose, part_heatmap. Layer tables counted by hand, crops against SciPy, later
+stages improve."""
 
 import re
 
@@ -82,7 +83,8 @@ def test_parameter_count_of_cpm():
 
 
 def test_parameter_count_of_deeppose():
-    """ResNet50 without top has 23,587,712 (keras.applications); three convolutions of stride 2 leave 6x6 of a crop of 48 px; 256 units."""
+    """ResNet50 without top has 23,587,712 (keras.applications); three convolutions of stride 2 leave 6x6 of a crop of
+    48 px; 256 units."""
     first = 23_587_712 + 2048 * 2 * JOINTS + 2 * JOINTS
     later = conv_norm(3, 3, 32) + conv_norm(3, 32, 64) + conv_norm(3, 64, 128)
     later += 6 * 6 * 128 * 256 + 4 * 256 + JOINTS * (256 * 2 + 2)
@@ -106,7 +108,8 @@ def test_parameter_count_of_part_heatmap():
 
 
 def test_parameter_count_of_the_hourglass_regressor():
-    """D1 to D7 of table 4 with D3, D4 and D5 on four levels; a bottleneck is BatchNorm and convolution with bias, three times."""
+    """D1 to D7 of table 4 with D3, D4 and D5 on four levels; a bottleneck is BatchNorm and convolution with bias, three
+    times."""
 
     def bottleneck(inputs):
         skip = 0 if inputs == 256 else conv(1, inputs, 256)
@@ -167,7 +170,8 @@ def test_a_crop_shows_its_joint_in_the_middle():
 
 
 def fixed(estimate, displacement, **options):
-    """A network whose first stage answers `estimate` (J, 2) and whose later ones move it by `displacement` (J, 2) sides of a crop."""
+    """A network whose first stage answers `estimate` (J, 2) and whose later ones move it by `displacement` (J, 2) sides
+    of a crop."""
     model = deeppose((64, 64, 3), JOINTS, **TINY_DEEPPOSE, **options)
     for layer in model.layers:
         if layer.name == "joints" or layer.name.endswith("_displacement"):

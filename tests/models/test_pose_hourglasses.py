@@ -1,4 +1,5 @@
-"""Hourglasses and what grew out of them: parameters counted by hand, attention, part maps and initialiser against NumPy."""
+"""Hourglasses and what grew out of them: parameters counted by hand, attention, part maps and initialiser against
+NumPy."""
 
 import keras
 import numpy as np
@@ -19,7 +20,8 @@ def rng():
     return np.random.default_rng(0)
 
 
-# Parameters, from the layers that the papers and released networks list. Each line of a block is one convolution with its BatchNorm.
+# Parameters, from the layers that the papers and released networks list. Each line of a block is one convolution with
+# its BatchNorm.
 
 
 def conv(side, k_in, k_out, bias=1):
@@ -123,7 +125,8 @@ def test_parameters_per_stack(arch, count):
 
 
 def test_pyranet_is_as_large_as_published(monkeypatch):
-    """28.1 million without the moving averages: tab. 3 of Wireless Communications and Mobile Computing 2021, 1333250."""
+    """28.1 million without the moving averages: tab. 3 of Wireless Communications and Mobile Computing 2021,
+    1333250."""
     monkeypatch.setitem(globals(), "norm", lambda k: 2 * k)
     assert round(count_pyranet(8) / 1e6, 1) == 28.1
 
@@ -279,7 +282,8 @@ def test_multi_branch_without_a_seed_follows_the_global_one():
 
 
 def drift(draw, branches=4, blocks=20, n=512, batch=32):
-    """Variance after the blocks over variance after the first, of activations and of gradients: y = sum_c relu(x) W_c, no BatchNorm."""
+    """Variance after the blocks over variance after the first, of activations and of gradients: y = sum_c relu(x) W_c,
+    no BatchNorm."""
     y, steps, forward = rng().normal(size=(batch, n)), [], []
     for _ in range(blocks):
         weights = sum(keras.ops.convert_to_numpy(draw((n, n))) for _ in range(branches))
@@ -301,7 +305,8 @@ def test_multi_branch_keeps_variance_where_he_does_not():
 
 
 def test_pyranet_counts_branches():
-    """(inputs, outputs) of each convolution of a unit: branches that are summed in front of it, convolutions that read what it reads."""
+    """(inputs, outputs) of each convolution of a unit: branches that are summed in front of it, convolutions that read
+    what it reads."""
     model = pyranet((64, 64, 3), 17, stacks=1, width=32, depth=3, cardinality=3)
     identity, plain, skipped = "stack1_3_skip", "stack1_1_skip", "stack1_3_up"
     expected = {

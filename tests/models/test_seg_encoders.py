@@ -1,4 +1,5 @@
-"""Dilated encoders and the segmentation networks that stand on an encoder: fpn, deeplabv3, deeplabv3plus, resnet34_unet."""
+"""Dilated encoders and the segmentation networks that stand on an encoder: fpn, deeplabv3, deeplabv3plus,
+resnet34_unet."""
 
 import keras
 import numpy as np
@@ -63,7 +64,8 @@ def save_weights(name: str, path) -> str:
     ],
 )
 def test_dilated_encoder_is_the_plain_one_at_more_places(name, output_stride, phases, tmp_path):
-    """A file of plain weights loads; weights keep names and shapes; every 2nd or 4th cell of the denser maps is the plain map."""
+    """A file of plain weights loads; weights keep names and shapes; every 2nd or 4th cell of the denser maps is the
+    plain map."""
     weights = save_weights(name, tmp_path / "plain.weights.h5")
     image = np.random.default_rng(1).integers(0, 256, (1, *SHAPE), dtype="uint8")
     plain, dilated = (features(name, weights, output_stride=stride) for stride in (32, output_stride))
@@ -113,13 +115,15 @@ def test_a_dilation_that_is_not_possible_is_one_clear_line(arch, options, messag
     ],
 )
 def test_rates_of_deeplab_on_resnet50(output_stride, grid, conv4, conv5, pyramid):
-    """Chen et al. 2017, table 5: the rates of the units are the multi-grid times the dilation; the pyramid's are doubled at 8."""
+    """Chen et al. 2017, table 5: the rates of the units are the multi-grid times the dilation; the pyramid's are
+    doubled at 8."""
     model = deeplabv3(SHAPE, 7, output_stride=output_stride, multi_grid=grid, width=8)
 
     def rate(layer):
         return model.get_layer(layer).dilation_rate[0]
 
-    # The first unit of a stage reads what its own lost stride has not yet thinned out, but its 3x3 stands behind that stride.
+    # The first unit of a stage reads what its own lost stride has not yet thinned out, but its 3x3 stands behind that
+    # stride.
     assert [rate(f"conv4_block{unit}_2_conv") for unit in range(1, 7)] == [conv4] * 6
     assert [rate(f"conv5_block{unit}_2_conv") for unit in (1, 2, 3)] == conv5
     assert [rate(f"aspp_rate{r}_conv") for r in pyramid] == pyramid
@@ -140,7 +144,8 @@ def test_rates_of_deeplab_on_resnet50_of_pytorch(output_stride, grid, rates):
 
 
 def test_aspp_against_numpy():
-    """All five branches, the concatenation and the projection by hand: relu(W x + b), the dilated ones as nine shifted sums."""
+    """All five branches, the concatenation and the projection by hand: relu(W x + b), the dilated ones as nine shifted
+    sums."""
     keras.utils.set_random_seed(0)
     x = keras.Input((9, 7, 3))
     model = keras.Model(x, aspp(x, 4, (2, 5), norm="none", bias=0.1))
@@ -185,7 +190,8 @@ PYRAMID = (
 @pytest.mark.parametrize(
     ("arch", "parameters"),
     [
-        # Laterals and pyramid with biases; one 3x3 at strides 4 and 8, two at 16, three at 32, each with its GroupNorm; the score.
+        # Laterals and pyramid with biases; one 3x3 at strides 4 and 8, two at 16, three at 32, each with its GroupNorm;
+        # the score.
         (
             fpn,
             (32 + 64 + 96 + 128 + 4) * 256
@@ -245,7 +251,8 @@ def test_fpn_brings_every_level_to_stride_4():
 
 
 def test_default_encoder_of_resnet34_unet_has_resnet34s_parameters():
-    """He et al. 2016, table 1: 3, 4, 6 and 3 blocks of two 3x3 convolutions at 64, 128, 256 and 512, each with BatchNorm, and no biases."""
+    """He et al. 2016, table 1: 3, 4, 6 and 3 blocks of two 3x3 convolutions at 64, 128, 256 and 512, each with
+    BatchNorm, and no biases."""
     blocks, inputs, count = {64: 3, 128: 4, 256: 6, 512: 3}, 64, 7 * 7 * 3 * 64 + 4 * 64
     for width, repeats in blocks.items():
         if width != inputs:

@@ -149,7 +149,8 @@ def test_fcn_learns_the_upsampling_that_was_asked_for(learnt, expected):
 
 
 def test_fcn8s_on_vgg16():
-    """14,714,688 parameters of VGG16 without top, fc6, fc7, three scorings, three transposed convolutions; pool3 and pool4 are scored."""
+    """14,714,688 parameters of VGG16 without top, fc6, fc7, three scorings, three transposed convolutions; pool3 and
+    pool4 are scored."""
     model = fcn8s((64, 64, 3), 5, fc_width=8)
     classifier = 49 * 512 * 8 + 8 + 8 * 8 + 8 + 8 * 5 + 5
     assert model.count_params() == 14_714_688 + classifier + (512 + 1) * 5 + (256 + 1) * 5 + (2 * 4**2 + 16**2) * 5**2
@@ -161,7 +162,8 @@ def test_fcn8s_on_vgg16():
 
 
 def test_segnet_parameter_count():
-    """13 convolutions down, 12 up with the filters of the released network, BatchNorm after each (4 numbers a filter), 3x3 scores."""
+    """13 convolutions down, 12 up with the filters of the released network, BatchNorm after each (4 numbers a filter),
+    3x3 scores."""
     up = [(512, 512)] * 5 + [(512, 256), (256, 256), (256, 256), (256, 128), (128, 128), (128, 64), (64, 64)]
     convolutions = sum(9 * k_in * k_out + 4 * k_out for k_in, k_out in VGG16_PAIRS + up)
     model = segnet((32, 32, 3), 11)
@@ -177,7 +179,8 @@ def windows(x):
 
 
 def test_segnet_unpools_where_it_pooled(monkeypatch):
-    """At every size, each 2x2 window of the unpooled map is 0 but where the encoder's map of that size has its maximum."""
+    """At every size, each 2x2 window of the unpooled map is 0 but where the encoder's map of that size has its
+    maximum."""
     unpooled = {}
 
     def spy(x, switches, *, name):
@@ -242,7 +245,8 @@ def test_valid_unet_mirrors_the_picture():
 
 
 def test_valid_and_same_unet_agree_in_the_middle():
-    """The same weights answer the same where no border is within reach (9 px at depth 1): crops and mirroring are centred."""
+    """The same weights answer the same where no border is within reach (9 px at depth 1): crops and mirroring are
+    centred."""
     valid, same = (unet2015((32, 32, 3), 2, width=4, depth=1, padding=padding) for padding in ("valid", "same"))
     same.set_weights(valid.get_weights())
     answers = [ops.convert_to_numpy(model(picture(32, 32), training=False)["logits"]) for model in (valid, same)]
@@ -257,7 +261,8 @@ UNITS_B = [*FIRST, (16, 32), *5 * [(32, 32)], (32, 16), *5 * [(16, 16)], *LAST]
 
 @pytest.mark.parametrize(("function", "units"), [(frrn_a, UNITS_A), (frrn_b, UNITS_B)])
 def test_frrn_parameter_count(function, units):
-    """Width 4, lanes 2, 3 classes: table 1 in numbers; each FRRU reads the lanes too and writes to them by a 1x1 with bias."""
+    """Width 4, lanes 2, 3 classes: table 1 in numbers; each FRRU reads the lanes too and writes to them by a 1x1 with
+    bias."""
 
     def conv(k_in, k_out, kernel=3):
         return kernel**2 * k_in * k_out + 4 * k_out
@@ -270,7 +275,8 @@ def test_frrn_parameter_count(function, units):
 
 @pytest.mark.parametrize("function", [frrn_a, frrn_b])
 def test_frrn_lane_is_the_sum_of_what_the_units_add(function):
-    """Identity path from the split to the join at the full size: without the units' 1x1 convolutions nothing changes on it."""
+    """Identity path from the split to the join at the full size: without the units' 1x1 convolutions nothing changes on
+    it."""
     model = function((32, 64, 3), 2, width=4, lanes=2)
     residuals = [layer for layer in model.layers if layer.name.endswith("_residual")]
     start, end = between(model, "lane_bn", "up1_2_lane")(picture(32, 64))

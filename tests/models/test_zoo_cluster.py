@@ -1,5 +1,5 @@
-"""The networks of task cluster, see zoo.py: clusters are found in test_cluster_training.py, their auto-encoders learn in
-test_cluster_models.py."""
+"""The networks of task cluster, see zoo.py: clusters are found in test_cluster_training.py, their auto-encoders learn
+in test_cluster_models.py."""
 
 import numpy as np
 import pytest

@@ -22,7 +22,8 @@ def test_overfits_saves_and_exports(arch, options, eight, tmp_path):
     ("arch", "rest"),
     [
         ("regression", 2048 * 34 + 34),
-        # Three 4x4 transposed convolutions without bias, their BatchNorm, the score: 34.0 M in all, as Xiao et al. 2018 (table 2).
+        # Three 4x4 transposed convolutions without bias, their BatchNorm, the score: 34.0 M in all, as Xiao et al. 2018
+        # (table 2).
         ("simple_baseline", 16 * 256 * (2048 + 256 + 256) + 3 * 4 * 256 + 256 * 17 + 17),
         # A 3x3 convolution without bias on each of four maps, its BatchNorm, the score.
         ("heatmap", 9 * 128 * (256 + 512 + 1024 + 2048) + 4 * (4 * 128 + 128 * 17 + 17)),
@@ -36,7 +37,8 @@ def test_parameter_count_on_resnet50(arch, rest):
 
 @pytest.mark.slow
 def test_regulariser_shapes_the_latent_maps(eight):
-    """With the Jensen-Shannon term the latent maps come close to a Gaussian at the joint; without it nothing asks them to."""
+    """With the Jensen-Shannon term the latent maps come close to a Gaussian at the joint; without it nothing asks them
+    to."""
     images, labels = eight
     keypoints, row, divergence = labels["keypoints"], TASKS["pose"], {}
     for weight in (0.0, 1.0):

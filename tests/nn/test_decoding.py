@@ -35,9 +35,10 @@ def cells_off(found, positions, size):
     return float(np.linalg.norm((found - positions) * size, axis=-1).mean())
 
 
-# name -> (least, most) mean error in cells over interior positions. The mean distance of a point of a cell to its centre is 0.3826; to the
-# nearest of the four points a quarter off it, half of that. exp(10 h) gives a Gaussian the width sigma / sqrt(10), at sigma 1 so narrow
-# that the grid of cells shows: 0.15; 0.03 at 1.5 and 0.003 at 2. The plain soft-argmax has no bound: the background draws it to the centre.
+# name -> (least, most) mean error in cells over interior positions. The mean distance of a point of a cell to its
+# centre is 0.3826; to the nearest of the four points a quarter off it, half of that. exp(10 h) gives a Gaussian the
+# width sigma / sqrt(10), at sigma 1 so narrow that the grid of cells shows: 0.15; 0.03 at 1.5 and 0.003 at 2. The plain
+# soft-argmax has no bound: the background draws it to the centre.
 ROUND_TRIP = {
     "argmax": (0.36, 0.41),
     "quarter": (0.18, 0.21),
@@ -97,7 +98,8 @@ def test_all_negative_maps_are_decoded_at_their_highest_cell():
 
 
 def test_discs():
-    """On the plateau of a disc the highest cell is its first one, a radius off; decoders that look around it find the middle."""
+    """On the plateau of a disc the highest cell is its first one, a radius off; decoders that look around it find the
+    middle."""
     positions = RNG.uniform(0.35, 0.65, (60, 17, 2))
     radius = 2.56  # 10 px of 256 on 64 cells
     maps = discs(positions, 64, radius)

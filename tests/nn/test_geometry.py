@@ -54,7 +54,8 @@ def test_round_trip_through_a_heat_map(height, width):
 
 
 def test_gaussian_maps_have_the_shape_of_a_gaussian():
-    """Ratios of neighbouring cells, against the formula; sigma is in cells of the map, also of a map that is not square."""
+    """Ratios of neighbouring cells, against the formula; sigma is in cells of the map, also of a map that is not
+    square."""
     points, sigma = np.array([[[0.3, 0.6]]], "float32"), 1.7
     maps = ops.convert_to_numpy(geometry.gaussian_maps(points, 12, 20, sigma))[0, ..., 0]
     x, y = np.arange(20) + 0.5 - 0.3 * 20, np.arange(12) + 0.5 - 0.6 * 12
@@ -96,7 +97,8 @@ def test_disc_maps():
 
 
 def test_peak_position():
-    """The highest cell and a quarter towards the higher neighbour; at a border, and where neighbours are equal, none."""
+    """The highest cell and a quarter towards the higher neighbour; at a border, and where neighbours are equal,
+    none."""
     maps = np.zeros((1, 5, 7, 4), "float32")
     maps[0, 2, 3, :3] = 1
     maps[0, 2, 4, 0] = maps[0, 1, 3, 1] = 0.5  # right of it; above it

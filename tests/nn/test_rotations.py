@@ -1,4 +1,5 @@
-"""Rotations against SciPy, at all angles and both signs of the quaternion; gradients against central differences in float64."""
+"""Rotations against SciPy, at all angles and both signs of the quaternion; gradients against central differences in
+float64."""
 
 import numpy as np
 import pytest

@@ -53,7 +53,8 @@ def matrix_of(layer, length: int):
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_lecture_convolution_as_matrix(stride):
-    """Kernel 3 over four values between one zero on each side: X as on the slide, and the transposed convolution is its transpose."""
+    """Kernel 3 over four values between one zero on each side: X as on the slide, and the transposed convolution is its
+    transpose."""
     x, y, z = FILTER
     rows = [[x, y, z, 0, 0, 0], [0, x, y, z, 0, 0], [0, 0, x, y, z, 0], [0, 0, 0, x, y, z]]
     matrix = matrix_of(layers.Conv1D(1, 3, strides=stride, use_bias=False), 6)
@@ -71,7 +72,8 @@ def test_lecture_transposed_convolution_of_stride_1_is_a_convolution():
 
 
 def test_lecture_crop_to_twice_the_input():
-    """Two values make five, copies of the filter where they overlap summed; without the last they are four, as `same` has them."""
+    """Two values make five, copies of the filter where they overlap summed; without the last they are four, as `same`
+    has them."""
     full = matrix_of(layers.Conv1DTranspose(1, 3, strides=2, use_bias=False), 2)
     x, y, z = FILTER
     a, b = 7.0, 11.0
@@ -273,7 +275,8 @@ def test_step_doubles_counts_and_compiles(mode, start):
 
 @pytest.mark.parametrize(("mode", "start"), MODES)
 def test_decoders_in_16_bits(mode, start):
-    """Not square, mixed precision, every option at once: float32 out at the full size, and all weights get gradients."""
+    """Not square, mixed precision, every option at once: float32 out at the full size, and all weights get
+    gradients."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

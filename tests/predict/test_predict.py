@@ -1,4 +1,5 @@
-"""python -m kzoo.predict: networks whose answer is known, pictures of any size and kind, broken files, videos, mistakes."""
+"""python -m kzoo.predict: networks whose answer is known, pictures of any size and kind, broken files, videos,
+mistakes."""
 
 import csv
 import functools
@@ -123,7 +124,8 @@ GLOWS = [  # size of the picture (H, W), its brightest place (x, y)
 
 
 def glow(size, place) -> np.ndarray:
-    """Black but for a smooth spot, which is as wide whatever the size: sampled coarsely, its middle stays where it is."""
+    """Black but for a smooth spot, which is as wide whatever the size: sampled coarsely, its middle stays where it
+    is."""
     y, x = np.mgrid[: size[0], : size[1]] + 0.5
     squared = ((x - place[0]) ** 2 + (y - place[1]) ** 2) / (max(size) / 18) ** 2
     return np.repeat(np.rint(250 * np.exp(-0.5 * squared)).astype("uint8")[..., None], 3, axis=-1)

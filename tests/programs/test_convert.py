@@ -1,4 +1,5 @@
-"""PyTorch's weights in kzoo's encoders: the same features at every tap (peer), layouts, published sizes, one line for what does not fit."""
+"""PyTorch's weights in kzoo's encoders: the same features at every tap (peer), layouts, published sizes, one line for
+what does not fit."""
 
 import sys
 

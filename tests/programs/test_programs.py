@@ -1,4 +1,5 @@
-"""train.py, eval.py and kzoo.report as a user runs them: whole runs on a small data set, mistakes, interruptions, resuming."""
+"""train.py, eval.py and kzoo.report as a user runs them: whole runs on a small data set, mistakes, interruptions,
+resuming."""
 
 import csv
 import functools
@@ -93,7 +94,8 @@ CRAFT = ("--arch=unet2015", "--size=64x96", "--epochs=2", "--batch_size=16", "--
 
 
 def test_every_craft_at_once_and_test_time_augmentation(people_dir, tmp_path, capsys, monkeypatch):
-    """An oblong network with all of the training craft trains, is rebuilt with its input statistics, and is scored at another size."""
+    """An oblong network with all of the training craft trains, is rebuilt with its input statistics, and is scored at
+    another size."""
     folder = tmp_path / "craft"
     code, out, err = run(capsys, monkeypatch, "train.py", f"--data_dir={people_dir}", f"--out={folder}", *CRAFT)
     assert code == 0, err
@@ -315,7 +317,8 @@ def wait_for_epochs(folder, count, process):
 
 
 def test_killed_and_resumed_equals_uninterrupted(people_dir, tmp_path):
-    """`kill -9` in the middle of a run, then --resume: the same history and the same weights, bit for bit on one CPU."""
+    """`kill -9` in the middle of a run, then --resume: the same history and the same weights, bit for bit on one
+    CPU."""
     whole = start(tmp_path / "whole", people_dir)
     assert whole.wait() == 0, whole.stdout.read()
     killed = start(tmp_path / "killed", people_dir)

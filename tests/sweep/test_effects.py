@@ -35,7 +35,8 @@ def test_effects_and_differences_of_a_balanced_study_are_exact():
 
 
 def test_missing_runs_leave_matched_ones():
-    """Without its best seed an arch would look worse; with the cell gone for one level the main effect leaves it out for all."""
+    """Without its best seed an arch would look worse; with the cell gone for one level the main effect leaves it out
+    for all."""
     rows = rows_of(FULL, lambda arch, encoder_weights, seed: score(arch, encoder_weights, seed, noise=0.0))
     rows = [row for row in rows if row[:2] != ({"arch": "unet", "encoder_weights": "none"}, "2")]
     rows = [row for row in rows if row[0] != {"arch": "fcn", "encoder_weights": "imagenet"}]
@@ -81,7 +82,8 @@ def test_the_plain_interval_is_scipys_percentile_bootstrap(n):
 
 
 def test_seeds_are_resampled_as_blocks():
-    """A seed that moves all settings alike is no noise of their difference: by pairs of cells drawn alone the interval would be wide."""
+    """A seed that moves all settings alike is no noise of their difference: by pairs of cells drawn alone the interval
+    would be wide."""
     seeds = np.array([[0.0, 5.0, 9.0], [0.0, 5.0, 9.0]])
     found = effects.estimate(seeds + [[0.1], [0.2]] - seeds)
     assert (found.value, found.low, found.high) == pytest.approx((0.15, 0.15, 0.15)) and found.blocks == 3
@@ -90,7 +92,8 @@ def test_seeds_are_resampled_as_blocks():
 
 
 def test_coverage():
-    """Of 600 studies with 3 seeds and noise, 95 % hold the truth; the plain percentile interval does not hold what it says."""
+    """Of 600 studies with 3 seeds and noise, 95 % hold the truth; the plain percentile interval does not hold what it
+    says."""
     rng, hits, plain = np.random.default_rng(0), 0, 0
     for _ in range(600):
         found = effects.estimate(rng.normal(size=(2, 3)))

@@ -1,4 +1,5 @@
-"""kzoo.sweep with a train.py that only pretends: lists and ranges, several processes, kills, crashes, pruning, the table."""
+"""kzoo.sweep with a train.py that only pretends: lists and ranges, several processes, kills, crashes, pruning, the
+table."""
 
 import collections
 import json
@@ -20,7 +21,8 @@ from kzoo.sweep import __main__ as sweep_program
 from kzoo.sweep import parameters, studies, study_table, study_trials
 
 ROOT = pathlib.Path(__file__).parents[2]
-# The score is --lr, or the place of --arch in the alphabet, and grows by 0.001 an epoch and by 0.01 a seed; --warmup is seconds an epoch.
+# The score is --lr, or the place of --arch in the alphabet, and grows by 0.001 an epoch and by 0.01 a seed; --warmup is
+# seconds an epoch.
 FAKE = """
 import json, os, pathlib, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started the tests in the background

@@ -1,4 +1,5 @@
-"""Learning-rate range test on least squares, where the diverging rate is known: 2 / (largest eigenvalue of the Hessian)."""
+"""Learning-rate range test on least squares, where the diverging rate is known: 2 / (largest eigenvalue of the
+Hessian)."""
 
 import itertools
 import json
@@ -38,7 +39,8 @@ def test_divergence_of_a_quadratic(result):
 
 
 def test_suggestion_trains(result):
-    """Between the rates that hardly move and the one that diverges; as a learning rate it reaches the minimum in 200 steps."""
+    """Between the rates that hardly move and the one that diverges; as a learning rate it reaches the minimum in 200
+    steps."""
     assert result["suggestion"] <= result["diverges"] / 10
     model = least_squares(keras.optimizers.SGD(result["suggestion"]))
     for _ in range(200):

@@ -1,4 +1,5 @@
-"""Schedules, optimizers, L2 penalty, plateaus and moving averages, against formulas in NumPy and against Keras's own callbacks."""
+"""Schedules, optimizers, L2 penalty, plateaus and moving averages, against formulas in NumPy and against Keras's own
+callbacks."""
 
 import h5py
 import keras
