@@ -13,22 +13,27 @@ import time
 from absl import flags
 
 from kzoo import UserError, cli, files
+from kzoo.datasets import registry
+from kzoo.datasets.about import OFFICIAL
 
 FLAGS = flags.FLAGS
+SOURCED = [name for name in registry.NAMES if registry.about(name).source]
+DOWNLOADABLE = [name for name in SOURCED if registry.about(name).downloadable]
 # Defaults of None come from the task's recipe for the data set (kzoo/tasks.py).
 flags.DEFINE_string("task", "seg", "pose, seg, pose3d, loc or cluster")
 flags.DEFINE_string("arch", "unet", "architecture of the task")
 flags.DEFINE_string(
     "dataset",
     None,
-    "people, people/clips, room, room/windows, digits, coco_subset, camvid, human36m, seven_scenes, deeploc, mnist, fashion_mnist, usps; "
-    "coco_subset alone means the task's configuration (default: the built-in one of the task)",
+    f"{', '.join(registry.NAMES)}, or one of their configurations, people/clips for instance (see python -m kzoo.list "
+    "datasets); a name alone means the task's configuration (default: the built-in one of the task)",
 )
 flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
 flags.DEFINE_string(
     "data_source",
     None,
-    "raw data of data sets that are not made here: the folder of your copy; see datasets/*/README.md",
+    f"raw data of {', '.join(SOURCED)}: the folder of your copy (for what must lie in it see datasets/*/README.md); "
+    f"{OFFICIAL} downloads {', '.join(DOWNLOADABLE)}",
 )
 flags.DEFINE_string(
     "train_split", None, "TFDS split to train on; slices like train[:100] are allowed (default: train, or the recipe's)"

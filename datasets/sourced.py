@@ -1,15 +1,25 @@
-"""What builders share whose raw data is the user's own folder."""
+"""What builders share whose raw data is the user's own folder, or is downloaded where there is none."""
 
 import tensorflow_datasets as tfds
 
 
+def describe(counts: dict) -> str:
+    """Counts in one line; zeros are left out, but for what was kept."""
+    return ", ".join(f"{key} {value}" for key, value in counts.items() if value or key == "kept")
+
+
 class Sourced:
-    """Before `tfds.core.GeneratorBasedBuilder` in a builder's bases; the builder has `find_source`: path -> source with
-    a `path`, and keeps `source_path` and `counts` (by split, what was read and left out) in its metadata."""
+    """Before `tfds.core.GeneratorBasedBuilder` in a builder's bases.
+
+    The builder has `about` (`datasets/about.py`) and `find_source`: path -> source with a `path`; where the data can be
+    downloaded, also `find_official`: download manager -> source. It keeps `source_path` and `counts` (by split, what
+    was read and left out) in its metadata.
+    """
 
     def __init__(self, *, data_source=None, **kwargs):
-        """`data_source`: the folder with the raw data or the one that holds it; None: the manual folder."""
+        """`data_source`: the raw data or its folder; None: the manual folder, else the official download, if any."""
         self._data_source = data_source
+        self._manual_dir = None
         super().__init__(**kwargs)
 
     def __getstate__(self):
@@ -27,13 +37,26 @@ class Sourced:
         super().download_and_prepare(download_config=download_config, **kwargs)
 
     def _download_and_prepare(self, dl_manager, download_config):
-        """Prints the counts when all is prepared."""
+        """Remembers whether the user named a manual folder, and prints the counts when all is prepared."""
+        self._manual_dir = download_config.manual_dir
         super()._download_and_prepare(dl_manager, download_config)
-        for split, counts in self.info.metadata["counts"].items():
-            names = [f"S{subject}" for subject in self.info.metadata.get("subjects", {}).get(split, ())]
-            who = f"{' '.join(names)}: " if names else ""
-            print(f"{self.name} {split}: {who}{', '.join(f'{key} {value}' for key, value in counts.items() if value)}")
+        name = f"{self.name}/{self.builder_config.name}" if self.builder_config else self.name
+        for split in self.info.metadata["counts"]:
+            print(f"{name} {split}: {self.describe_split(split)}")
+
+    def describe_split(self, split: str) -> str:
+        """What was read and left out of a split, in one line."""
+        return describe(self.info.metadata["counts"][split])
 
     def _source(self, dl_manager):
-        """The raw data that was asked for."""
-        return self.find_source(dl_manager.manual_dir if self._data_source is None else self._data_source)
+        """The raw data that was asked for, else that in the manual folder, else the official download."""
+        if self._data_source is not None:
+            return self.find_source(self._data_source)
+        if not self.about.downloadable:
+            return self.find_source(dl_manager.manual_dir)
+        if self._manual_dir is not None:  # a slip of the pen must not start a download
+            return self.find_source(self._manual_dir)
+        try:
+            return self.find_source(dl_manager.manual_dir)
+        except (AssertionError, FileNotFoundError):  # TFDS's default manual folder is empty, or holds other data sets
+            return self.find_official(dl_manager)

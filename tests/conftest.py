@@ -29,7 +29,7 @@ def people_dir(tmp_path_factory):
 
     folder = str(tmp_path_factory.mktemp("people"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builders.People, "SIZES", {"train": 64, "val": 32})
+        patch.setattr(builders.builder_class("people"), "SIZES", {"train": 64, "val": 32})
         builders.prepare("people", folder)
     return folder
 
@@ -41,7 +41,7 @@ def clips_dir(tmp_path_factory):
 
     folder = str(tmp_path_factory.mktemp("clips"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builders.People, "CLIPS", {"train": 32, "val": 16})
+        patch.setattr(builders.builder_class("people"), "CLIPS", {"train": 32, "val": 16})
         builders.prepare("people/clips", folder)
     return folder
 
@@ -54,7 +54,7 @@ def room_dir(tmp_path_factory):
 
     folder = str(tmp_path_factory.mktemp("room"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builders.Room, "SIZES", {"train": 24, "val": 12})
+        patch.setattr(builders.builder_class("room"), "SIZES", {"train": 24, "val": 12})
         for config in ("frames", "labelled", "windows"):
             builders.prepare(f"room/{config}", folder)
     return folder

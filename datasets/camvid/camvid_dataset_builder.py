@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kzoo.datasets.camvid import sources
+from kzoo.datasets.camvid import ABOUT, sources
 from kzoo.datasets.sourced import Sourced
 
 
@@ -16,6 +16,7 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     code_path = tfds.core.Path(__file__)
     pkg_dir_path = code_path.parent
 
+    about = ABOUT
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (

@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kzoo.datasets.coco_subset import classes, records, sources
+from kzoo.datasets.coco_subset import ABOUT, classes, records, sources
+from kzoo.datasets.sourced import Sourced
 
 
 def _pose_features():
@@ -46,7 +47,7 @@ FEATURES = {"pose": _pose_features, "seg": _mask_features, "things": _mask_featu
 NAMES = {"pose": ("background", "person"), "seg": ("background", "person"), "things": classes.CLASSES}
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     """COCO persons as 256x256 crops with joints (pose), and whole pictures with masks of persons (seg) or of 80 classes
     (things)."""
 
@@ -54,6 +55,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     code_path = tfds.core.Path(__file__)
     pkg_dir_path = code_path.parent
 
+    about = ABOUT
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     BUILDER_CONFIGS: ClassVar = [
@@ -66,15 +68,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         "Without a manual folder COCO 2017 itself is downloaded: 20 GB."
     )
 
-    def __init__(self, *, data_source=None, **kwargs):
-        """`data_source`: coco_subset.zip, its folder or a COCO folder; None: the manual folder, else the official
-        download."""
-        self._data_source = data_source
-        self._manual_dir = None
-        super().__init__(**kwargs)
+    find_source = staticmethod(sources.find_source)
 
-    def __getstate__(self):
-        return {"_original_state": {**super().__getstate__()["_original_state"], "data_source": self._data_source}}
+    def find_official(self, dl_manager) -> sources.Source:
+        """COCO 2017 itself, downloaded."""
+        folders = dl_manager.download_and_extract(dict(sources.OFFICIAL_URLS))
+        return sources.official_source({name: pathlib.Path(folder) for name, folder in folders.items()})
 
     def _info(self):
         config = self.builder_config.name
@@ -93,24 +92,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(metadata),
         )
 
-    def download_and_prepare(self, *, download_config=None, **kwargs):
-        """As in TFDS; refuses to pass a set that was prepared from another source for the one asked for."""
-        mode = download_config.download_mode if download_config else tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
-        if self._data_source is not None and self.is_prepared() and not mode.overwrite_dataset:
-            wanted, found = sources.find_source(self._data_source).path, self.info.metadata["source_path"]
-            if wanted != found:
-                raise ValueError(
-                    f"{self.data_dir} was prepared from {found}, not from {wanted}: choose another data_dir or remove it"
-                )
-        super().download_and_prepare(download_config=download_config, **kwargs)
-
-    def _download_and_prepare(self, dl_manager, download_config):
-        """Remembers whether the user named a manual folder, and prints the counts when all is prepared."""
-        self._manual_dir = download_config.manual_dir
-        super()._download_and_prepare(dl_manager, download_config)
-        for split, counts in self.info.metadata["counts"].items():
-            print(f"{self.name}/{self.builder_config.name} {split}: {records.describe(counts)}")
-
     def _split_generators(self, dl_manager):
         config = self.builder_config.name
         source = self._source(dl_manager)
@@ -122,15 +103,3 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, source, split, counts):
         return records.generate(source, self.builder_config.name, split, counts)
-
-    def _source(self, dl_manager) -> sources.Source:
-        """The user's source, else the manual folder, else the official download."""
-        if self._data_source is not None:
-            return sources.find_source(self._data_source)
-        if self._manual_dir is not None:
-            return sources.find_source(self._manual_dir)
-        try:
-            return sources.find_source(dl_manager.manual_dir)
-        except (AssertionError, FileNotFoundError):  # TFDS's default manual folder is empty, or holds other data sets
-            folders = dl_manager.download_and_extract(dict(sources.OFFICIAL_URLS))
-        return sources.official_source({name: pathlib.Path(folder) for name, folder in folders.items()})

@@ -13,6 +13,7 @@ from kzoo.datasets.coco_subset import masks, sources
 from kzoo.datasets.coco_subset.classes import CLASS_IDS, CLASSES, NUM_JOINTS
 from kzoo.datasets.coco_subset.masks import IGNORE
 from kzoo.datasets.coco_subset.sources import check
+from kzoo.datasets.sourced import describe
 
 SIZE = 256  # pixels of a crop's side
 BOX_SCALE = 1.25  # the crop's side over the longer side of the person's box
@@ -51,11 +52,6 @@ def generate(source: sources.Source, config: str, split: str, counts: dict):
         yield key, example
     if not counts["kept"]:
         raise ValueError(f"{path}: no example is left in the split {split!r}: {describe(counts)}")
-
-
-def describe(counts: dict) -> str:
-    """Counts in one line, zeros left out."""
-    return ", ".join(f"{key} {value}" for key, value in counts.items() if value or key == "kept")
 
 
 # pose, from COCO

@@ -5,7 +5,7 @@ from typing import ClassVar
 import tensorflow_datasets as tfds
 
 from kzoo.datasets import poses
-from kzoo.datasets.deeploc import sources
+from kzoo.datasets.deeploc import ABOUT, sources
 from kzoo.datasets.sourced import Sourced
 
 
@@ -16,6 +16,7 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     code_path = tfds.core.Path(__file__)
     pkg_dir_path = code_path.parent
 
+    about = ABOUT
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     BUILDER_CONFIGS: ClassVar = [poses.FRAMES_CONFIG, poses.WINDOWS_CONFIG]

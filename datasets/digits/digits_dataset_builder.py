@@ -5,6 +5,8 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from kzoo.datasets.digits import ABOUT, HOMEPAGE
+
 LEVELS = 16  # of grey above 0 in scikit-learn's file
 CLASSES = tuple(map(str, range(10)))
 
@@ -16,6 +18,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     code_path = tfds.core.Path(__file__)
     pkg_dir_path = code_path.parent
 
+    about = ABOUT
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     SIZES: ClassVar = {"train": 1437, "val": 360}  # in the file's order
@@ -30,7 +33,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         }
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),
-            homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
+            homepage=HOMEPAGE,
             supervised_keys=("image", "label"),
             metadata=tfds.core.MetadataDict({"classes": list(CLASSES), "flip_classes": []}),
         )

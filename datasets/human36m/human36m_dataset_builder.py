@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kzoo.datasets.human36m import cameras, clips, sources
+from kzoo.datasets.human36m import ABOUT, cameras, clips, sources
 from kzoo.datasets.sourced import Sourced
 from kzoo.nn.skeletons import H36M_JOINTS
 
@@ -35,6 +35,7 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     code_path = tfds.core.Path(__file__)
     pkg_dir_path = code_path.parent
 
+    about = ABOUT
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     BUILDER_CONFIGS: ClassVar = [
@@ -86,6 +87,11 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
             homepage="http://vision.imar.ro/human3.6m/",
             metadata=tfds.core.MetadataDict({**metadata, "subjects": {}}),
         )
+
+    def describe_split(self, split):
+        """Whose recordings were read, and the counts."""
+        subjects = [f"S{subject}" for subject in self.info.metadata["subjects"].get(split, ())]
+        return f"{' '.join(subjects)}: {super().describe_split(split)}" if subjects else super().describe_split(split)
 
     def _split_generators(self, dl_manager):
         source = self._source(dl_manager)

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from kzoo.datasets.people import clips, motion, render, studio
+from kzoo.datasets.people import ABOUT, clips, motion, render, studio
 from kzoo.datasets.people.body import CLASSES
 from kzoo.datasets.people.skeleton import JOINTS
 from kzoo.nn.skeletons import H36M_JOINTS
@@ -65,6 +65,7 @@ def _clips():
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Articulated people, rendered on first use: no download, and the same bits on every machine."""
 
+    about = ABOUT
     VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES: ClassVar = {"1.1.0": "Adds head_box; the pictures are the same.", "1.0.0": "Initial release."}
     BUILDER_CONFIGS: ClassVar = [

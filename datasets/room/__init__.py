@@ -1,7 +1,11 @@
 """The data set `room`: a camera in a furnished room. The builder loads TensorFlow, so it is imported only when asked
 for."""
 
-__all__ = ["Builder"]
+from kzoo.datasets.about import RENDERED, About
+
+__all__ = ["ABOUT", "Builder"]
+
+ABOUT = About(licence="made by kzoo, Apache-2.0 like kzoo", limits=RENDERED)
 
 
 def __getattr__(name):

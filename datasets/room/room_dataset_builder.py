@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from kzoo.datasets.people.people_dataset_builder import rendered
-from kzoo.datasets.room import camera, render
+from kzoo.datasets.room import ABOUT, camera, render
 from kzoo.datasets.room.furniture import CLASSES
 
 POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")
@@ -40,6 +40,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     code_path = tfds.core.Path(__file__)
     pkg_dir_path = code_path.parent
 
+    about = ABOUT
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     BUILDER_CONFIGS: ClassVar = [

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from kzoo.datasets import poses
-from kzoo.datasets.seven_scenes import sources
+from kzoo.datasets.seven_scenes import ABOUT, sources
 from kzoo.datasets.sourced import Sourced
 
 
@@ -17,6 +17,7 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     code_path = tfds.core.Path(__file__)
     pkg_dir_path = code_path.parent
 
+    about = ABOUT
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     BUILDER_CONFIGS: ClassVar = [

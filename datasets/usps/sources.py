@@ -8,7 +8,8 @@ import pathlib
 
 import numpy as np
 
-HOMEPAGE = "https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass.html"
+from kzoo.datasets.usps import HOMEPAGE
+
 FILES = {"train": "usps", "val": "usps.t"}  # split -> file, packed (.bz2) or not
 PACKED = ".bz2"
 CLASSES = tuple(map(str, range(10)))

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from kzoo.datasets.sourced import Sourced
-from kzoo.datasets.usps import sources
+from kzoo.datasets.usps import ABOUT, sources
 
 
 class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
@@ -16,6 +16,7 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     code_path = tfds.core.Path(__file__)
     pkg_dir_path = code_path.parent
 
+    about = ABOUT
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put usps.bz2 and usps.t.bz2 of {sources.HOMEPAGE} here."

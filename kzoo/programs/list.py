@@ -3,12 +3,11 @@
 python -m kzoo.list
 python -m kzoo.list archs --task=seg --parameters --format=markdown
 
-The tables are read from the package's source, not imported: no framework has to start. --parameters builds the
-networks, which takes seconds each.
+The tables are read from the package's source, or from parts of it that import no framework: none has to start.
+--parameters builds the networks, which takes seconds each.
 """
 
 import ast
-import importlib.util
 import json
 import pathlib
 import textwrap
@@ -16,6 +15,7 @@ import textwrap
 from absl import flags
 
 from kzoo import UserError, cli
+from kzoo.datasets import registry
 from kzoo.evaluation import model_card, tables
 from kzoo.tasks import recipes
 
@@ -96,10 +96,8 @@ def encoders() -> list[dict]:
 
 
 def datasets() -> list[dict]:
-    names, rows = assigned("data"), []
-    folder = pathlib.Path(importlib.util.find_spec("kzoo.datasets").submodule_search_locations[0])
-    sourced = entries(names["SOURCED"])
-    for name in (*entries(names["DATASETS"]), *ast.literal_eval(names["FROM_TFDS"])):
+    rows, folder = [], pathlib.Path(registry.__file__).parent
+    for name in registry.NAMES:
         readme = folder / name / "README.md"
         known = {
             task: [key for key, _ in getattr(recipes, task.upper()) if key.partition("/")[0] == name]
@@ -108,7 +106,7 @@ def datasets() -> list[dict]:
         what = first_sentence(readme.read_text()) if readme.exists() else FROM_TFDS
         for configuration in dict.fromkeys(key for keys in known.values() for key in keys):
             fit = ", ".join(task for task, keys in known.items() if configuration in keys)
-            needs = "needed" if name in sourced else ""
+            needs = "needed" if registry.about(name).source else ""
             rows.append({"dataset": configuration, "tasks": fit, "data_source": needs, "what": what})
             what = f"as {name}, in another form"
     return rows

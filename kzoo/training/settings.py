@@ -13,7 +13,7 @@ GEOMETRIC_FLAGS = {"zoom": "zoom", "rotation": "rotation_deg", "translate": "tra
 def without_default(dataset: str | None) -> str | None:
     """people for people/pictures: recipes know a data set's first configuration by the data set's name."""
     name, _, config = (dataset or "").partition("/")
-    first = [c.name for c in builders.DATASETS[name].BUILDER_CONFIGS][:1] if name in builders.DATASETS else []
+    first = [c.name for c in builders.builder_class(name).BUILDER_CONFIGS][:1] if name in builders.DATASETS else []
     return name if [config] == first and name != "coco_subset" else dataset
 
 

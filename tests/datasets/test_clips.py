@@ -306,7 +306,7 @@ def test_inverse_kinematics_reach_the_foot(foot):
 
 
 def test_prepared_clips(tmp_path, monkeypatch, rendered):
-    monkeypatch.setattr(builders.People, "CLIPS", {"train": 4, "val": 1})
+    monkeypatch.setattr(builders.builder_class("people"), "CLIPS", {"train": 4, "val": 1})
     builder = builders.prepare("people/clips", str(tmp_path))
     assert builder.info.full_name == "people/clips/1.0.0"
     assert {split: info.num_examples for split, info in builder.info.splits.items()} == {"train": 4, "val": 1}

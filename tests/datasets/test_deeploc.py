@@ -263,6 +263,6 @@ def test_pickled_and_from_another_source(tmp_path, capsys):
         builder.info.full_name == "deeploc/frames/1.0.0"
         and len(examples(pickle.loads(pickle.dumps(builder)), "val")) == 5
     )
-    assert "deeploc val: frames 5, sequences 1, labelled_frames 3\n" in capsys.readouterr().out
+    assert "deeploc/frames val: frames 5, sequences 1, labelled_frames 3\n" in capsys.readouterr().out
     with pytest.raises(ValueError, match="was prepared from .*first, not from .*second"):
         prepared(tmp_path, second)

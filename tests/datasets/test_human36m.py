@@ -339,7 +339,7 @@ def test_damaged_and_missing(tmp_path, filmed, capsys):
     builder = prepared(tmp_path, root)
     out = capsys.readouterr().out
     assert out.count("human36m: S11 Directions is left out: the release's video of one camera is damaged\n") == 1
-    assert "human36m train: S1: recordings 2, clips 3, clips_after_video 1, poses_without_video 1\n" in out
+    assert "human36m/clips train: S1: recordings 2, clips 3, clips_after_video 1, poses_without_video 1\n" in out
     assert builder.info.metadata["counts"]["val"]["damaged_recordings"] == 2 and builder.info.metadata["subjects"][
         "val"
     ] == [9]

@@ -488,7 +488,7 @@ class TestBuilder(tfds.testing.DatasetBuilderTestCase):
 def test_another_source_is_refused(tmp_path, capsys):
     first, second = write_lists(tmp_path / "first"), write_lists(tmp_path / "second")
     prepared(tmp_path, first)
-    assert "seven_scenes val: frames 3, sequences 1, runs 1\n" in capsys.readouterr().out
+    assert "seven_scenes/frames val: frames 3, sequences 1, runs 1\n" in capsys.readouterr().out
     with pytest.raises(ValueError, match="was prepared from .*first, not from .*second"):
         prepared(tmp_path, second)
     again = Builder(data_dir=tmp_path / "prepared")

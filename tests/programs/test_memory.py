@@ -33,7 +33,7 @@ def test_peak_memory_does_not_grow_with_the_data_set(tmp_path, monkeypatch):
     monkeypatch.setattr(people_dataset_builder, "rendered", noise)
     peaks = {}
     for count, epochs in ((160, 10), (1600, 1)):  # as many steps
-        monkeypatch.setattr(builders.People, "CLIPS", {"train": count, "val": 16})
+        monkeypatch.setattr(builders.builder_class("people"), "CLIPS", {"train": count, "val": 16})
         folder = tmp_path / str(count)
         builders.prepare("people/clips", str(folder))
         flags = [

@@ -25,7 +25,7 @@ QUICK = (
 def digits_dir(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("digits"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builders.Digits, "SIZES", {"train": 160, "val": 40})
+        patch.setattr(builders.builder_class("digits"), "SIZES", {"train": 160, "val": 40})
         builders.prepare("digits", folder)
     return folder
 

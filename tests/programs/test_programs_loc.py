@@ -112,7 +112,7 @@ def test_posenet_has_a_fixed_beta(room_dir, tmp_path, capsys, monkeypatch):
     ],
 )
 def test_mistakes_are_one_line(flags, words, room_dir, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(builders.People, "CLIPS", {"train": 8, "val": 4})
+    monkeypatch.setattr(builders.builder_class("people"), "CLIPS", {"train": 8, "val": 4})
     out = tmp_path / "run"
     code, _, err = run(capsys, monkeypatch, "train.py", *QUICK, *flags, f"--data_dir={room_dir}", f"--out={out}")
     assert code == 2 and all(word in one_line(err) for word in words), err
