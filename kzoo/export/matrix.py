@@ -111,7 +111,7 @@ def by_predict(task, model, decoder, pictures) -> dict:
     from kzoo.data.image_io import to_input
     from kzoo.export import formats
     from kzoo.nn import geometry
-    from kzoo.predict.writers import classes_at
+    from kzoo.nn.geometry import classes_at
 
     shape, size = model.inputs[0].shape[-3:-1], pictures.shape[-3:-1]
     fitted = [to_input(picture, shape) for picture in pictures.reshape(-1, *pictures.shape[-3:])]

@@ -18,7 +18,7 @@ from kzoo import UserError, files
 from kzoo.figures import base as figures
 from kzoo.figures import pose as pose_figures
 from kzoo.nn import skeletons
-from kzoo.nn.geometry import transform_points
+from kzoo.nn.geometry import classes_at, transform_points
 
 OVERLAYS, MASKS, CLASSES, VIDEO = "overlays", "masks", "classes.json", "annotated.mp4"
 SIDES = {"left": "tab:orange", "right": "tab:cyan", "middle": "tab:pink"}  # of Human3.6M's bones
@@ -52,24 +52,6 @@ def pose_rows(picture, _) -> list[dict]:
         }
         for points, scores, score in persons_of(picture)
     ]
-
-
-def classes_at(classes, matrix, size: tuple[int, int]) -> np.ndarray:
-    """Classes at the pixels of a picture, from the nearest ones of the network's.
-
-    Args:
-        classes: (h, w) uint8; matrix: (3, 3) fractions of these -> pixels, without rotation; size: (H, W) of the
-        picture.
-    Returns:
-        (H, W) uint8.
-    """
-    columns, rows = (
-        np.clip((np.arange(size[1 - axis]) + 0.5 - matrix[axis, 2]) / matrix[axis, axis] * count, 0, count - 1).astype(
-            int
-        )
-        for axis, count in enumerate(classes.shape[::-1])
-    )
-    return classes[rows[:, None], columns]
 
 
 def seg_rows(picture, _) -> list[list]:

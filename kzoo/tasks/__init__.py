@@ -125,6 +125,7 @@ class Task:
     turns_only: bool = (
         False  # augmentation may roll the camera, and not move, scale or mirror the picture: no pose would go with that
     )
+    middle_frame: bool = False  # of clips the answer is for the middle frame alone
     extras: tuple[str, ...] = ()  # features that `report` needs where the data set has them
     geometric: augment.Geometric = augment.Geometric()
     photometric: augment.Photometric = augment.Photometric()
@@ -316,6 +317,7 @@ LOC = Task(
     baselines=loc_scores.baselines,
     looks_for=nearness.nearness,
     turns_only=True,
+    middle_frame=True,
     geometric=augment.Geometric(zoom=0.0, rotation_deg=10.0, translate=0.0, flip=0.0),
 )
 
