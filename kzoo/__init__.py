@@ -1,9 +1,47 @@
-"""kzoo: a Keras 3 model zoo for people, scenes and cameras.
+"""kzoo: published networks for people and scenes, side by side in Keras 3.
 
-`kzoo.tasks.TASKS` is the whole zoo at a glance. This file imports nothing, so that data-set workers start fast.
+import kzoo
+
+run = kzoo.load("runs/me")
+run.predict("me.jpg")                       # decoded, in the picture's own pixels
+model = kzoo.create_model("unet", (256, 256, 3), 7, encoder="small", encoder_weights="none")
+model.compile("adam", **kzoo.compile_arguments(model, "seg"))
+
+What stands here is imported when it is first used: `import kzoo` starts no framework.
 """
+
+import importlib
+import os
+
+# `python -m kzoo.train` is kzoo/programs/train.py: programs have a folder of their own.
+__path__.append(os.path.join(os.path.dirname(__file__), "programs"))
+
+_LAZY = {  # name -> module that has it
+    "load": "kzoo.runs",
+    "create_model": "kzoo.training.face",
+    "compile_arguments": "kzoo.training.face",
+    "list_models": "kzoo.training.face",
+    "TASKS": "kzoo.tasks",
+    "Run": "kzoo.runs",
+}
+__all__ = ["UserError", "__version__", *_LAZY]  # noqa: PLE0604, F822
 
 
 class UserError(Exception):
     """A user's mistake, told in one line: what was wrong, what was received, what is allowed. Ends a program with exit
     code 2."""
+
+
+def __getattr__(name: str):
+    """PEP 562: what _LAZY names, and the version of the installed package."""
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("kzoo")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'kzoo' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

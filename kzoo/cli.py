@@ -1,7 +1,11 @@
 """What the programs share: flags in, one clear line and exit code 2 for a user's mistake."""
 
 import ast
+import functools
 import os
+import pathlib
+import re
+import runpy
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -9,6 +13,20 @@ from collections.abc import Callable, Mapping
 from absl import app, flags, logging
 
 from kzoo import UserError
+
+PROGRAMS = {  # `kzoo <name>` and `python -m kzoo.<name>` -> module
+    "train": "kzoo.programs.train",
+    "eval": "kzoo.programs.eval",
+    "predict": "kzoo.predict.__main__",
+    "explain": "kzoo.explain.__main__",
+    "report": "kzoo.programs.report",
+    "sweep": "kzoo.sweep.__main__",
+    "lab": "kzoo.lab.__main__",
+    "costs": "kzoo.programs.costs",
+    "list": "kzoo.programs.list",
+    "convert": "kzoo.programs.convert",
+    "export_matrix": "kzoo.programs.export_matrix",
+}
 
 
 def run(main: Callable, *, positional: bool = False):
@@ -37,6 +55,44 @@ def run(main: Callable, *, positional: bool = False):
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def in_keywords(function: Callable) -> Callable:
+    """For functions that notebooks call: what a mistake calls --size for users of programs is size there."""
+
+    @functools.wraps(function)
+    def called(*arguments, **keywords):
+        try:
+            return function(*arguments, **keywords)
+        except UserError as error:
+            raise UserError(re.sub(r"--(?=[a-z])", "", str(error))) from error
+
+    return called
+
+
+def console():
+    """The console script: `kzoo train --task=…` is `python -m kzoo.train --task=…`; `kzoo` alone lists the programs."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in ("--help", "--helpshort", "help"):
+        print("kzoo <program> <flags>; kzoo <program> --helpshort tells its flags\n")
+        print("\n".join(f"  {program:14} {_first_line(module)}" for program, module in PROGRAMS.items()))
+        return
+    if name == "--version":
+        from importlib import metadata
+
+        print(f"kzoo {metadata.version('kzoo')}")
+        return
+    if name not in PROGRAMS:
+        print(f"kzoo: unknown program {name!r}; allowed: {', '.join(PROGRAMS)}", file=sys.stderr)
+        sys.exit(2)
+    sys.argv[1:] = arguments
+    runpy.run_module(PROGRAMS[name], run_name="__main__", alter_sys=True)
+
+
+def _first_line(module: str) -> str:
+    """Of the docstring of a module, which is not imported."""
+    path = pathlib.Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
+    return ast.get_docstring(ast.parse(path.read_text())).partition("\n\n")[0].replace("\n", " ")
 
 
 def assignments(items, flag: str) -> dict:

@@ -9,6 +9,7 @@ Opening a run and reading its history starts no framework: sweeps and reports lo
 """
 
 import csv
+import dataclasses
 import functools
 import io
 import pathlib
@@ -29,6 +30,32 @@ ROUNDS, CLUSTERING = "rounds.npz", "clustering.json"  # of clustering: what each
 PARTS = ("pose_run", "features")  # keywords of networks that are networks of other runs, and the names of their copies
 
 
+@dataclasses.dataclass(frozen=True)
+class State:
+    """A file with weights and optimizer of a compiled network."""
+
+    path: pathlib.Path
+
+    @property
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def save(self, model):
+        with files.replacing(self.path) as temporary:
+            model.save_weights(temporary)
+
+    def load(self, model):
+        """Into a compiled network whose optimizer is built.
+
+        Raises:
+            UserError: it does not fit, or cannot be read.
+        """
+        try:
+            model.load_weights(self.path)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"cannot resume from {self.path}: {str(error).splitlines()[0]}") from error
+
+
 class Run:
     """A run folder.
 
@@ -40,6 +67,7 @@ class Run:
         """Nothing is read or written; see `open` and `create`."""
         self.folder, self.config = pathlib.Path(folder), config
         self._networks = {}  # (height, width) -> network, see `model_at`
+        self._builders = {}  # data_dir -> builder
 
     @classmethod
     def open(cls, folder) -> "Run":
@@ -58,8 +86,12 @@ class Run:
     def create(cls, folder, config: Configuration) -> "Run":
         """A run whose `run.json` is written; one that is continued gets the new one in place of the old."""
         run = cls(folder, config)
-        files.write_json(run.folder / CONFIGURATION, config.to_json())
+        run.save_config()
         return run
+
+    def save_config(self):
+        """Write `run.json`: from here on the folder is a run."""
+        files.write_json(self.folder / CONFIGURATION, self.config.to_json())
 
     @staticmethod
     def exists(folder) -> bool:
@@ -125,41 +157,34 @@ class Run:
         with files.replacing(self.folder / MODEL) as temporary:
             model.save(temporary)
 
-    def has_state(self, name: str = STATE) -> bool:
-        return (self.folder / name).exists()
+    @property
+    def state(self) -> "State":
+        """What a training continues from."""
+        return State(self.folder / STATE)
 
-    def save_state(self, model, name: str = STATE):
-        """Weights and optimizer of a compiled network, to continue from."""
-        with files.replacing(self.folder / name) as temporary:
-            model.save_weights(temporary)
-
-    def load_state(self, model, name: str = STATE):
-        """Into a compiled network whose optimizer is built.
-
-        Raises:
-            UserError: it does not fit, or cannot be read.
-        """
-        path = self.folder / name
-        try:
-            model.load_weights(path)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"cannot resume from {path}: {str(error).splitlines()[0]}") from error
+    @property
+    def pretraining(self) -> "State":
+        """What the first phase of a training continues from."""
+        return State(self.folder / PRETRAINED)
 
     @property
     def tensorboard(self) -> pathlib.Path:
         """Folder of TensorBoard's logs."""
         return self.folder / TENSORBOARD
 
-    def save_curves(self, figure, name: str = CURVES):
-        from kzoo.figures import base
+    def save_curves(self, figure):
+        """Loss and score over the epochs."""
+        _save_figure(figure, self.folder / CURVES)
 
-        base.save(figure, self.folder / name)
+    def save_loss_weights(self, figure):
+        """The weights that a loss learns, over the epochs."""
+        _save_figure(figure, self.folder / LOSS_WEIGHTS)
 
     def save_lr_range(self, found: dict, figure) -> pathlib.Path:
         """What --find_lr measured; the path of the figure."""
         numbers, picture = (self.folder / name for name in LR_RANGE)
         files.write_json(numbers, {"flags": self.flags, **found})
-        self.save_curves(figure, picture.name)
+        _save_figure(figure, picture)
         return picture
 
     # What clustering leaves besides
@@ -208,10 +233,8 @@ class Run:
 
     def save_figures(self, figures: dict, out=None):
         """{file name: figure or animation} in `pictures`, here or in the folder `out`."""
-        from kzoo.figures import base
-
         for name, figure in figures.items():
-            base.save(figure, pathlib.Path(out or self.folder) / FIGURES / name)
+            _save_figure(figure, pathlib.Path(out or self.folder) / FIGURES / name)
 
     def explanation_folder(self, name: str) -> pathlib.Path:
         """Where `kzoo.explain` writes what it found out about an output."""
@@ -311,7 +334,7 @@ class Run:
         """The features of a data set that its network reads."""
         from kzoo.training import networks
 
-        return networks.reads(next(iter(self._networks.values()), None) or self.model_at(self.shape))
+        return self.config.reads or networks.reads(self.model_at(self.shape))  # runs of 0.1 do not tell
 
     # Its data
 
@@ -325,10 +348,13 @@ class Run:
         """
         from kzoo.data import builders
 
+        if data_dir in self._builders:
+            return self._builders[data_dir]
         builder = builders.prepare(self.flags["dataset"], data_dir or self.flags["data_dir"])
         saw, found = self.config.dataset, builders.describe(builder)
         if (found.name, found.splits) != (saw.name, saw.splits):
             raise UserError(f"the run saw {saw.name} {saw.splits}, --data_dir holds {found.name} {found.splits}")
+        self._builders[data_dir] = builder
         return builder
 
     def data(
@@ -406,6 +432,7 @@ class Run:
             colours = statistics.fit_colours(image for image, _ in pictures)
         return statistics.colour_pca_variants(colours, predictors.COLOUR_VARIANTS)
 
+    @cli.in_keywords
     def predict(self, pictures, *, tta: str = "none", decoder: str | None = None):
         """Answers for the user's own pictures, in their own pixels.
 
@@ -425,6 +452,24 @@ class Run:
         several = isinstance(pictures, list | tuple)
         found = answers.of_pictures(self, list(pictures) if several else [pictures], tta=tta, decoder=decoder)
         return found if several else found[0]
+
+
+@cli.in_keywords
+def load(folder) -> Run:
+    """`Run.open`, for notebooks."""
+    return Run.open(folder)
+
+
+def path_in(assignments, keyword: str) -> str | None:
+    """The path of a run folder in --set=<keyword>=<path>, None where there is none."""
+    value = cli.assignments(assignments, "set").get(keyword)
+    return value if isinstance(value, str) and value else None
+
+
+def _save_figure(figure, path):
+    from kzoo.figures import base
+
+    base.save(figure, path)
 
 
 def _paths(options: dict) -> dict[str, str]:

@@ -9,6 +9,7 @@ import pathlib
 from kzoo.datasets import registry
 from kzoo.datasets.about import About
 from kzoo.evaluation import report, tables
+from kzoo.runs import Run
 
 MODELS = pathlib.Path(__file__).parents[1] / "models"
 IMAGENET = "The encoder started from Keras's ImageNet weights; access to ImageNet is granted for non-commercial research and education."
@@ -44,6 +45,7 @@ CONDITIONS = {
     "tta": "test-time augmentation",
     "decoder": "decoder",
 }
+NAMED = 20  # units that are named at most
 PRIVATE = ("data_dir", "data_source")  # flags that name folders of one machine
 
 
@@ -71,59 +73,68 @@ def about_data(dataset: str) -> About:
     return registry.about(name) if name in registry.NAMES else UNKNOWN
 
 
-def limits(flag: dict, result: dict) -> list[str]:
+def limits(run: Run, result: dict) -> list[str]:
     """Sentences on what the scores do not tell."""
+    flag, split = run.flags, result["split"]
     data = about_data(flag["dataset"])
     found = [*LIMITS[flag["task"]], *([data.limits] if data.limits else [])]
-    if flag["task"] == "cluster":
-        if result["split"] == flag.get("train_split"):
+    if run.task.train:
+        if split == flag.get("train_split"):
             found.append(
-                "It was scored on the pictures it was trained on, as is usual for clustering; labels took no part in training."
+                "It was scored on the pictures it was trained on, as is usual for clustering; labels took no part in "
+                "training."
             )
-    elif result["split"].partition("[")[0] == (flag.get("val_split") or "val").partition("[")[0]:
+    elif split.partition("[")[0] == run.val_split.partition("[")[0]:
         found.append(
-            f"Its best epoch was chosen on `{result['split']}`, on which it is scored here: on new pictures it may do worse."
+            f"Its best epoch was chosen on `{split}`, on which it is scored here: on new pictures it may do worse."
         )
     if data.validation_is_test:
         found.append("`val` is the published test split of this data set.")
     return [*found, f"One training with seed {flag['seed']}: how much another seed changes is not known."]
 
 
-def card(run: dict, result: dict) -> str:
+def card(run: Run, result: dict) -> str:
     """A model card in Markdown.
 
     Args:
-        run: content of `run.json`; result: of `report.json`.
+        result: content of `report.json`.
     Returns:
         the text of the run folder's README.md.
     """
-    flag, data = run["flags"], run["dataset"]
-    folder = f"runs/{result['run']}"
+    flag, config, dataset = run.flags, run.config, run.config.dataset
+
+    # What it is
     encoder = flag.get("encoder") or report.OWN_TRUNK
     if flag.get("encoder"):
         weights = flag.get("encoder_weights") or "none"
         encoder += {"none": ", from scratch", "imagenet": ", from ImageNet"}.get(weights, ", from a weights file")
-    frames = "".join(f"{count} frames of " for count in run.get("frames", ()))
+    frames = "".join(f"{count} frames of " for count in config.frames)
+    more = ", …" if len(run.names) > NAMED else ""
     about = {
         "task": flag["task"],
         "architecture": f"`{flag['arch']}`: {paper(flag['arch'])}",
         "encoder": encoder,
-        "parameters": f"{run['parameters']:,}",
+        "parameters": f"{config.parameters:,}",
         "input": f"{frames}{flag['size']} px, RGB as uint8, 0 to 255",
-        "answers": f"{len(run['names'])}: {', '.join(map(str, run['names'][:20]))}{', …' * (len(run['names']) > 20)}",
-        "precision in training": run.get("precision"),
+        "answers": f"{len(run.names)}: {', '.join(map(str, run.names[:NAMED]))}{more}",
+        "precision in training": config.precision,
     }
+
+    # What it was made of
     used = {
-        "data set": data["name"],
-        "examples": ", ".join(f"{split} {count:,}" for split, count in data["splits"].items()),
-        "fingerprint": f"`{data['fingerprint']}`",
+        "data set": dataset.name,
+        "examples": ", ".join(f"{split} {count:,}" for split, count in dataset.splits.items()),
+        "fingerprint": f"`{dataset.fingerprint}`",
         "licence": about_data(flag["dataset"]).licence,
     }
-    made = {"started": run.get("started"), "on": run.get("device"), "commit": run.get("commit")}
-    made |= run.get("versions", {}) | {"stopped": result.get("stopped")}
+    made = {"started": config.started, "on": config.device, "commit": config.commit}
+    made |= {**(config.versions or {}), "stopped": result.get("stopped")}
+    kept = {name: value for name, value in flag.items() if name not in PRIVATE}
+
+    # How well it does
     conditions = "; ".join(f"{text}: {result[key]}" for key, text in CONDITIONS.items() if said(result.get(key)))
     lines = [
-        f"# {flag['task']}/{flag['arch']} on {data['name']}\n",
+        f"# {flag['task']}/{flag['arch']} on {dataset.name}\n",
         _facts(about),
         "## Data\n",
         _facts(used),
@@ -134,12 +145,12 @@ def card(run: dict, result: dict) -> str:
         *(f"- {note}" for note in result.get("notes", ())),
         *_compared(result),
         "\n## Limits\n",
-        *(f"- {text}" for text in limits(flag, result)),
+        *(f"- {text}" for text in limits(run, result)),
         "\n## Training\n",
-        f"```\n{report.command({key: value for key, value in flag.items() if key not in PRIVATE})}\n```\n",
+        f"```\n{report.command(kept)}\n```\n",
         _facts(made),
         "## Use\n",
-        _use(folder, run, result),
+        _use(run, result),
     ]
     return "\n".join(lines)
 
@@ -159,29 +170,17 @@ def _compared(result: dict) -> list[str]:
     return ["\nFor comparison:\n", *lines] if lines else []
 
 
-def _use(folder: str, run: dict, result: dict) -> str:
-    """Three lines of Python that answer a picture."""
-    lines = [
-        "from kzoo import runs",
-        f'model = runs.load_model("{folder}")',
-        "answers = model.predict(pictures)  # {output: array}",
-    ]
+def _use(run: Run, result: dict) -> str:
+    """Lines of Python that answer a picture."""
+    folder = f"runs/{run.name}"
+    lines = ["import kzoo", "", f'run = kzoo.load("{folder}")']
+    if run.reads in (("image",), ("frames",)):
+        lines.append('answer = run.predict("me.jpg")  # decoded, in the picture\'s own pixels')
+    lines.append("outputs = run.model().predict(inputs)  # {output: array}")
     if "saved_model" in result.get("export", {}):
-        lines += [
-            "",
-            "# without kzoo",
-            "import tensorflow as tf",
-            f'served = tf.saved_model.load("{folder}/saved_model")',
-        ]
-        lines.append('answers = served.signatures["serving_default"](tf.constant(pictures))')
-    shape = ", ".join(map(str, ("N", *run.get("frames", ()), *_sides(run["flags"]["size"]), 3)))
-    return (
-        f"`pictures`: ({shape}) uint8, or what else the network reads (`model.inputs`).\n\n```python\n"
-        + "\n".join(lines)
-        + "\n```\n"
-    )
-
-
-def _sides(size) -> list[str]:
-    sides = str(size).lower().split("x")
-    return [sides[0], sides[-1]]
+        lines += ["", "# without kzoo", "import tensorflow as tf", ""]
+        lines.append(f'served = tf.saved_model.load("{folder}/saved_model")')
+        lines.append('answers = served.signatures["serving_default"](tf.constant(inputs))')
+    shape = ", ".join(map(str, ("N", *run.config.frames, *run.shape, 3)))
+    about = f"`inputs`: ({shape}) uint8, or what else the network reads: {', '.join(run.reads)}."
+    return "\n".join([about, "", "```python", *lines, "```", ""])

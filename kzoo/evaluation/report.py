@@ -1,10 +1,8 @@
 """One run's scores as JSON and Markdown."""
 
 import math
-import pathlib
 import shlex
 
-from kzoo import files
 from kzoo.evaluation.tables import markdown_table
 
 COMMA_LISTS = ("milestones", "border")  # flags that take one list; other lists are flags that may be repeated
@@ -113,9 +111,12 @@ def _ratio(scores: dict, others: dict, name: str) -> float:
     return scores[name] / others[name] if others[name] else math.nan
 
 
-def write(folder, result: dict):
-    """`report.json` and `report.md` of one evaluation."""
-    folder = pathlib.Path(folder)
+def text(result: dict) -> str:
+    """`report.md` of one evaluation.
+
+    Args:
+        result: content of `report.json`.
+    """
     flag = result["flags"]
     how = {
         "boxes": "boxes: ",
@@ -153,5 +154,4 @@ def write(folder, result: dict):
     if "stopped" in result:
         lines.append(f"- training: {result['stopped']}")
     lines.append(f"\nTrained by `{command(flag)}`\n")
-    files.write_json(folder / "report.json", result)
-    files.write_text(folder / "report.md", "\n".join(lines))
+    return "\n".join(lines)

@@ -1,337 +1,207 @@
-"""Scoring a trained run: what `eval.py` does, and `train.py` at its end."""
+"""Exact scores of a run on a split: its answers by one pass, and what the task makes of them."""
 
-import pathlib
+import dataclasses
 import time
 
 import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from kzoo import UserError, cli, files, runs
-from kzoo.data import builders, statistics, transforms
-from kzoo.data import pipeline as input_pipeline
-from kzoo.evaluation import model_card, report, retrieval
-from kzoo.figures import attention
-from kzoo.figures import base as figures
-from kzoo.figures import cluster as cluster_figures
-from kzoo.figures import pose as pose_figures
-from kzoo.figures import pose3d as pose3d_figures
-from kzoo.inference import grad_cam, predictors
-from kzoo.nn import decoding, feature_maps
-from kzoo.tasks import Task
-from kzoo.training import cluster_state
-from kzoo.training.networks import reads
-
-SAVERS = {".png": figures.save, ".gif": pose3d_figures.save_animation}
-COLOUR_VARIANTS = 4  # colours that --tta=color_pca shows
+from kzoo import UserError, cli
+from kzoo.data import builders, transforms
+from kzoo.evaluation import retrieval
+from kzoo.nn import decoding
+from kzoo.runs import Run
 
 
-def evaluate(
-    folder,
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Content of `report.json`: scores, the conditions they were taken under, and what they are to be compared with.
+
+    scores, tables, notes: of the task's own score, and details: what else it gives, for figures (confusion, failures …);
+    run, flags, parameters, dataset, fingerprint: of the run; split, examples, crop (px), tta, decoder, tile and overlap
+    (px), boxes: conditions; baselines: scores of what needs no training, by name, and retrieval: how pictures were
+    compared there; stopped: why a clustering ended; decoders, gains: scores by decoder or by test-time augmentation;
+    export, export_failed: see `kzoo.export`; seconds: that all this took.
+    """
+
+    scores: dict[str, float]
+    tables: dict[str, dict]
+    notes: list[str]
+    run: str
+    flags: dict
+    parameters: int
+    dataset: str
+    fingerprint: str
+    split: str
+    examples: int
+    crop: int | str
+    tta: str
+    decoder: str | None = None
+    tile: str | None = None
+    overlap: int | None = None
+    boxes: str | None = None
+    baselines: dict | None = None
+    retrieval: str | None = None
+    stopped: str | None = None
+    decoders: dict | None = None
+    gains: dict | None = None
+    export: dict | None = None
+    export_failed: dict | None = None
+    seconds: float | None = None
+    details: dict = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> dict:
+        """Details beside the rest; what is not there is left out."""
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "details"}
+        return {**{name: value for name, value in own.items() if value is not None}, **self.details}
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """A result and what it was made of, for figures and exports.
+
+    labels: (N, …); predictions: {name: (N, …)}; extras: {name: (N, …)}, and "class_names" where there are masks;
+    predictor: what answered; batches: see `Run.data`; builder: of the data set, in data_dir; shape: (height, width)
+    of the pictures.
+    """
+
+    result: Result
+    labels: np.ndarray
+    predictions: dict
+    extras: dict
+    predictor: object
+    batches: object
+    builder: object
+    shape: tuple[int, int]
+    data_dir: str | None = None
+
+    def first(self, count: int) -> tuple:
+        """Inputs, labels and extras of the first `count` examples."""
+        batches, examples = [], 0
+        for batch in self.batches.as_numpy_iterator():
+            batches.append(batch)
+            examples += len(batch[1]["label"])
+            if examples >= count:
+                break
+        inputs, truth, extras = keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:count], *batches)
+        return inputs, truth["label"], builders.named(self.builder, extras)
+
+
+def score(
+    run: Run,
     *,
-    split: str | None,
+    split: str | None = None,
     size: str | None = None,
     tta: str = "none",
     decoder: str | None = None,
     tile: str | None = None,
     overlap: int | None = None,
-    pictures: int = 0,
-    export: tuple[str, ...] = (),
-    export_raw: bool = False,
-    export_examples: int = 64,
     batch_size: int = 32,
     data_dir: str | None = None,
-    out=None,
-) -> dict:
-    """Score the best network of a run on a split and write `report.json`, `report.md` and `pictures/`.
+) -> Scored:
+    """Score the best network of a run on a split.
 
     Args:
-        folder: run folder; out: where to write (default: there); split: of its data set; size: as --size (both by
-        default the run's);
-        tta: of `predictors.MIRRORED_TTA` or `kzoo.inference.tta.TTA`; decoder: see `predictors.decoders_of`; tile: as
-        --size, put the answers together from tiles; overlap: of the tiles in pixels (default: half of the shorter side
-        of a tile);
-        pictures: how many examples to draw; export: keys of `kzoo.export.formats.EXPORTS`, written to `folder`;
-        export_raw: with the network's outputs as they are, see `kzoo.export.formats.export_run`; export_examples: of
-        the split, that exports are scored on; data_dir: of prepared data sets (default: the run's).
-    Returns:
-        the content of `report.json`.
+        split: of its data set; size: of the pictures, 128 or 192x256 (both by default the run's).
+        tta: of `predictors.MIRRORED_TTA` or `kzoo.inference.tta.TTA`; decoder: see `predictors.decoders_of`.
+        tile: as size, put the answers together from tiles; overlap: of these in pixels (default: half of the shorter
+        side); data_dir: of prepared data sets (default: the run's).
+    Raises:
+        UserError: an argument that does not fit the run, before anything slow.
     """
-    started, folder = time.time(), pathlib.Path(folder)
-    run = runs.describe(folder)
-    task, out, split = runs.task_of(run), pathlib.Path(out or folder), split or run["flags"].get("val_split") or "val"
-    if decoder not in (None, "all", decoding.OWN):
-        cli.pick(decoding.DECODERS, decoder, "decoder")  # before anything slow
-    shape = cli.shape_of(size or run["flags"]["size"])
-    if task.square and shape[0] != shape[1]:
-        raise UserError(f"--size={size}: {run['flags']['task']} works on square crops")
-    if tile and not task.dense:
-        raise UserError(f"--tile is for networks that answer each pixel, not for {run['flags']['task']}")
-    if tile and overlap is None:
-        overlap = min(cli.shape_of(tile)) // 2
-    for form in export:
-        cli.pick(exporting().EXPORTS, form, "export")
-        exporting().check_backend()
-    at = (predictors.rounded(shape) if task.dense else shape) if size else None
-    if export and at not in (None, shape):
-        raise UserError(f"--export={','.join(export)} needs a --size of multiples of {predictors.STRIDE}, got {size}")
-    model = runs.load_model(folder, at)
-    decoders = predictors.decoders_of(model, decoder)
-    builder = builders.prepare(run["flags"]["dataset"], data_dir or run["flags"]["data_dir"])
-    check_same_data(run, builders.describe(builder))
-    if task.dense:
-        predictor = dense_predictor(folder, run, task, builder, shape, model, tta=tta, tile=tile, overlap=overlap)
-    else:
-        predictor = predictors.Mirrored(task, model, builders.metadata_of(builder), tta=tta, decoders=decoders)
-    pipeline = batches(task, builder, split, shape, 1 if tile else batch_size, reads(model))
-    labels, answers, extras = predict_all(predictor, pipeline, builders.size_of(builder, split))
-    extras = builders.named(builder, extras)
-    predictions = next(iter(answers.values()))
-    result = {
-        **task.report(labels, predictions, extras, run["names"]),
-        "run": folder.name,
-        "split": split,
-        "tta": tta,
-        **({"tile": tile, "overlap": overlap} if tile else {}),
-        "crop": size or run["flags"]["size"],
-        **({"decoder": decoders[0]} if decoders[0] else {}),
-        "examples": len(labels),
-        "flags": run["flags"],
-        "parameters": run["parameters"],
-        "dataset": run["dataset"]["name"],
-        "fingerprint": run["dataset"]["fingerprint"],
-    }
-    if (folder / cluster_state.RESULT).exists():
-        result |= as_trained(folder, run["flags"], split)
-    if task.baselines:
-        result |= without_training(task, builder, run["flags"], split, shape, batch_size)
-    if decoder == "all":
-        result["decoders"] = {
-            name: task.report(labels, found, extras, run["names"])["scores"] for name, found in answers.items()
-        }
-    if task.dense and tta == "all":
-        scores = {name: task.report(labels, found, extras, run["names"])["scores"] for name, found in answers.items()}
-        result["gains"] = {name: {"passes": passes, **scores[name]} for name, passes in predictor.passes.items()}
-    if export:
-        inputs, truth, more = first(pipeline, export_examples)
-        examples = inputs, truth["label"], builders.named(builder, more)
-        result["export"], result["export_failed"] = exporting().export_run(
-            folder, export, model, at, decoders[0], examples, raw=export_raw
-        )
-    result["seconds"] = round(time.time() - started, 1)
-    report.write(out, result)
-    files.write_text(out / "README.md", model_card.card(run, result))
-    if pictures:
-        shown, source = pipeline, transforms.source_of(builder.info.features)
-        if reads(model) != (source,):
-            shown = batches(task, builder, split, shape, batch_size, (source,))
-        known = {name: extras[name] for name in ("mask", "class_names") if name in extras}
-        draw(
-            task,
-            predictor,
-            pipeline,
-            shown,
-            labels,
-            predictions,
-            known,
-            run["names"],
-            pictures,
-            out / "pictures",
-            result,
-            folder,
-        )
-    _save(task.charts(result, run["names"], labels, predictions), out / "pictures")
-    return result
-
-
-def first(pipeline, count: int) -> tuple:
-    """Inputs, labels and extras of the first `count` examples."""
-    batches, found = [], 0
-    for batch in pipeline.as_numpy_iterator():
-        batches.append(batch)
-        found += len(batch[1]["label"])
-        if found >= count:
-            break
-    return keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:count], *batches)
-
-
-def exporting():
-    from kzoo.export import formats  # loads TensorFlow, which other backends do without
-
-    return formats
-
-
-def _save(drawn: dict, folder):
-    for name, figure in drawn.items():
-        SAVERS[pathlib.Path(name).suffix](figure, folder / name)
-
-
-def check_same_data(run: dict, found: dict):
-    """A score on other data than the run's is a mistake worth stopping for."""
-    if found["name"] != run["dataset"]["name"] or found["splits"] != run["dataset"]["splits"]:
-        raise UserError(
-            f"the run saw {run['dataset']['name']} {run['dataset']['splits']}, --data_dir holds {found['name']} {found['splits']}"
-        )
-
-
-def batches(task: Task, builder, split: str, shape: tuple[int, int], batch_size: int, features: tuple[str, ...]):
-    """The split in order: (what a network reads, {"label": (B, …)}, extras); labels are -1 where they are optional and
-    there are none."""
-    label = task.outputs[task.main[0]].label
-    if label in builders.LABELS:
-        label = builders.label_of(builder)
-    found = builder.info.features
-    number = next(name for name in ("image_id", "frame", "clip_id", label) if name in found)
-    extras = tuple(name for name in task.extras if name in found) or (number,)
-    view = transforms.View(shape, {"label": label} if label else {}, extras=extras, reads=features)
-    batches = input_pipeline.pipeline(builder, split, view, batch_size=batch_size)
-    return batches if label else batches.map(input_pipeline.without_label)
-
-
-def as_trained(folder, flags: dict, split: str) -> dict:
-    """{"stopped": why a clustering ended, "baselines": scores of what was there before it, if the split is the one it
-    was for}."""
-    found = files.read_json(folder / cluster_state.RESULT)
-    return {"stopped": found["stopped"], **({"baselines": found["baselines"]} if split == flags["train_split"] else {})}
-
-
-def without_training(task: Task, builder, flags: dict, split: str, shape: tuple[int, int], batch_size: int) -> dict:
-    """{"baselines": scores of what needs no training, by name, "retrieval": how pictures were compared}."""
-    source = transforms.source_of(builder.info.features)
-    how, function = retrieval.method(flags, shape)
-    (known, train_labels), (asked, labels) = (
-        retrieval.features(
-            function, batches(task, builder, name, shape, batch_size, (source,)), builders.size_of(builder, name)
-        )
-        for name in (flags["train_split"], split)
-    )
-    return {"baselines": task.baselines(train_labels, labels, known, asked), "retrieval": how}
-
-
-def dense_predictor(
-    folder, run: dict, task: Task, builder, shape, model, *, tta: str, tile: str | None, overlap: int | None
-):
-    """The predictor of a segmentation run, see `evaluate`."""
-    known = {tuple(model.input_shape[1:3]): model}
+    started, task = time.time(), run.task
+    shape = check(run, size, decoder, tile)
+    split = split or run.val_split
     tile_shape = cli.shape_of(tile) if tile else None
-    network_at = predictors.sized(
-        task,
-        lambda at: known[at] if at in known else runs.load_model(folder, at),
-        tile=tile_shape,
-        overlap=overlap,
-        classes=len(run["names"]),
+    if tile and overlap is None:
+        overlap = min(tile_shape) // 2
+    predictor = run.predictor(
+        tta=tta, decoder=decoder, shape=shape, tile=tile_shape, overlap=overlap, data_dir=data_dir
     )
-    shifts = ()
-    if tta in ("color_pca", "all"):
-        colours = run.get("colours")
-        colours = (
-            statistics.ColourStatistics(**colours)
-            if colours
-            else statistics.fit_colours(
-                image for image, _ in input_pipeline.pictures(builder, run["flags"]["train_split"])
-            )
-        )
-        shifts = statistics.colour_pca_variants(colours, COLOUR_VARIANTS)
-    return predictors.Dense(task, network_at, builder.info.metadata, shape, mode=tta, shifts=shifts)
+    builder = run.builder(data_dir)
+    batches = run.data(split, shape=shape, batch_size=1 if tile else batch_size, data_dir=data_dir)
+    labels, answers, extras = predict_all(predictor, batches, builders.size_of(builder, split))
+    extras = builders.named(builder, extras)
+    scored = {name: task.report(labels, predictions, extras, run.names) for name, predictions in answers.items()}
+    main = next(iter(scored))
+
+    # What stands beside the scores
+    more = {}
+    if run.clustering:
+        more |= as_trained(run, split)
+    if task.baselines:
+        more |= without_training(run, split, shape, batch_size, data_dir)
+    if decoder == "all":
+        more["decoders"] = {name: found["scores"] for name, found in scored.items()}
+    if task.dense and tta == "all":
+        more["gains"] = {name: {"passes": n, **scored[name]["scores"]} for name, n in predictor.passes.items()}
+
+    own = {field.name for field in dataclasses.fields(Result)}
+    result = Result(
+        **{name: value for name, value in scored[main].items() if name in own},
+        details={name: value for name, value in scored[main].items() if name not in own},
+        run=run.name,
+        flags=run.flags,
+        parameters=run.config.parameters,
+        dataset=run.config.dataset.name,
+        fingerprint=run.config.dataset.fingerprint,
+        split=split,
+        examples=len(labels),
+        crop=size or run.flags["size"],
+        tta=tta,
+        tile=tile,
+        overlap=overlap if tile else None,
+        decoder=None if task.dense else main,
+        **more,
+        seconds=round(time.time() - started, 1),
+    )
+    return Scored(result, labels, answers[main], extras, predictor, batches, builder, shape, data_dir)
 
 
-def predict_all(predictor, pipeline, examples: int) -> tuple[np.ndarray, dict, dict]:
+def check(run: Run, size: str | None, decoder: str | None, tile: str | None) -> tuple[int, int]:
+    """(height, width) of the pictures; UserError for what does not fit the run."""
+    if decoder not in (None, "all", decoding.OWN):
+        cli.pick(decoding.DECODERS, decoder, "decoder")
+    shape = cli.shape_of(size or run.flags["size"])
+    if run.task.square and shape[0] != shape[1]:
+        raise UserError(f"--size={size}: {run.flags['task']} works on square crops")
+    if tile and not run.task.dense:
+        raise UserError(f"--tile is for networks that answer each pixel, not for {run.flags['task']}")
+    return shape
+
+
+def as_trained(run: Run, split: str) -> dict:
+    """Why a clustering ended, and scores of what was there before it, if the split is the one it was for."""
+    found = run.clustering
+    return {"stopped": found["stopped"], "baselines": found["baselines"] if split == run.flags["train_split"] else None}
+
+
+def without_training(run: Run, split: str, shape: tuple[int, int], batch_size: int, data_dir: str | None) -> dict:
+    """Scores of what needs no training, by name, and how pictures were compared."""
+    how, function = retrieval.method(run.flags, shape)
+    builder, features = run.builder(data_dir), []
+    for name in (run.flags["train_split"], split):
+        reads = (transforms.source_of(builder.info.features),)
+        pictures = run.data(name, shape=shape, reads=reads, batch_size=batch_size, data_dir=data_dir)
+        features.append(retrieval.features(function, pictures, builders.size_of(builder, name)))
+    (train_features, train_labels), (asked, labels) = features
+    return {"baselines": run.task.baselines(train_labels, labels, train_features, asked), "retrieval": how}
+
+
+def predict_all(predictor, batches, examples: int) -> tuple[np.ndarray, dict, dict]:
     """Labels (N, …), predictions {decoder or augmentation: {name: (N, …)}}, and extras {name: (N, …)}, by one pass."""
     labels, predictions, extras = [], {}, []
     with tqdm(total=examples, unit="img", desc="predict", dynamic_ncols=True) as bar:
-        for inputs, truth, extra in pipeline.as_numpy_iterator():
+        for inputs, truth, extra in batches.as_numpy_iterator():
             labels.append(truth["label"])
-            for name, found in predictor.answers(inputs).items():
-                predictions.setdefault(name, []).append(found)
+            for name, answer in predictor.answers(inputs).items():
+                predictions.setdefault(name, []).append(answer)
             extras.append(extra)
             bar.update(len(truth["label"]))
-    return (
-        np.concatenate(labels),
-        {name: _concatenate(found) for name, found in predictions.items()},
-        _concatenate(extras),
-    )
+    joined = {name: _concatenate(answers) for name, answers in predictions.items()}
+    return np.concatenate(labels), joined, _concatenate(extras)
 
 
 def _concatenate(dicts: list[dict]) -> dict:
-    return {name: np.concatenate([d[name] for d in dicts]) for name in dicts[0]}
-
-
-def chosen(errors: np.ndarray, count: int) -> list[tuple[int, str]]:
-    """Up to `count` examples: a third each of the best, the middle and the worst, as (index, title)."""
-    order = np.argsort(errors)[: np.isfinite(errors).sum()]
-    count = min(count, len(order))
-    best, worst = -(-count // 3), count // 3
-    middle = count - best - worst
-    start = min(max((len(order) - middle) // 2, best), len(order) - worst - middle)
-    picks = [("best", order[:best]), ("median", order[start : start + middle]), ("worst", order[len(order) - worst :])]
-    return [(int(index), kind) for kind, indices in picks for index in indices]
-
-
-def draw(
-    task: Task, predictor, pipeline, shown, labels, predictions, known, names, count: int, folder, result, run_folder
-):
-    """Pictures of the best, median and worst examples, and of those that the report names: "failures"
-    (`pose_scores.pose_report`), "cluster_examples" (`cluster_scores.cluster_report`). Only these are kept in memory.
-
-    Args:
-        pipeline: of what the network reads; shown: of the pictures, the same one for networks that read pictures;
-        known: further truth, {"mask": (N, H, W), "class_names": C strings} or {}.
-    """
-    errors = task.errors(labels, predictions)
-    picks = chosen(errors, count)
-    indices = [index for index, _ in picks]
-    if not indices:
-        print("no pictures: no example has a finite error")
-        return
-    failures, groups = result.get("failures", {}), result.get("cluster_examples", {})
-    others = {
-        *(example for joints in failures.values() for example, _ in joints),
-        *(i for examples in groups.values() for i in examples),
-    }
-    images = inputs = inputs_at(shown, {*indices, *others})
-    if shown is not pipeline:
-        inputs = inputs_at(pipeline, set(indices))
-    stack, inputs = (
-        keras.tree.map_structure(lambda *some: np.stack(some), *(found[i] for i in indices))
-        for found in (images, inputs)
-    )
-    titles = [f"{kind}: #{index}, error {errors[index]:.3g}" for index, kind in picks]
-    answers = {
-        name: value[indices] for name, value in predictions.items()
-    }  # decoded, so that networks without `coords` have some here
-    known = {name: value[indices] if isinstance(value, np.ndarray) else value for name, value in known.items()}
-    drawn = task.figures(stack, labels[indices], {**predictor(inputs), **answers, **known}, titles, names)
-    if task.inside:
-        drawn |= task.inside(predictor.model, run_folder, stack, titles, names)
-    if task.looks_for:
-        drawn |= look(predictor.model, inputs, task.looks_for(labels[indices]), stack, titles)
-    if any(failures.values()):
-        drawn["failures.png"] = pose_figures.failure_gallery(images, labels, predictions["coords"], failures, names)
-    if groups:
-        drawn["mosaic.png"] = cluster_figures.mosaic(images, result, names)
-    _save(drawn, pathlib.Path(folder))
-
-
-def look(model, inputs, score, stack, titles) -> dict:
-    """{"attention.png": figure}, or a printed line where the encoder is out of reach, inside a network within the
-    network."""
-    try:
-        layers = feature_maps.feature_maps(model)
-    except UserError as error:
-        print(f"no attention.png: {error}")
-        return {}
-    return {
-        "attention.png": attention.attention_figure(
-            stack, grad_cam.attention_maps(model, inputs, score, layers), titles
-        )
-    }
-
-
-def inputs_at(pipeline, wanted: set[int]) -> dict[int, np.ndarray]:
-    """{index: (H, W, 3) uint8, or what else the pipeline gives} of these examples."""
-    found, start = {}, 0
-    for batch, truth, _ in pipeline.as_numpy_iterator():
-        for index in wanted & set(range(start, start + len(truth["label"]))):
-            found[index] = keras.tree.map_structure(lambda values, at=index - start: values[at], batch)
-        start += len(truth["label"])
-    return found
+    return {name: np.concatenate([each[name] for each in dicts]) for name in dicts[0]}

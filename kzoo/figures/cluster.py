@@ -1,12 +1,10 @@
 """Pictures of one clustering run: what its network and its report hand to `kzoo.figures.embeddings`."""
 
-import pathlib
 
 import keras
 import numpy as np
 
 from kzoo.figures import embeddings
-from kzoo.training.cluster_state import ROUNDS, SHOWN
 
 
 def cluster_charts(result: dict, names, labels, predictions) -> dict:
@@ -34,21 +32,20 @@ def mosaic(images: dict, result: dict, names):
     return embeddings.mosaic(rows, titles)
 
 
-def inside(model: keras.Model, folder, pictures, titles, names) -> dict:
+def inside(model: keras.Model, rounds: dict | None, pictures, titles, names) -> dict:
     """Pictures of a run: {"embedding.png", "centroids.png", "reconstructions.png"}, such as there can be.
 
     Args:
-        model: the run's, and its folder; pictures: (N, H, W, 3) uint8, and their titles; names: of the classes.
+        model: the run's; rounds: what its rounds found, see `training.cluster_state`; pictures: (N, H, W, 3) uint8, and their titles; names: of the classes.
     """
-    path, drawn = pathlib.Path(folder) / ROUNDS, {}
+    drawn = {}
     centres = keras.ops.convert_to_numpy(model.get_layer("clusters").centres)
-    if path.exists():
-        with np.load(path) as found:
-            numbers = sorted(int(key[5:]) for key in found.files if key.startswith("codes"))
-            stages = {f"after {n} rounds": n for n in (numbers[0], numbers[len(numbers) // 2], numbers[-1])}
-            codes = {title: found[f"codes{n}"] for title, n in stages.items()}
-            assigned = {title: found["assigned"][n][:SHOWN] for title, n in stages.items()}
-            labels = found["labels"] if len(names) else None
+    if rounds:
+        numbers = sorted(int(name[5:]) for name in rounds if name.startswith("codes"))
+        stages = {f"after {n} rounds": n for n in (numbers[0], numbers[len(numbers) // 2], numbers[-1])}
+        codes = {title: rounds[f"codes{n}"] for title, n in stages.items()}
+        assigned = {title: rounds["assigned"][n][: len(codes[title])] for title, n in stages.items()}
+        labels = rounds["labels"] if len(names) else None
         last = list(codes)[-1]
         drawn["embedding.png"] = embeddings.embedding_figure(codes, labels, assigned, names, {last: centres})
     if any(isinstance(layer, keras.Model) for layer in model.layers):

@@ -1,15 +1,12 @@
 """What `model.fit` calls: scores of the training set, the history's columns, the progress bar, the run folder."""
 
-import csv
-import io
 import math
-import pathlib
 import time
 
 import keras
 from tqdm.auto import tqdm
 
-from kzoo import UserError, files
+from kzoo import UserError
 from kzoo.figures import base as figures
 from kzoo.figures import loc as loc_figures
 from kzoo.nn.layers import LearnedWeights
@@ -111,44 +108,40 @@ class Progress(keras.callbacks.Callback):
 
 
 class RunFolder(keras.callbacks.Callback):
-    """Keeps `history.csv`, `curves.png`, the best model and the last state after every epoch, each written whole or not
+    """Keeps history, curves, the best network and the last state of a run after every epoch, each written whole or not
     at all.
 
     The order matters for a run that is killed: the history's row comes before the state, and on resuming the history is
-    cut to the state. The best model holds the moving averages of the weights where there are any, the state the weights
-    and their averages.
+    cut to the state. The best network holds the moving averages of the weights where there are any, the state the
+    weights and their averages.
+
+    Args:
+        run: `kzoo.runs.Run`; steps: of an epoch.
     """
 
-    def __init__(self, folder, *, score: str, mode: str, steps: int):
+    def __init__(self, run, *, steps: int):
         super().__init__()
-        self.folder, self.score, self.mode, self.steps = pathlib.Path(folder), score, mode, steps
+        self.run, self.steps = run, steps
+        self.score, self.mode = run.config.score, run.config.mode
         self.rows: list[dict] = []
-
-    @property
-    def state(self) -> pathlib.Path:
-        return self.folder / "last.weights.h5"
 
     def restore(self, model) -> int:
         """Load the last state into a compiled model. Returns the number of finished epochs."""
-        if not self.state.exists():
+        if not self.run.state.exists:
             return 0
         if not model.optimizer.built:  # that of float16 would make its variables twice, and then not find them
             model.optimizer.build(model.trainable_variables)
-        try:
-            model.load_weights(self.state)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"cannot resume from {self.state}: {str(error).splitlines()[0]}") from error
+        self.run.state.load(model)
         # rounded up: float16 leaves out steps whose gradient overflows
         epochs = math.ceil(int(keras.ops.convert_to_numpy(model.optimizer.iterations)) / self.steps)
-        self.rows = read_history(self.folder)[:epochs]
+        self.rows = self.run.history[:epochs]
         return epochs
 
     def interrupted(self, model):
         """After Ctrl-C: what finished epochs left is kept; before the first one ended, the weights as they are."""
-        if not (self.folder / "model.keras").exists():
-            with files.replacing(self.folder / "model.keras") as temporary:
-                model.save(temporary)
-        print(f"stopped after {len(self.rows)} whole epochs; continue with --resume --out={self.folder}")
+        if not self.run.has_model:
+            self.run.save_model(model)
+        print(f"stopped after {len(self.rows)} whole epochs; continue with --resume --out={self.run.folder}")
 
     def best(self) -> dict | None:
         """The row of the best epoch so far."""
@@ -159,38 +152,18 @@ class RunFolder(keras.callbacks.Callback):
         if math.isnan(logs["loss"]) or math.isinf(logs["loss"]):
             raise UserError(
                 f"the loss became {logs['loss']} in epoch {epoch + 1}; lower --lr or use --precision=float32. "
-                f"The last good state is kept in {self.folder}"
+                f"The last good state is kept in {self.run.folder}"
             )
         self.rows.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
-        write_history(self.folder, self.rows)
-        if self.best() is self.rows[-1] or not (self.folder / "model.keras").exists():
-            with averaged(self.model), files.replacing(self.folder / "model.keras") as temporary:
-                self.model.save(temporary)
-        with files.replacing(self.state) as temporary:
-            self.model.save_weights(temporary)
-        figures.save(
-            figures.curves({self.folder.name: self.rows}, self.score.removeprefix("val_")), self.folder / "curves.png"
-        )
+        self.run.write_history(self.rows)
+        if self.best() is self.rows[-1] or not self.run.has_model:
+            with averaged(self.model):
+                self.run.save_model(self.model)
+        self.run.state.save(self.model)
+        self._draw()
+
+    def _draw(self):
+        self.run.save_curves(figures.curves({self.run.name: self.rows}, self.score.removeprefix("val_")))
         weights = {name: name.removeprefix("weight_") for name in self.rows[-1] if name.startswith("weight_")}
         if weights:
-            figures.save(loc_figures.weights_curves(self.rows, weights), self.folder / "loss_weights.png")
-
-
-def write_history(folder, rows: list[dict]):
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(pathlib.Path(folder) / "history.csv", text.getvalue())
-
-
-def read_history(folder) -> list[dict]:
-    """Rows of `history.csv`: [{"epoch": 1, "loss": 0.1, …}]."""
-    path = pathlib.Path(folder) / "history.csv"
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return [
-            {key: int(value) if key == "epoch" else float(value) for key, value in row.items()}
-            for row in csv.DictReader(file)
-        ]
+            self.run.save_loss_weights(loc_figures.weights_curves(self.rows, weights))

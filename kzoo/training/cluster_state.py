@@ -1,21 +1,15 @@
 """What a clustering run keeps on disk: history, curves, weights, and what each round found."""
 
 import math
-import pathlib
 import time
 
 import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from kzoo import UserError, files
-from kzoo.figures import base as figures
+from kzoo import UserError
 from kzoo.figures import embeddings
-from kzoo.training.callbacks import read_history, write_history
 
-PRETRAINED, LAST = "pretraining.weights.h5", "last.weights.h5"  # states of the first phase and of the second
-ROUNDS = "rounds.npz"  # assignments and codes after the rounds
-RESULT = "clustering.json"  # why training stopped, and the baselines
 SHOWN = 1000  # examples whose codes are kept for the pictures
 STAGES = 16  # rounds whose codes are kept
 PAUSE = 10.0  # seconds between two states on disk
@@ -29,8 +23,9 @@ class State:
     to these.
     """
 
-    def __init__(self, folder, model: keras.Model, network: keras.Model, labels, tol: float):
-        self.folder, self.model, self.network, self.labels, self.tol = pathlib.Path(folder), model, network, labels, tol
+    def __init__(self, run, model: keras.Model, network: keras.Model, labels, tol: float):
+        self.run, self.model, self.network = run, model, network
+        self.labels, self.tol = labels, tol
         self.rows: list[dict] = []
         self.assigned: list[np.ndarray] = []  # the cluster of each example, after 0, 1, 2 … rounds
         self.codes: dict[int, np.ndarray] = {}  # of SHOWN examples, after some rounds
@@ -50,52 +45,44 @@ class State:
         """Those after so many rounds, as their network is not kept."""
         self.codes.pop(number, None)
 
-    def load(self, name: str, steps: int) -> int:
-        """The compiled network's weights and optimizer, and what belongs to them; how many times `steps` steps have
-        been made."""
-        path = self.folder / name
-        if not path.exists():
+    def load_pretraining(self, steps: int) -> int:
+        """The first phase's network, optimizer and history; how many epochs of `steps` steps have been made."""
+        if not self.run.pretraining.exists:
             return 0
-        try:
-            self.network.load_weights(path)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"cannot resume from {path}: {str(error).splitlines()[0]}") from error
-        # rounded up: float16 leaves out steps whose gradient overflows
-        made = math.ceil(int(keras.ops.convert_to_numpy(self.network.optimizer.iterations)) / steps)
-        rows = read_history(self.folder)
-        if name == PRETRAINED:
-            self.rows = [row for row in rows if row["epoch"] <= made and row["round"] == 0]
-            return made
-        self.rows = [row for row in rows if row["round"] <= made]
-        with np.load(self.folder / ROUNDS) as found:
-            self.assigned = list(found["assigned"][:made])
-            self.codes = {
-                int(key[5:]): found[key] for key in found.files if key.startswith("codes") and int(key[5:]) < made
-            }
-        return made
+        self.run.pretraining.load(self.network)
+        epochs = self._times(steps)
+        self.rows = [row for row in self.run.history if row["epoch"] <= epochs and row["round"] == 0]
+        return epochs
 
-    def write(self, name: str, *, now: bool = False):
+    def load_rounds(self, steps: int) -> int:
+        """The second phase's network, optimizer, history and rounds; how many rounds of `steps` steps have been made."""
+        self.run.state.load(self.network)
+        number = self._times(steps)
+        self.rows = [row for row in self.run.history if row["round"] <= number]
+        arrays = self.run.rounds
+        self.assigned = list(arrays["assigned"][:number])
+        codes = {int(name[5:]): values for name, values in arrays.items() if name.startswith("codes")}
+        self.codes = {made: values for made, values in codes.items() if made < number}
+        return number
+
+    def _times(self, steps: int) -> int:
+        """Rounded up: float16 leaves out steps whose gradient overflows."""
+        return math.ceil(int(keras.ops.convert_to_numpy(self.network.optimizer.iterations)) / steps)
+
+    def write(self, kept, *, now: bool = False):
+        """kept: `run.pretraining` or `run.state`, where the network and its optimizer go."""
         if not now and time.time() - self.written < PAUSE:
             return
-        write_history(self.folder, self.rows)
-        figures.save(
-            embeddings.cluster_curves(self.rows, tol=self.tol, clusters=self.model.get_layer("clusters").clusters),
-            self.folder / "curves.png",
-        )
+        self.run.write_history(self.rows)
+        clusters = self.model.get_layer("clusters").clusters
+        self.run.save_curves(embeddings.cluster_curves(self.rows, tol=self.tol, clusters=clusters))
         if self.assigned:
-            with files.replacing(self.folder / ROUNDS) as temporary, open(temporary, "wb") as file:
-                codes = {f"codes{number}": codes for number, codes in self.codes.items()}
-                np.savez_compressed(
-                    file, assigned=np.stack(self.assigned).astype("uint16"), labels=self.labels[:SHOWN], **codes
-                )
-        self.write_model()
-        with files.replacing(self.folder / name) as temporary:
-            self.network.save_weights(temporary)
+            codes = {f"codes{number}": codes for number, codes in self.codes.items()}
+            assigned = np.stack(self.assigned).astype("uint16")
+            self.run.write_rounds(assigned=assigned, labels=self.labels[:SHOWN], **codes)
+        self.run.save_model(self.model)
+        kept.save(self.network)
         self.written = time.time()
-
-    def write_model(self):
-        with files.replacing(self.folder / "model.keras") as temporary:
-            self.model.save(temporary)
 
 
 class Pretraining(keras.callbacks.Callback):
@@ -122,12 +109,12 @@ class Pretraining(keras.callbacks.Callback):
         loss = float(logs["loss"])
         if not np.isfinite(loss):
             raise UserError(
-                f"the loss became {loss} in epoch {epoch + 1}; lower --lr. The last good state is kept in {self.state.folder}"
+                f"the loss became {loss} in epoch {epoch + 1}; lower --lr. The last good state is kept in {self.state.run.folder}"
             )
         self.state.rows.append(history_row(epoch + 1, 0, seconds=time.time() - self.began, reconstruction=loss))
         self.bar.update()
         self.bar.set_postfix(reconstruction=f"{loss:.4g}")
-        self.state.write(PRETRAINED)
+        self.state.write(self.state.run.pretraining)
 
     def on_train_end(self, logs=None):
         self.bar.close()

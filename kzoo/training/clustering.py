@@ -5,25 +5,47 @@ Everything before the layer "signal" is fixed: its values are computed once and 
 assignments.
 """
 
-import pathlib
+import dataclasses
 import time
-from collections.abc import Callable
 
 import keras
 import numpy as np
 import scipy.special
 from tqdm.auto import tqdm
 
-from kzoo import UserError, files
+from kzoo import UserError
 from kzoo.losses import cluster as cluster_losses
 from kzoo.metrics import cluster_scores
 from kzoo.training import optimization
-from kzoo.training.callbacks import read_history
-from kzoo.training.cluster_state import LAST, PRETRAINED, RESULT, Pretraining, State, history_row
+from kzoo.training.cluster_state import Pretraining, State, history_row
 
 COLLAPSED = "collapsed"  # how the reason of such an end begins
 NUMBERS = 2**22  # of the signals, at most in one batch of prediction
 COLLAPSE = 0.5  # share of the first perplexity of the clusters below which they have collapsed
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How both phases are trained.
+
+    epochs, lr, schedule, warmup (epochs), milestones (epochs): of the auto-encoder; rounds at most, update_interval:
+    steps of each; cluster_lr: their rate; tol: share of the labels, once fewer change in a round it ends; batch_size,
+    optimizer, weight_decay, seed: of both.
+    """
+
+    epochs: int
+    rounds: int
+    update_interval: int
+    tol: float
+    batch_size: int
+    lr: float
+    cluster_lr: float
+    optimizer: str = "adam"
+    schedule: str = "constant"
+    warmup: float = 0.0
+    milestones: tuple = ()
+    weight_decay: float = 0.0
+    seed: int = 0
 
 
 class Batches(keras.utils.PyDataset):
@@ -86,13 +108,16 @@ def signals(model: keras.Model, batches, examples: int) -> tuple[np.ndarray, np.
 class Training:
     """One run's training, see `train`."""
 
-    def __init__(self, model: keras.Model, values, labels, *, compiled: dict, flag: dict, folder, jit_compile):
+    def __init__(
+        self, model: keras.Model, values, labels, *, plan: Plan, compiled: dict, run, resume: bool, jit_compile
+    ):
         self.model, self.values, self.labels = model, values, labels
-        self.compiled, self.flag, self.jit_compile = compiled, flag, jit_compile
+        self.plan, self.compiled, self.jit_compile = plan, compiled, jit_compile
         _, self.network = halves(model)
         self.clusters = model.get_layer("clusters").clusters
-        self.steps = steps_of(len(values), flag["batch_size"])
-        self.state = State(folder, model, self.network, labels, flag["tol"])
+        self.steps = steps_of(len(values), plan.batch_size)
+        self.run, self.resume = run, resume
+        self.state = State(run, model, self.network, labels, plan.tol)
 
     def _compile(self, optimizer, *, loss: dict, loss_weights=None):
         """Layers that no loss depends on are frozen: DEC's decoder in the second phase, the centres in the first."""
@@ -103,22 +128,20 @@ class Training:
         self.network.optimizer.build(self.network.trainable_variables)
 
     def _batches(self, targets: dict, **where) -> Batches:
-        unused = np.zeros(
-            len(self.values), "float32"
-        )  # Keras wants something for each output, also for those without a loss
+        unused = np.zeros(len(self.values), "float32")  # Keras wants something for each output, with a loss or without
         targets = {name: targets.get(name, unused) for name in self.network.output_names}
-        return Batches(self.values, targets, self.flag["batch_size"], seed=self.flag["seed"], **where)
+        return Batches(self.values, targets, self.plan.batch_size, seed=self.plan.seed, **where)
 
     def pretrain(self):
         """The auto-encoder, without clusters."""
-        epochs = self.flag["epochs"]
-        self._compile(optimizers(self.flag, self.steps)[0], loss={"reconstruction": cluster_losses.ReconstructionMSE()})
-        first = self.state.load(PRETRAINED, self.steps) if self.flag["resume"] else 0
+        epochs = self.plan.epochs
+        self._compile(optimizers(self.plan, self.steps)[0], loss={"reconstruction": cluster_losses.ReconstructionMSE()})
+        first = self.state.load_pretraining(self.steps) if self.resume else 0
         if first < epochs:
             data = self._batches({"reconstruction": self.values}, first=first * self.steps, steps=self.steps)
             called = Pretraining(self.state, first, epochs)
             self.network.fit(data, epochs=epochs, initial_epoch=first, shuffle=False, verbose=0, callbacks=[called])
-            self.state.write(PRETRAINED, now=True)
+            self.state.write(self.run.pretraining, now=True)
 
     def _predict(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Assignments (N, K), codes (N, d), and the mean squared error of the reconstructions, of which a batch is held
@@ -137,8 +160,8 @@ class Training:
         """k-means on the codes gives the centres; the scores of both baselines."""
         print("k-means on the signals and on the codes", flush=True)
         (_, codes, _), flat, clusters = self._predict(), self.values.reshape(len(self.values), -1), self.clusters
-        plain, _ = cluster_scores.kmeans(flat, clusters, self.flag["seed"])
-        found, centres = cluster_scores.kmeans(codes, clusters, self.flag["seed"])
+        plain, _ = cluster_scores.kmeans(flat, clusters, self.plan.seed)
+        found, centres = cluster_scores.kmeans(codes, clusters, self.plan.seed)
         self.model.get_layer("clusters").centres.assign(centres)
         inputs = "embeddings" if any(isinstance(layer, keras.Model) for layer in self.model.layers) else "pixels"
         return {
@@ -157,17 +180,18 @@ class Training:
             "kl": np.mean(scipy.special.rel_entr(target, assignment).sum(axis=1)),
             "label_change": np.mean(assigned != before[0]) if before else np.nan,
         }
-        row = history_row(self.flag["epochs"] + number, number + 1, seconds=seconds, **values)
+        row = history_row(self.plan.epochs + number, number + 1, seconds=seconds, **values)
         if not np.isfinite(row["kl"]):
             raise UserError(
-                f"round {number} gave no numbers; lower --cluster_lr. The last good state is kept in {self.state.folder}"
+                f"round {number} gave no numbers; lower --cluster_lr. The last good state is kept in {self.run.folder}"
             )
         self.state.keep(row, assigned, codes)
         return row, target
 
     def rounds(self, number: int) -> str:
         """predict -> target -> fit, after `number` rounds; why it ended."""
-        limit, tol, interval, seconds = self.flag["rounds"], self.flag["tol"], self.flag["update_interval"], 0.0
+        limit, tol, interval = self.plan.rounds, self.plan.tol, self.plan.update_interval
+        seconds = 0.0
         healthy = self.network.get_weights()
         with tqdm(
             total=limit, initial=number, desc="clustering", unit="round", dynamic_ncols=True, mininterval=1.0
@@ -181,13 +205,13 @@ class Training:
                 if row["perplexity"] < COLLAPSE * first:
                     self.network.set_weights(healthy)
                     self.state.forget_codes(number)
-                    self.state.write(LAST, now=True)
+                    self.state.write(self.run.state, now=True)
                     return (
                         f"{COLLAPSED} in round {number}: clusters worth {row['perplexity']:.1f} of equal size, {first:.1f} at first; "
                         "the weights of the round before are kept. Lower --cluster_lr or raise --loss_weights=reconstruction=<number>"
                     )
                 settled = row["label_change"] < tol
-                self.state.write(LAST, now=settled or number in (0, limit))
+                self.state.write(self.run.state, now=settled or number in (0, limit))
                 changed = (
                     f"{row['label_change']:.2%} of the labels changed in round {number}"
                     if number
@@ -205,84 +229,90 @@ class Training:
                 number, seconds = number + 1, time.time() - began
                 bar.update()
 
-    def run(self) -> str:
-        resumed, path = self.flag["resume"] and (self.state.folder / LAST).exists(), self.state.folder / RESULT
-        if resumed and (stopped := files.read_json(path)["stopped"]).startswith(COLLAPSED):
-            return stopped  # its flags would collapse again
-        if not resumed:
+    def train(self) -> str:
+        """Both phases; why it ended."""
+        continued = self.resume and self.run.state.exists
+        if continued and self.run.clustering["stopped"].startswith(COLLAPSED):
+            return self.run.clustering["stopped"]  # its flags would collapse again
+        if not continued:
             self.pretrain()
-        self._compile(optimizers(self.flag, self.steps)[1], **self.compiled)
+        self._compile(optimizers(self.plan, self.steps)[1], **self.compiled)
         number = 0
-        if resumed:
-            number = self.state.load(LAST, self.flag["update_interval"])
+        if continued:
+            number = self.state.load_rounds(self.plan.update_interval)
         else:
-            files.write_json(path, {"stopped": "not yet", "baselines": self.place_centres()})
+            self.run.write_clustering(stopped="not yet", baselines=self.place_centres())
         reason = self.rounds(number)
-        files.write_json(path, {**files.read_json(path), "stopped": reason})
+        self.run.write_clustering(stopped=reason)
         return reason
 
     def interrupted(self) -> str:
         """After Ctrl-C: the state is a few seconds old; before the first one, the weights as they are."""
-        if not (self.state.folder / "model.keras").exists():
-            self.state.write_model()
-        reason, path = "stopped by hand", self.state.folder / RESULT
-        if path.exists():
-            files.write_json(path, {**files.read_json(path), "stopped": reason})
-        return f"{reason}; continue with --resume --out={self.state.folder}"
+        if not self.run.has_model:
+            self.run.save_model(self.model)
+        reason = "stopped by hand"
+        if self.run.clustering:
+            self.run.write_clustering(stopped=reason)
+        return f"{reason}; continue with --resume --out={self.run.folder}"
 
 
-def optimizers(flag: dict, steps: int) -> tuple:
+def optimizers(plan: Plan, steps: int) -> tuple:
     """Of both phases."""
-    options = {
-        "steps": steps,
-        "epochs": flag["epochs"],
-        "milestones": flag["milestones"],
-        "weight_decay": flag["weight_decay"],
-    }
-    return (
-        optimization.optimizer(
-            flag["optimizer"], flag["schedule"], lr=flag["lr"], warmup=flag["warmup"] or 0, **options
-        ),
-        optimization.optimizer(flag["optimizer"], "constant", lr=flag["cluster_lr"], warmup=0, **options),
-    )
+    common = {"steps": steps, "epochs": plan.epochs, "milestones": plan.milestones, "weight_decay": plan.weight_decay}
+    first = optimization.optimizer(plan.optimizer, plan.schedule, lr=plan.lr, warmup=plan.warmup, **common)
+    second = optimization.optimizer(plan.optimizer, "constant", lr=plan.cluster_lr, warmup=0, **common)
+    return first, second
 
 
-def check(model: keras.Model, examples: int, flag: dict):
-    """Raises UserError for what could not be trained, before anything is written."""
-    if flag["schedule"] == "plateau":
+def check(model: keras.Model, examples: int, plan: Plan, continued=None):
+    """What could not be trained is told before anything is written.
+
+    Args:
+        continued: the `Run` that goes on, None for a new one.
+    Raises:
+        UserError: more clusters than examples, or a plan that does not fit.
+    """
+    if plan.schedule == "plateau":
         raise UserError("--schedule=plateau waits for a score on other examples, which --task=cluster has none of")
     clusters = model.get_layer("clusters").clusters
     if clusters > examples:
         raise UserError(f"{clusters} clusters of {examples} examples: there must be more examples than clusters")
-    optimizers(flag, steps_of(examples, flag["batch_size"]))
-    if flag["resume"] and (pathlib.Path(flag["out"]) / LAST).exists():
-        trained = sum(row["round"] == 0 for row in read_history(flag["out"]))
-        if flag["epochs"] != trained:
+    optimizers(plan, steps_of(examples, plan.batch_size))
+    if continued is not None and continued.state.exists:
+        trained = sum(row["round"] == 0 for row in continued.history)
+        if plan.epochs != trained:
             raise UserError(
-                f"--epochs={flag['epochs']}: the auto-encoder's {trained} epochs are over; --rounds can be extended"
+                f"--epochs={plan.epochs}: the auto-encoder's {trained} epochs are over; --rounds can be extended"
             )
 
 
 def train(
-    model: keras.Model, batches, examples: int, *, compiled: dict, flag: dict, start: Callable, jit_compile
+    model: keras.Model,
+    batches,
+    examples: int,
+    *,
+    plan: Plan,
+    compiled: dict,
+    run,
+    resume: bool = False,
+    jit_compile=False,
 ) -> str:
-    """Both phases, from the state in the run folder on where there is one and `flag["resume"]`.
+    """Both phases.
 
     Args:
         model: of `kzoo.models`, with layers "signal" and "clusters"; batches: of the `examples` to cluster, see
-        `signals`.
-        compiled: loss and loss_weights of the second phase; flag: of the run; jit_compile: of `compile`.
-        start: makes the run folder and returns its path; called once the flags are known to work.
+        `signals`; plan: of both phases, see `check`; compiled: loss and loss_weights of the second phase;
+        run: `kzoo.runs.Run`, which keeps history, network and states; resume: go on from its states; jit_compile: of `compile`.
     Returns:
         why it ended.
     Raises:
-        UserError: more clusters than examples, flags that do not fit, or an answer is not finite.
+        UserError: an answer is not finite.
     """
-    check(model, examples, flag)
-    folder = start()
     values, labels = signals(model, batches, examples)
-    training = Training(model, values, labels, compiled=compiled, flag=flag, folder=folder, jit_compile=jit_compile)
+    training = Training(
+        model, values, labels, plan=plan, compiled=compiled, run=run, resume=resume, jit_compile=jit_compile
+    )
     try:
-        return training.run()
+        return training.train()
     except KeyboardInterrupt:
         return training.interrupted()

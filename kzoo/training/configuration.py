@@ -12,7 +12,8 @@ class Configuration:
 
     flags: of train.py, resolved; names: of the units of the scored output's last axis; dataset: see `DataSet`;
     parameters: of the network; score: column of the history that picks the best epoch, and mode: "min" or "max";
-    precision: dtype policy of the training; frames: (T,) of networks that read clips; colours, fitted and
+    precision: dtype policy of the training; frames: (T,) of networks that read clips; reads: features of the data set
+    that the network reads; colours, fitted and
     class_weights: what was measured on the training split; the others: where the run came from.
     """
 
@@ -27,6 +28,7 @@ class Configuration:
     colours: dict | None = None
     fitted: dict | None = None
     class_weights: dict[str, float] | None = None
+    reads: tuple[str, ...] = ()
     trainable_parameters: int | None = None
     versions: dict[str, str] | None = None
     device: str | None = None
@@ -48,8 +50,8 @@ class Configuration:
             raise UserError(f"{path} is not that of a run: flags and dataset must be objects, the latter with a name")
         own = {field.name for field in dataclasses.fields(cls)} & set(value)
         known = {name: dataset[name] for name in ("name", "splits", "fingerprint", "metadata") if name in dataset}
-        frames = tuple(value.get("frames", ()))
-        return cls(**{**{name: value[name] for name in own}, "dataset": DataSet(**known), "frames": frames})
+        tuples = {name: tuple(value.get(name, ())) for name in ("frames", "reads")}
+        return cls(**{**{name: value[name] for name in own}, "dataset": DataSet(**known), **tuples})
 
     def to_json(self) -> dict:
         """What is not there is left out."""

@@ -43,6 +43,13 @@ def build(task: Task, arch: str, size: int | tuple[int, ...], num_outputs: int, 
         raise UserError(f"{arch} cannot be built with size={size}, {told}: {str(error).splitlines()[0]}") from error
 
 
+def units_of(task: Task, model: keras.Model) -> int:
+    """How many joints, classes or clusters a network answers."""
+    main = task.main_of(model.output_names)
+    shape = model.output[main].shape
+    return shape[-2] if main in ("coords", "joints") else shape[-1]
+
+
 def compile_arguments(
     task: Task, model: keras.Model, num_outputs: int, *, loss: str | None, loss_options: dict, weights: dict
 ) -> dict:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from kzoo import UserError, cli, runs
+from kzoo import UserError, cli
 from kzoo.data import builders, pipeline, statistics
 from kzoo.training import networks
 
@@ -19,10 +19,6 @@ def without_default(dataset: str | None) -> str | None:
 
 def resolve(task, given) -> dict:
     """Flags of the run: the recipe of the data set, then the recipe of the arch on it, then what the user gave."""
-    part = cli.assignments(given["set"], "set").get("features")
-    if isinstance(part, str) and not given["resume"]:  # the data and size that the run in question was trained on
-        trained = runs.describe(part)["flags"]
-        given = {**given, **{name: trained[name] for name in ("dataset", "size", "data_dir") if given[name] is None}}
     known = dict.fromkeys(
         name for name, _ in task.recipes if name
     )  # in the table's order: the first configuration is the task's own

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from kzoo import UserError
-from kzoo.models import segnet as segnet_module
+import importlib
 from kzoo.models.fcn8s import fcn8s
 from kzoo.models.fcn16s import fcn16s
 from kzoo.models.fcn32s import fcn32s

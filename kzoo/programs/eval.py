@@ -1,0 +1,124 @@
+"""Score a trained run: exact scores, pictures, export. Exit code 1 where an export could not be made.
+
+python eval.py --run=runs/<name> --split=val --tta=flip --pictures=16
+python eval.py --run=runs/<name> --export=saved_model,onnx,litert
+python eval.py --run=runs/<name> --decoder=all
+python eval.py --run=runs/<name> --tta=all --size=384x512
+"""
+
+import dataclasses
+import sys
+
+from absl import flags
+
+from kzoo import UserError, cli
+from kzoo.runs import Run
+
+FLAGS = flags.FLAGS
+
+
+def define_flags():
+    """Not on import: other programs have flags of these names."""
+    flags.DEFINE_string("run", None, "run folder that train.py wrote")
+    flags.DEFINE_string("split", None, "TFDS split; slices like val[:100] are allowed (default: the run's --val_split)")
+    flags.DEFINE_string(
+        "size", None, "of the pictures in pixels: side of a square or <height>x<width> (default: the run's)"
+    )
+    flags.DEFINE_string(
+        "tile",
+        None,
+        "put the answer together from overlapping tiles of this size, for pictures too large for memory (seg)",
+    )
+    flags.DEFINE_integer("overlap", None, "of the tiles in pixels (default: half of a tile)", lower_bound=0)
+    flags.DEFINE_enum(
+        "tta",
+        "none",
+        ["none", "flip", "flip_shift", "scales", "color_pca", "crops", "all"],
+        "test-time augmentation, averaged in probability. flip: the mirrored picture; flip_shift (pose): its heat maps moved by a cell first, "
+        "which makes up for corner-aligned pipelines and which ours does not need. seg: scales (0.75, 1.25), color_pca (4 colours), crops "
+        "(corners and centre), all: everything, with a table of what each brings per forward pass",
+    )
+    flags.DEFINE_string(
+        "decoder",
+        None,
+        "from heat maps to joints: argmax, quarter, dark, udp, softargmax, debiased_softargmax; coords: the network's own; all: a "
+        "table of them (default: coords where the network emits them, else dark)",
+    )
+    flags.DEFINE_integer("pictures", 0, "examples to draw: best, median and worst", lower_bound=0)
+    flags.DEFINE_list(
+        "export",
+        [],
+        "some of saved_model, onnx, litert: written to the run folder with pre- and post-processing inside, checked in their own runtimes",
+    )
+    flags.DEFINE_bool(
+        "export_raw", False, "exports also give the network's outputs as they are, logits and heat maps, as raw_<name>"
+    )
+    flags.DEFINE_integer(
+        "export_examples", 64, "examples of the split that each export is compared with predict on", lower_bound=1
+    )
+    flags.DEFINE_integer("batch_size", 32, "examples a step", lower_bound=1)
+    flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: the run's)")
+    flags.DEFINE_string("out", None, "folder of report and pictures (default: the run folder)")
+
+
+def evaluate(
+    run: Run,
+    *,
+    pictures: int = 0,
+    export: tuple[str, ...] = (),
+    export_raw: bool = False,
+    export_examples: int = 64,
+    out=None,
+    **conditions,
+):
+    """Score a run on a split, export it, write the report and draw.
+
+    Args:
+        pictures: examples to draw; export: keys of `kzoo.export.formats.EXPORTS`, written to the run folder;
+        export_raw, export_examples: see `kzoo.export.exporting.export`; out: folder of report and figures in place of
+        the run's; conditions: of the score, see `kzoo.evaluation.scoring.score`.
+    Returns:
+        `kzoo.evaluation.scoring.Result`.
+    """
+    from kzoo.evaluation import drawing, scoring, writing  # slow: only once the flags are known to parse
+
+    if export:  # TensorFlow alone can export, so other backends do without
+        from kzoo.export import exporting
+
+        at = exporting.shape_for(run, export, conditions.get("size"))
+    scored = scoring.score(run, **conditions)
+    if export:
+        examples = scored.first(export_examples)
+        rows, failed = exporting.export(
+            run, export, shape=at, decoder=scored.result.decoder, examples=examples, raw=export_raw
+        )
+        result = dataclasses.replace(scored.result, export=rows, export_failed=failed)
+        scored = dataclasses.replace(scored, result=result)
+    writing.write(run, scored.result, out)
+    drawing.draw(run, scored, pictures, out)
+    return scored.result
+
+
+def main():
+    if not FLAGS.run:
+        raise UserError("--run=<run folder> is needed")
+    run = Run.open(FLAGS.run)
+    names = ("split", "size", "tta", "decoder", "tile", "overlap", "batch_size", "data_dir")
+    names += ("pictures", "export_raw", "export_examples", "out")
+    forms = tuple(form.strip() for form in FLAGS.export)
+    result = evaluate(run, export=forms, **{name: FLAGS[name].value for name in names})
+
+    from kzoo.evaluation import report
+
+    print(report.text(result.to_json()))
+    for form, row in (result.export or {}).items():
+        print(f"exported {form} to {FLAGS.run}/{row['file']}")
+    for form, reason in (result.export_failed or {}).items():
+        print(f"eval.py: no {form}: {' '.join(reason.split())}", file=sys.stderr)
+    if result.export_failed:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main)
