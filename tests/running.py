@@ -1,7 +1,7 @@
 """Running train.py, eval.py and kzoo.report inside the test's process: importing TensorFlow once is what makes it
 fast."""
 
-import importlib.util
+import importlib
 import pathlib
 import sys
 
@@ -15,14 +15,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def run(capsys, monkeypatch, script: str, *arguments) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of `python <script> <arguments>`."""
-    name = f"program_{pathlib.Path(script).stem}"
-    spec = importlib.util.spec_from_file_location(name, ROOT / script)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, name, module)
-    return _called(
-        capsys, monkeypatch, [script, *arguments], lambda: spec.loader.exec_module(module), lambda: module.main()
-    )
+    """Exit code, standard output and standard error of `python <script> <arguments>`, train.py or eval.py."""
+    module = importlib.import_module(f"kzoo.programs.{pathlib.Path(script).stem}")
+    return _called(capsys, monkeypatch, [script, *arguments], module.define_flags, module.main)
 
 
 def run_module(module, capsys, monkeypatch, *arguments) -> tuple[int, str, str]:

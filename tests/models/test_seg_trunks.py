@@ -1,12 +1,13 @@
 """Segmentation networks of their own trunk: FCN, SegNet, U-Net and FRRN against the papers' arithmetic."""
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from kzoo import UserError
-import importlib
 from kzoo.models.fcn8s import fcn8s
 from kzoo.models.fcn16s import fcn16s
 from kzoo.models.fcn32s import fcn32s
@@ -187,7 +188,7 @@ def test_segnet_unpools_where_it_pooled(monkeypatch):
         unpooled[name] = max_unpool(x, switches, name=name)
         return unpooled[name]
 
-    monkeypatch.setattr(segnet_module, "max_unpool", spy)
+    monkeypatch.setattr(importlib.import_module("kzoo.models.segnet"), "max_unpool", spy)
     model = segnet((64, 96, 3), 2, width=4)
     for stage, steps in enumerate((2, 2, 3, 3, 3), start=1):
         outputs = [model.get_layer(f"down{stage}_{steps}_relu").output, unpooled[f"unpool{stage}"]]
