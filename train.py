@@ -298,7 +298,7 @@ def learn_clusters(model, task, builder, flag, options, losses, colours, describ
     from kzoo import runs
     from kzoo.data import builders
     from kzoo.evaluation import scoring
-    from kzoo.training import networks
+    from kzoo.training import clustering, networks
 
     split, shape = flag["train_split"], cli.shape_of(flag["size"])
     batches = scoring.batches(task, builder, split, shape, flag["batch_size"], networks.reads(model))
@@ -312,7 +312,7 @@ def learn_clusters(model, task, builder, flag, options, losses, colours, describ
         return folder
 
     compiled = {name: losses[name] for name in ("loss", "loss_weights")}
-    ended = task.train(
+    ended = clustering.train(
         model, batches, builders.size_of(builder, split), compiled=compiled, flag=flag, start=start, jit_compile=jit
     )
     return folder, ended
@@ -354,7 +354,7 @@ def main():
     if task.names not in metadata:
         raise UserError(f"{builder.info.full_name} has no {task.names}: it is not for --task={flag['task']}")
     names, shape = metadata[task.names], cli.shape_of(flag["size"])
-    if task.square and shape[0] != shape[1]:
+    if task.input.square and shape[0] != shape[1]:
         raise UserError(f"--task={flag['task']} works on square crops, got --size={flag['size']}")
     pipeline.steps_of(builder, flag["train_split"], flag["batch_size"])  # enough examples for one step?
 
@@ -376,7 +376,7 @@ def main():
         weights=cli.assignments(flag["loss_weights"], "loss_weights"),
     )
     described = describe_run(flag, task, builder, model, names, precision, colours, fitted, class_weights)
-    learn = learn_clusters if task.train else learn_labels
+    learn = {"labels": learn_labels, "clusters": learn_clusters}[task.learning]
     folder, ended = learn(
         model, task, builder, flag, options, losses, colours, described, environment.jit(flag["jit"], accelerator)
     )

@@ -63,23 +63,23 @@ def evaluate(
     if decoder not in (None, "all", decoding.OWN):
         cli.pick(decoding.DECODERS, decoder, "decoder")  # before anything slow
     shape = cli.shape_of(size or run["flags"]["size"])
-    if task.square and shape[0] != shape[1]:
+    if task.input.square and shape[0] != shape[1]:
         raise UserError(f"--size={size}: {run['flags']['task']} works on square crops")
-    if tile and not task.dense:
+    if tile and not task.input.dense:
         raise UserError(f"--tile is for networks that answer each pixel, not for {run['flags']['task']}")
     if tile and overlap is None:
         overlap = min(cli.shape_of(tile)) // 2
     for form in export:
         cli.pick(exporting().EXPORTS, form, "export")
         exporting().check_backend()
-    at = (predictors.rounded(shape) if task.dense else shape) if size else None
+    at = (predictors.rounded(shape) if task.input.dense else shape) if size else None
     if export and at not in (None, shape):
         raise UserError(f"--export={','.join(export)} needs a --size of multiples of {predictors.STRIDE}, got {size}")
     model = runs.load_model(folder, at)
     decoders = predictors.decoders_of(model, decoder)
     builder = builders.prepare(run["flags"]["dataset"], data_dir or run["flags"]["data_dir"])
     check_same_data(run, builders.describe(builder))
-    if task.dense:
+    if task.input.dense:
         predictor = dense_predictor(folder, run, task, builder, shape, model, tta=tta, tile=tile, overlap=overlap)
     else:
         predictor = predictors.Mirrored(task, model, builders.metadata_of(builder), tta=tta, decoders=decoders)
@@ -88,7 +88,7 @@ def evaluate(
     extras = builders.named(builder, extras)
     predictions = next(iter(answers.values()))
     result = {
-        **task.report(labels, predictions, extras, run["names"]),
+        **task.evaluator.score(labels, predictions, extras, run["names"]),
         "run": folder.name,
         "split": split,
         "tta": tta,
@@ -103,14 +103,14 @@ def evaluate(
     }
     if (folder / cluster_state.RESULT).exists():
         result |= as_trained(folder, run["flags"], split)
-    if task.baselines:
+    if task.evaluator.baselines:
         result |= without_training(task, builder, run["flags"], split, shape, batch_size)
     if decoder == "all":
         result["decoders"] = {
-            name: task.report(labels, found, extras, run["names"])["scores"] for name, found in answers.items()
+            name: task.evaluator.score(labels, found, extras, run["names"])["scores"] for name, found in answers.items()
         }
-    if task.dense and tta == "all":
-        scores = {name: task.report(labels, found, extras, run["names"])["scores"] for name, found in answers.items()}
+    if task.input.dense and tta == "all":
+        scores = {name: task.evaluator.score(labels, found, extras, run["names"])["scores"] for name, found in answers.items()}
         result["gains"] = {name: {"passes": passes, **scores[name]} for name, passes in predictor.passes.items()}
     if export:
         inputs, truth, more = first(pipeline, export_examples)
@@ -140,7 +140,7 @@ def evaluate(
             result,
             folder,
         )
-    _save(task.charts(result, run["names"], labels, predictions), out / "pictures")
+    _save(task.figures.charts(result, run["names"], labels, predictions), out / "pictures")
     return result
 
 
@@ -182,7 +182,7 @@ def batches(task: Task, builder, split: str, shape: tuple[int, int], batch_size:
         label = builders.label_of(builder)
     found = builder.info.features
     number = next(name for name in ("image_id", "frame", "clip_id", label) if name in found)
-    extras = tuple(name for name in task.extras if name in found) or (number,)
+    extras = tuple(name for name in task.evaluator.extras if name in found) or (number,)
     view = transforms.View(shape, {"label": label} if label else {}, extras=extras, reads=features)
     batches = input_pipeline.pipeline(builder, split, view, batch_size=batch_size)
     return batches if label else batches.map(input_pipeline.without_label)
@@ -205,7 +205,7 @@ def without_training(task: Task, builder, flags: dict, split: str, shape: tuple[
         )
         for name in (flags["train_split"], split)
     )
-    return {"baselines": task.baselines(train_labels, labels, known, asked), "retrieval": how}
+    return {"baselines": task.evaluator.baselines(train_labels, labels, known, asked), "retrieval": how}
 
 
 def dense_predictor(
@@ -277,7 +277,7 @@ def draw(
         pipeline: of what the network reads; shown: of the pictures, the same one for networks that read pictures;
         known: further truth, {"mask": (N, H, W), "class_names": C strings} or {}.
     """
-    errors = task.errors(labels, predictions)
+    errors = task.evaluator.errors(labels, predictions)
     picks = chosen(errors, count)
     indices = [index for index, _ in picks]
     if not indices:
@@ -300,11 +300,11 @@ def draw(
         name: value[indices] for name, value in predictions.items()
     }  # decoded, so that networks without `coords` have some here
     known = {name: value[indices] if isinstance(value, np.ndarray) else value for name, value in known.items()}
-    drawn = task.figures(stack, labels[indices], {**predictor(inputs), **answers, **known}, titles, names)
-    if task.inside:
-        drawn |= task.inside(predictor.model, run_folder, stack, titles, names)
-    if task.looks_for:
-        drawn |= look(predictor.model, inputs, task.looks_for(labels[indices]), stack, titles)
+    drawn = task.figures.examples(stack, labels[indices], {**predictor(inputs), **answers, **known}, titles, names)
+    if task.figures.inside:
+        drawn |= task.figures.inside(predictor.model, run_folder, stack, titles, names)
+    if task.figures.looks_for:
+        drawn |= look(predictor.model, inputs, task.figures.looks_for(labels[indices]), stack, titles)
     if any(failures.values()):
         drawn["failures.png"] = pose_figures.failure_gallery(images, labels, predictions["coords"], failures, names)
     if groups:

@@ -1,4 +1,4 @@
-"""From pictures to answers: a network, test-time augmentation, tiles, decoders. Two kinds, by `Task.dense`."""
+"""From pictures to answers: a network, test-time augmentation, tiles, decoders. Two kinds, by `Task.input.dense`."""
 
 from collections.abc import Callable
 
@@ -59,7 +59,7 @@ class Mirrored:
             raise UserError(
                 f"--tta={tta}: the mirrored picture is one of another scene here, its {main} says nothing about this one's"
             )
-        beside = tuple(name for name in task.beside if name in model.output_names)
+        beside = tuple(name for name in task.evaluator.beside if name in model.output_names)
         self.scored = decoding.sources(model.output_names) or (main, *beside)
         self.permutation = flip_permutation(len(metadata[task.names]), metadata.get(f"flip_{task.names}", ()))
 
@@ -85,7 +85,7 @@ class Mirrored:
     def answers(self, inputs: np.ndarray) -> dict[str | None, dict]:
         """{decoder: decoded answers}."""
         outputs = self(inputs, self.scored)
-        return {name: self.task.decode(outputs, **({"decoder": name} if name else {})) for name in self.decoders}
+        return {name: self.task.evaluator.decode(outputs, **({"decoder": name} if name else {})) for name in self.decoders}
 
 
 class Dense:
@@ -120,9 +120,9 @@ class Dense:
     def answers(self, images: np.ndarray) -> dict[str, dict]:
         """{mode: decoded answers} of (B, H, W, 3) uint8; for "all" of every family too, "all" first."""
         if self.mode != "all":
-            return {self.mode: self.task.decode(self(images))}
+            return {self.mode: self.task.evaluator.decode(self(images))}
         decoded = {
-            name: self.task.decode({self.task.main[0]: found})
+            name: self.task.evaluator.decode({self.task.main[0]: found})
             for name, found in averaging.gains(self.network_at, images, self.known)
         }
         return {"all": decoded.pop("all"), **decoded}

@@ -134,6 +134,24 @@ def transform_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points @ np.swapaxes(matrix[..., :2, :2], -1, -2) + matrix[..., None, :2, 2]
 
 
+def classes_at(classes: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Classes at the pixels of a picture, from the nearest ones of the network's.
+
+    Args:
+        classes: (h, w) uint8; matrix: (3, 3) fractions of these -> pixels, without rotation; size: (H, W) of the
+        picture.
+    Returns:
+        (H, W) uint8.
+    """
+
+    def cells(axis, count):  # of the pixels' centres along x (0) or y (1)
+        fractions = (np.arange(size[1 - axis]) + 0.5 - matrix[axis, 2]) / matrix[axis, axis]
+        return np.clip(fractions * count, 0, count - 1).astype(int)
+
+    columns, rows = (cells(axis, count) for axis, count in enumerate(classes.shape[::-1]))
+    return classes[rows[:, None], columns]
+
+
 def flip_permutation(count: int, pairs) -> np.ndarray:
     """Index vector that swaps the given pairs: (count,) int32. `joints[:, flip_permutation(17, pairs)]` swaps left and
     right."""
