@@ -110,7 +110,9 @@ def evaluate(
             name: task.evaluator.score(labels, found, extras, run["names"])["scores"] for name, found in answers.items()
         }
     if task.input.dense and tta == "all":
-        scores = {name: task.evaluator.score(labels, found, extras, run["names"])["scores"] for name, found in answers.items()}
+        scores = {
+            name: task.evaluator.score(labels, found, extras, run["names"])["scores"] for name, found in answers.items()
+        }
         result["gains"] = {name: {"passes": passes, **scores[name]} for name, passes in predictor.passes.items()}
     if export:
         inputs, truth, more = first(pipeline, export_examples)

@@ -240,7 +240,8 @@ def _as_it_is(form: str, model, path, example) -> float:
 
 
 def decoded(task: Task, outputs: dict, decoder: str | None) -> dict:
-    """A network's outputs as what `task.evaluator.score` takes, as `prediction` makes them without test-time augmentation."""
+    """A network's outputs as what `task.evaluator.score` takes, as `kzoo.inference` makes them without test-time
+    augmentation."""
     names = serving.needed(task, outputs, decoder)
     return task.evaluator.decode(
         {name: task.outputs[name].activate(outputs[name]) for name in names},
@@ -249,7 +250,8 @@ def decoded(task: Task, outputs: dict, decoder: str | None) -> dict:
 
 
 def as_predictions(answers: dict) -> dict:
-    """A served network's answers as what `task.evaluator.score` takes: joints have one confidence, the mean of theirs."""
+    """A served network's answers as what `task.evaluator.score` takes: joints have one confidence, the mean of
+    theirs."""
     if "coords" not in answers:
         return answers
     return {

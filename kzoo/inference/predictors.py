@@ -85,7 +85,9 @@ class Mirrored:
     def answers(self, inputs: np.ndarray) -> dict[str | None, dict]:
         """{decoder: decoded answers}."""
         outputs = self(inputs, self.scored)
-        return {name: self.task.evaluator.decode(outputs, **({"decoder": name} if name else {})) for name in self.decoders}
+        return {
+            name: self.task.evaluator.decode(outputs, **({"decoder": name} if name else {})) for name in self.decoders
+        }
 
 
 class Dense:
