@@ -5,8 +5,8 @@ auto-encoder codes.
     python benchmarks/clustering.py --archs=dec,idec --seeds=0,1 --dataset=usps --train_flag=--epochs=50
 
 Each run is train.py by its recipe, in a process of its own, one after the other; called again, it repeats no finished
-run and continues one that was stopped. Writes the mean ± standard deviation (n - 1) over the seeds as .json and .md.
-Labels serve the scores alone.
+run and continues one that was stopped. Prints the mean ± standard deviation (n - 1) over the seeds and writes the runs'
+scores as .json, from which `python benchmarks/results.py` makes docs/results.md. Labels serve the scores alone.
 """
 
 import pathlib
@@ -14,6 +14,7 @@ import sys
 
 import contenders
 import repeats
+import results
 from absl import flags
 from tqdm import tqdm
 
@@ -27,7 +28,6 @@ flags.DEFINE_string("out", "runs/clustering", "folder of the runs")
 flags.DEFINE_string(
     "results", str(repeats.ROOT / "benchmarks" / "results" / "clustering"), "the results, without the ending"
 )
-SCORES = ("acc", "nmi", "ari")
 
 
 def rows_of(folder: pathlib.Path) -> list[dict]:
@@ -41,26 +41,6 @@ def rows_of(folder: pathlib.Path) -> list[dict]:
     return [
         {**about, "method": name, **scores, **(own if name == "the network" else {})} for name, scores in scored.items()
     ]
-
-
-def table(rows: list[dict]) -> str:
-    """k-means on pixels once (it is the same in all runs of a seed), then each arch after k-means on its codes and at
-    its end."""
-
-    def cells(found):
-        return [repeats.cell([row[score] for row in found]) if score in found[0] else "" for score in SCORES]
-
-    archs = list(dict.fromkeys(row["arch"] for row in rows))
-    pixels = [row for row in rows if row["method"] == "k-means on pixels" and row["arch"] == archs[0]]
-    lines = [["k-means on pixels", *cells(pixels), ""]] if pixels else []
-    for arch in archs:
-        for method in dict.fromkeys(row["method"] for row in rows if row["arch"] == arch):
-            found = [row for row in rows if row["arch"] == arch and row["method"] == method]
-            if method == "the network":
-                lines.append([f"`{arch}`", *cells(found), f"{found[0]['parameters']:,}"])
-            elif method != "k-means on pixels":
-                lines.append([f"{method} of `{arch}`", *cells(found), ""])
-    return contenders.table(["method", "ACC", "NMI", "ARI", "parameters"], lines) + "\n"
 
 
 def main():
@@ -82,14 +62,11 @@ def main():
             ]
             repeats.train(folder, flags, FLAGS.data_dir)
     rows = [row for _, _, folder in sorted(plan, key=lambda run: FLAGS.archs.index(run[0])) for row in rows_of(folder)]
-    results, text = pathlib.Path(FLAGS.results), table(rows)
     versions = contenders.versions("kzoo", "keras", "tensorflow", "scikit-learn", "numpy")
     about = {"settings": settings, "seeds": FLAGS.seeds, "hardware": contenders.hardware(), "versions": versions}
-    files.write_json(results.with_suffix(".json"), {**about, "runs": rows})
-    facts = ", ".join([f"dataset {FLAGS.dataset}, by recipe", *FLAGS.train_flag])
-    caption = f"{facts}; seeds {', '.join(FLAGS.seeds)}; {about['hardware']}; {versions}.\n"
-    files.write_text(results.with_suffix(".md"), f"# Clusters and classes\n\n{caption}\n{text}")
-    print(f"{text}wrote {results}.json and .md")
+    measured, path = {**about, "runs": rows}, pathlib.Path(FLAGS.results).with_suffix(".json")
+    files.write_json(path, measured)
+    print(f"{contenders.table(*results.clustering(measured))}\nwrote {path}")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ encoder, over seeds.
 
 `encdec` and `unet` differ by the concatenations alone, the modes by what doubles height and width
 (`kzoo/nn/upsampling.py` says what each weighs). Each run is train.py in a process of its own, one after the other;
-called again, it repeats no finished run and continues one that was stopped. Writes the mean ± standard deviation (n -
-1) of mIoU over the seeds, scored by train.py on --val_split, as .json, .md and .png.
+called again, it repeats no finished run and continues one that was stopped. Prints the mean ± standard deviation (n -
+1) of mIoU over the seeds, scored by train.py on --val_split, and writes the runs' scores as .json, from which `python
+benchmarks/results.py` makes docs/results.md, and a picture as .png.
 """
 
 import pathlib
@@ -16,6 +17,7 @@ import sys
 
 import contenders
 import repeats
+import results
 from absl import flags
 from tqdm import tqdm
 
@@ -71,25 +73,6 @@ def grouped(runs: list[dict]) -> dict[tuple[str, str], list[dict]]:
     return groups
 
 
-def table(runs: list[dict]) -> str:
-    groups = grouped(runs)
-    header = ["upsampling", *(part for words in ARCHS.values() for part in (f"mIoU {words}", f"parameters {words}"))]
-    rows = []
-    for mode in dict.fromkeys(run["upsampling"] for run in runs):
-        cells = (groups[mode, arch] for arch in ARCHS)
-        rows.append(
-            [
-                mode,
-                *(
-                    part
-                    for group in cells
-                    for part in (repeats.cell([run["miou"] for run in group]), f"{group[0]['parameters']:,}")
-                ),
-            ]
-        )
-    return contenders.table(header, rows) + "\n"
-
-
 def bars(runs: list[dict]):
     """A pair of bars a mode, the standard deviation as a whisker and the seeds as points."""
     from matplotlib.figure import Figure
@@ -139,19 +122,17 @@ def main():
             flags += [*(f"--{name}={settings[name]}" for name in SHARED), *settings["train_flag"]]
             repeats.train(folder, flags, FLAGS.data_dir)
     runs = [collect(folder, arch, mode) for arch, mode, _, folder in plan]
-    results, text = pathlib.Path(FLAGS.results), table(runs)
-    about = {
+    measured = {
         "settings": settings,
         "seeds": FLAGS.seeds,
         "hardware": hardware,
         "versions": contenders.versions("kzoo", "keras", "tensorflow", "tensorflow-datasets", "numpy"),
+        "runs": runs,
     }
-    files.write_json(results.with_suffix(".json"), {**about, "runs": runs})
-    facts = [f"{name} {value}" for name, value in settings.items() if name != "train_flag"] + settings["train_flag"]
-    caption = f"{', '.join(facts)}; seeds {', '.join(FLAGS.seeds)}; {hardware}; {about['versions']}.\n"
-    files.write_text(results.with_suffix(".md"), f"# Upsampling and skip connections\n\n{caption}\n{text}")
-    figures.save(bars(runs), results.with_suffix(".png"))
-    print(f"{text}wrote {results}.json, .md and .png")
+    path = pathlib.Path(FLAGS.results)
+    files.write_json(path.with_suffix(".json"), measured)
+    figures.save(bars(runs), path.with_suffix(".png"))
+    print(f"{contenders.table(*results.upsampling(measured))}\nwrote {path}.json and .png")
 
 
 if __name__ == "__main__":

@@ -1,99 +1,518 @@
-"""Reading run folders."""
+"""A run folder has one owner: `Run` reads and writes every file in it, and nobody else knows what these are called.
 
-import contextlib
+run = Run.open("runs/me")
+run.flags, run.names, run.history        # what it is
+run.predict("me.jpg")                    # decoded answers in the picture's own pixels
+model = run.model()                      # the best network, float32
+
+Opening a run and reading its history starts no framework: sweeps and reports look at many.
+"""
+
+import csv
+import functools
+import io
 import pathlib
 import shutil
-
-import keras
+import tempfile
+import time
 
 from kzoo import UserError, cli, files
-from kzoo.data import statistics
-from kzoo.tasks import TASKS, Task
-from kzoo.training.networks import build, network_options
+from kzoo.training.configuration import Configuration
+
+CONFIGURATION, HISTORY, MODEL, REPORT = "run.json", "history.csv", "model.keras", "report.json"
+REPORT_TEXT, CARD, FIGURES = "report.md", "README.md", "pictures"
+TENSORBOARD, EXPLANATIONS, EXPORTS = "tensorboard", "explanations", "exports.json"
+LR_RANGE = ("lr_range.json", "lr_range.png")
+CURVES, LOSS_WEIGHTS = "curves.png", "loss_weights.png"  # drawn after every epoch
+STATE, PRETRAINED = "last.weights.h5", "pretraining.weights.h5"  # to continue from: of a training, of its first phase
+ROUNDS, CLUSTERING = "rounds.npz", "clustering.json"  # of clustering: what each round found; baselines and the end
+PARTS = ("pose_run", "features")  # keywords of networks that are networks of other runs, and the names of their copies
+
+
+class Run:
+    """A run folder.
+
+    Attributes:
+        folder: its path; config: what `run.json` holds, see `Configuration`.
+    """
+
+    def __init__(self, folder, config: Configuration):
+        """Nothing is read or written; see `open` and `create`."""
+        self.folder, self.config = pathlib.Path(folder), config
+        self._networks = {}  # (height, width) -> network, see `model_at`
+
+    @classmethod
+    def open(cls, folder) -> "Run":
+        """The run of a folder.
+
+        Raises:
+            UserError: there is no such folder, or it holds no run.
+        """
+        folder = pathlib.Path(folder)
+        if not folder.is_dir():
+            raise UserError(f"no run folder at {folder}")
+        path = folder / CONFIGURATION
+        return cls(folder, Configuration.from_json(files.read_json(path), path))
+
+    @classmethod
+    def create(cls, folder, config: Configuration) -> "Run":
+        """A run whose `run.json` is written; one that is continued gets the new one in place of the old."""
+        run = cls(folder, config)
+        files.write_json(run.folder / CONFIGURATION, config.to_json())
+        return run
+
+    @staticmethod
+    def exists(folder) -> bool:
+        """Whether a folder holds a run."""
+        return (pathlib.Path(folder) / CONFIGURATION).exists()
+
+    # What it is
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def flags(self) -> dict:
+        """Of train.py, resolved."""
+        return self.config.flags
+
+    @property
+    def names(self) -> list[str]:
+        """Of the units of the scored output's last axis: joints, classes, parts of a camera pose."""
+        return self.config.names
+
+    @property
+    def arch(self) -> str:
+        return self.flags["arch"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the pictures that the network was trained on."""
+        return cli.shape_of(self.flags["size"])
+
+    @property
+    def val_split(self) -> str:
+        return self.flags.get("val_split") or "val"
+
+    @functools.cached_property
+    def task(self):
+        """Its row of `kzoo.tasks.TASKS`."""
+        from kzoo.tasks import TASKS  # loads Keras, as all imports inside functions of this file
+
+        return cli.pick(TASKS, self.flags["task"], "task")
+
+    # What its training leaves
+
+    @property
+    def history(self) -> list[dict]:
+        """Rows of `history.csv`: [{"epoch": 1, "loss": 0.1, …}], none before the first epoch has ended."""
+        return read_history(self.folder)
+
+    def write_history(self, rows: list[dict]):
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        files.write_text(self.folder / HISTORY, text.getvalue())
+
+    @property
+    def has_model(self) -> bool:
+        return (self.folder / MODEL).exists()
+
+    def save_model(self, model):
+        """The best network so far."""
+        with files.replacing(self.folder / MODEL) as temporary:
+            model.save(temporary)
+
+    def has_state(self, name: str = STATE) -> bool:
+        return (self.folder / name).exists()
+
+    def save_state(self, model, name: str = STATE):
+        """Weights and optimizer of a compiled network, to continue from."""
+        with files.replacing(self.folder / name) as temporary:
+            model.save_weights(temporary)
+
+    def load_state(self, model, name: str = STATE):
+        """Into a compiled network whose optimizer is built.
+
+        Raises:
+            UserError: it does not fit, or cannot be read.
+        """
+        path = self.folder / name
+        try:
+            model.load_weights(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"cannot resume from {path}: {str(error).splitlines()[0]}") from error
+
+    @property
+    def tensorboard(self) -> pathlib.Path:
+        """Folder of TensorBoard's logs."""
+        return self.folder / TENSORBOARD
+
+    def save_curves(self, figure, name: str = CURVES):
+        from kzoo.figures import base
+
+        base.save(figure, self.folder / name)
+
+    def save_lr_range(self, found: dict, figure) -> pathlib.Path:
+        """What --find_lr measured; the path of the figure."""
+        numbers, picture = (self.folder / name for name in LR_RANGE)
+        files.write_json(numbers, {"flags": self.flags, **found})
+        self.save_curves(figure, picture.name)
+        return picture
+
+    # What clustering leaves besides
+
+    @property
+    def clustering(self) -> dict | None:
+        """{"stopped": why it ended, "baselines": scores of what was there before}; None of other runs."""
+        path = self.folder / CLUSTERING
+        return files.read_json(path) if path.exists() else None
+
+    def write_clustering(self, **entries):
+        """Replace entries of `clustering`."""
+        files.write_json(self.folder / CLUSTERING, {**(self.clustering or {}), **entries})
+
+    @property
+    def rounds(self) -> dict | None:
+        """{name: array} of what the rounds found, see `kzoo.training.cluster_state`; None where there were none."""
+        import numpy as np
+
+        path = self.folder / ROUNDS
+        if not path.exists():
+            return None
+        with np.load(path) as found:
+            return {name: found[name] for name in found.files}
+
+    def write_rounds(self, **arrays):
+        import numpy as np
+
+        with files.replacing(self.folder / ROUNDS) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    # What scoring leaves
+
+    @property
+    def report(self) -> dict | None:
+        """Content of `report.json`; None where the run was not scored yet."""
+        path = self.folder / REPORT
+        return files.read_json(path) if path.exists() else None
+
+    def save_report(self, result: dict, text: str, card: str, out=None):
+        """`report.json`, `report.md` and the model card, here or in the folder `out`."""
+        out = pathlib.Path(out or self.folder)
+        files.write_json(out / REPORT, result)
+        files.write_text(out / REPORT_TEXT, text)
+        files.write_text(out / CARD, card)
+
+    def save_figures(self, figures: dict, out=None):
+        """{file name: figure or animation} in `pictures`, here or in the folder `out`."""
+        from kzoo.figures import base
+
+        for name, figure in figures.items():
+            base.save(figure, pathlib.Path(out or self.folder) / FIGURES / name)
+
+    def explanation_folder(self, name: str) -> pathlib.Path:
+        """Where `kzoo.explain` writes what it found out about an output."""
+        return self.folder / EXPLANATIONS / name
+
+    def export_path(self, file: str) -> pathlib.Path:
+        """Where an export goes, by the file name of its form."""
+        return self.folder / file
+
+    @property
+    def exports(self) -> dict[str, dict]:
+        """{form: what `exports.json` tells of it} of the exports that are there."""
+        path = self.folder / EXPORTS
+        known = files.read_json(path)["forms"] if path.exists() else {}
+        return {form: row for form, row in known.items() if (self.folder / row["file"]).exists()}
+
+    def save_exports(self, rows: dict[str, dict], names: list[str] | None):
+        """Add to `exports`; names: of the units, where the exports answer with their numbers."""
+        named = {"names": names} if names else {}
+        files.write_json(
+            self.folder / EXPORTS, {"task": self.flags["task"], **named, "forms": {**self.exports, **rows}}
+        )
+
+    # Its network
+
+    def keep_networks(self, options: dict):
+        """Copy the runs that the network contains into this folder: it can then be rebuilt whatever becomes of them.
+
+        Args:
+            options: keywords of the network, as the flags give them: paths of run folders.
+        """
+        for part, source in _paths(options).items():
+            kept = self.folder / part
+            if pathlib.Path(source) == kept:
+                continue
+            with files.replacing(kept) as temporary:
+                temporary.mkdir()
+                for name in (CONFIGURATION, MODEL, *PARTS):
+                    original = pathlib.Path(source) / name
+                    if original.is_dir():
+                        shutil.copytree(original, temporary / name)
+                    elif original.exists():
+                        shutil.copy(original, temporary / name)
+
+    def kept_networks(self) -> dict[str, str]:
+        """{keyword: path} of the copies that `keep_networks` made."""
+        return {part: str(self.folder / part) for part in PARTS if (self.folder / part).exists()}
+
+    def model(self, shape: tuple[int, int] | None = None, **hyperparameters):
+        """The best network, rebuilt in float32 whatever precision it was trained in, not compiled.
+
+        Args:
+            shape: (height, width) of its input; None: as it was trained. Networks without convolutions alone are tied
+            to their size.
+            hyperparameters: in place of the run's, such that leave the weights what they are.
+        Returns:
+            keras.Model.
+        Raises:
+            UserError: its model is missing or unreadable, or it cannot take pictures of `shape`.
+        """
+        import keras
+
+        from kzoo.data import statistics
+        from kzoo.training import environment, networks
+
+        path = self.folder / MODEL
+        if not path.exists():
+            raise UserError(f"{self.folder} holds no {MODEL}: the run stopped before its first epoch ended")
+        fresh = self.flags if self.flags["encoder"] is None else {**self.flags, "encoder_weights": "none"}
+        colours = statistics.ColourStatistics(**self.config.colours) if self.config.colours else None
+        options = networks.network_options(fresh, colours, self.config.fitted)
+        size = (*self.config.frames, *(shape or self.shape))
+        options = with_networks({**options, **self.kept_networks(), **hyperparameters}, size)
+        with environment.float32():
+            model = networks.build(self.task, self.arch, size, len(self.names), **options)
+            try:
+                weights = keras.saving.load_model(path, compile=False).get_weights()
+            except (OSError, ValueError, KeyError) as error:
+                raise UserError(f"cannot load {path}: {str(error).splitlines()[0]}") from error
+        try:
+            model.set_weights(weights)
+        except ValueError as error:
+            reason = str(error).splitlines()[0]
+            if shape:
+                reason = f"{self.arch} is tied to the size it was trained at, {self.flags['size']}"
+            raise UserError(f"the weights of {path} do not fit: {reason}") from error
+        return model
+
+    def model_at(self, shape: tuple[int, int]):
+        """`model` for pictures of a shape, made once and kept with the run."""
+        if shape not in self._networks:
+            self._networks[shape] = self.model(None if shape == self.shape else shape)
+        return self._networks[shape]
+
+    @functools.cached_property
+    def reads(self) -> tuple[str, ...]:
+        """The features of a data set that its network reads."""
+        from kzoo.training import networks
+
+        return networks.reads(next(iter(self._networks.values()), None) or self.model_at(self.shape))
+
+    # Its data
+
+    def builder(self, data_dir: str | None = None):
+        """The data set that it was trained on, prepared.
+
+        Args:
+            data_dir: of prepared data sets; None: the run's.
+        Raises:
+            UserError: it is not there, or not what the run saw.
+        """
+        from kzoo.data import builders
+
+        builder = builders.prepare(self.flags["dataset"], data_dir or self.flags["data_dir"])
+        saw, found = self.config.dataset, builders.describe(builder)
+        if (found.name, found.splits) != (saw.name, saw.splits):
+            raise UserError(f"the run saw {saw.name} {saw.splits}, --data_dir holds {found.name} {found.splits}")
+        return builder
+
+    def data(
+        self,
+        split: str | None = None,
+        *,
+        shape: tuple[int, int] | None = None,
+        reads: tuple[str, ...] | None = None,
+        batch_size: int = 32,
+        data_dir: str | None = None,
+    ):
+        """A split in order: tf.data.Dataset of batches (what a network reads, {"label": (B, …)}, {extra: (B, …)}).
+
+        Args:
+            split: of its data set, slices allowed; None: the one it was validated on.
+            shape: (height, width) of the pictures; None: as it was trained.
+            reads: features of the data set; None: those that the network reads.
+            data_dir: see `builder`.
+        """
+        from kzoo.data import pipeline
+
+        task = self.task
+        return pipeline.in_order(
+            self.builder(data_dir),
+            split or self.val_split,
+            shape or self.shape,
+            label=task.outputs[task.main[0]].label,
+            extras=task.evaluator.extras,
+            reads=reads or self.reads,
+            batch_size=batch_size,
+        )
+
+    # Its answers
+
+    def predictor(
+        self,
+        *,
+        tta: str = "none",
+        decoder: str | None = None,
+        shape: tuple[int, int] | None = None,
+        tile: tuple[int, int] | None = None,
+        overlap: int | None = None,
+        data_dir: str | None = None,
+    ):
+        """What answers a batch of what its network reads, see `kzoo.inference.predictors`.
+
+        Args:
+            tta: test-time augmentation, of `predictors.MIRRORED_TTA` or `tta.TTA`; decoder: see
+            `predictors.decoders_of`; shape: (height, width) of the pictures, by default the run's; tile: (height, width)
+            of tiles that the answers are put together from, and their overlap in pixels (default: half of the shorter
+            side); data_dir: see `builder`, read only where colours of the training split are needed.
+        """
+        from kzoo.inference import predictors
+
+        task, shape = self.task, shape or self.shape
+        metadata = {f"flip_{task.names}": (), **self.config.dataset.metadata, task.names: self.names}
+        if not task.input.dense:
+            model = self.model_at(shape)
+            return predictors.Mirrored(task, model, metadata, tta=tta, decoders=predictors.decoders_of(model, decoder))
+        predictors.decoders_of(self.model_at(tile or predictors.rounded(shape)), decoder)  # there are none: says why
+        if tile and overlap is None:
+            overlap = min(tile) // 2
+        network_at = predictors.sized(task, self.model_at, tile=tile, overlap=overlap or 0, classes=len(self.names))
+        shifts = self._colour_shifts(data_dir) if tta in ("color_pca", "all") else ()
+        return predictors.Dense(task, network_at, metadata, shape, mode=tta, shifts=shifts)
+
+    def _colour_shifts(self, data_dir):
+        from kzoo.data import pipeline, statistics
+        from kzoo.inference import predictors
+
+        if self.config.colours:
+            colours = statistics.ColourStatistics(**self.config.colours)
+        else:
+            pictures = pipeline.pictures(self.builder(data_dir), self.flags["train_split"])
+            colours = statistics.fit_colours(image for image, _ in pictures)
+        return statistics.colour_pca_variants(colours, predictors.COLOUR_VARIANTS)
+
+    def predict(self, pictures, *, tta: str = "none", decoder: str | None = None):
+        """Answers for the user's own pictures, in their own pixels.
+
+        Args:
+            pictures: a path, an image (H, W, 3) uint8 RGB, or a list of these; networks that read clips or windows take
+            a list as consecutive frames. Networks of pose expect one person that fills the picture.
+            tta, decoder: see `predictor`.
+        Returns:
+            of one picture {name: array}, of a list a list: pose {"keypoints" (J, 2) x and y in pixels from the outer
+            corner of the first one, "scores" (J,)}; seg {"classes" (H, W) uint8}; pose3d {"joints" (J, 3) metres};
+            loc {"position" (3,) metres, "rotation" (4,) w, x, y, z}; cluster {"assignment" (K,), "code" (d,)}.
+        Raises:
+            UserError: a file that is no picture, or a network that reads something else.
+        """
+        from kzoo.inference import answers
+
+        several = isinstance(pictures, list | tuple)
+        found = answers.of_pictures(self, list(pictures) if several else [pictures], tta=tta, decoder=decoder)
+        return found if several else found[0]
+
+
+def _paths(options: dict) -> dict[str, str]:
+    """Keywords that name runs within a network."""
+    return {part: options[part] for part in PARTS if isinstance(options.get(part), str) and options[part]}
+
+
+def with_networks(options: dict, size: tuple[int, ...]) -> dict:
+    """Keywords of a network in which paths of run folders have become the networks of these runs, frozen.
+
+    Args:
+        options: as the flags give them; size: ([frames,] height, width) of the network's input.
+    Raises:
+        UserError: no such run, one of another task, or its network is tied to another size than this.
+    """
+    made = {"pose_run": _joints_network, "features": _embedding_network}
+    return {**options, **{part: made[part](Run.open(path), size) for part, path in _paths(options).items()}}
+
+
+def _joints_network(run: Run, size):
+    """See `kzoo.nn.lifting.pose_network`; it keeps the size that it was trained at."""
+    from kzoo.nn import decoding, lifting
+
+    if decoding.OWN not in run.task.outputs:  # not of 2-D pose
+        raise UserError(f"pose_run must be a run of --task=pose, got {run.folder}, a run of --task={run.flags['task']}")
+    return lifting.pose_network(run.model(), run.names)
+
+
+def _embedding_network(run: Run, size):
+    """See `kzoo.nn.embeddings.trunk`, at the size of the network around it."""
+    from kzoo.nn import embeddings
+
+    shape = tuple(size[-2:])
+    network = run.model(None if shape == run.shape else shape)
+    return embeddings.trunk(network, run.task.main_of(network.output_names))
+
+
+def read_history(folder) -> list[dict]:
+    """Rows of the `history.csv` of a run folder, see `Run.history`; of a folder whose run is about to begin none."""
+    path = pathlib.Path(folder) / HISTORY
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return [
+            {name: int(value) if name == "epoch" else float(value) for name, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def free_folder(out, flags: dict) -> pathlib.Path:
+    """The folder of a new run, made and known to be writable.
+
+    Args:
+        out: path, or None for one in runs/ named after the flags and the time; flags: of the run.
+    Raises:
+        UserError: it holds a run already, or cannot be written.
+    """
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    default = f"runs/{flags['task']}-{flags['arch']}-{flags['dataset'].replace('/', '-')}-{stamp}"
+    folder = pathlib.Path(out or default)
+    if Run.exists(folder):
+        raise UserError(f"{folder} already holds a run; give another --out, or --resume to continue it")
+    try:  # hours of training should not end at a folder that cannot be written
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"could not write to the run folder {folder}: {error.strerror}") from error
+    return folder
+
+
+# Until the last callers have been converted.
 
 
 def describe(folder) -> dict:
-    """`run.json` of a run folder."""
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"no run folder at {folder}")
-    return files.read_json(folder / "run.json")
+    return Run.open(folder).config.to_json()
 
 
-def task_of(run: dict) -> Task:
+def task_of(run: dict):
+    from kzoo.tasks import TASKS
+
     return cli.pick(TASKS, run["flags"]["task"], "task")
 
 
-PARTS = (
-    "pose_run",
-    "features",
-)  # hyperparameters that name a run within the network, and where its copy lies in the run folder
+def load_model(folder, shape=None, **hyperparameters):
+    return Run.open(folder).model(shape, **hyperparameters)
 
 
-def keep_parts(folder, hyperparameters: dict):
-    """Copy the runs that a network contains into the network's own run folder: it can then be rebuilt whatever becomes
-    of the others."""
-    for part in PARTS:
-        source, kept = hyperparameters.get(part), pathlib.Path(folder) / part
-        if not source or not isinstance(source, str) or pathlib.Path(source) == kept:
-            continue
-        with files.replacing(kept) as temporary:
-            temporary.mkdir()
-            for name in ("run.json", "model.keras", *PARTS):
-                if (pathlib.Path(source) / name).is_dir():
-                    shutil.copytree(pathlib.Path(source) / name, temporary / name)
-                elif (pathlib.Path(source) / name).exists():
-                    shutil.copy(pathlib.Path(source) / name, temporary / name)
-
-
-def parts_of(folder) -> dict:
-    """Hyperparameters that point to the copies which `keep_parts` made."""
-    return {part: str(pathlib.Path(folder) / part) for part in PARTS if (pathlib.Path(folder) / part).exists()}
-
-
-@contextlib.contextmanager
 def float32():
-    """While it lasts, networks are built in float32."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)
+    from kzoo.training import environment
 
-
-def load_model(folder, shape: tuple[int, int] | None = None, **hyperparameters) -> keras.Model:
-    """The best network of a run, rebuilt in float32 whatever precision it was trained in, not compiled.
-
-    Args:
-        shape: (height, width) of its input; None: as it was trained. Networks without convolutions alone are tied to
-        their size.
-        hyperparameters: in place of the run's, such that leave the weights what they are.
-    Raises:
-        UserError: no such run, its model is missing or unreadable, or it cannot take pictures of `shape`.
-    """
-    folder, run = pathlib.Path(folder), describe(folder)
-    flags = run["flags"]
-    path = folder / "model.keras"
-    if not path.exists():
-        raise UserError(f"{folder} holds no model.keras: the run stopped before its first epoch ended")
-    fresh = flags if flags["encoder"] is None else {**flags, "encoder_weights": "none"}
-    colours = statistics.ColourStatistics(**run["colours"]) if run.get("colours") else None
-    options = {**network_options(fresh, colours, run.get("fitted")), **parts_of(folder), **hyperparameters}
-    size = (*run.get("frames", ()), *(shape or cli.shape_of(flags["size"])))
-    with float32():
-        model = build(task_of(run), flags["arch"], size, len(run["names"]), **options)
-        try:
-            weights = keras.saving.load_model(path, compile=False).get_weights()
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"cannot load {path}: {str(error).splitlines()[0]}") from error
-    try:
-        model.set_weights(weights)
-    except ValueError as error:
-        reason = (
-            f"{flags['arch']} is tied to the size it was trained at, {flags['size']}"
-            if shape
-            else str(error).splitlines()[0]
-        )
-        raise UserError(f"the weights of {path} do not fit: {reason}") from error
-    return model
+    return environment.float32()

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from kzoo import UserError
+from kzoo.data.description import DataSet
 from kzoo.data.transforms import source_of
 from kzoo.datasets import registry
 from kzoo.datasets.about import OFFICIAL
@@ -73,14 +74,11 @@ def fingerprint(builder: tfds.core.DatasetBuilder) -> str:
     return hashlib.sha256(f"{builder.info.full_name}|{'|'.join(sorted(parts))}".encode()).hexdigest()[:12]
 
 
-def describe(builder: tfds.core.DatasetBuilder) -> dict:
-    """Name, version, split sizes, fingerprint and metadata of a prepared data set, for `run.json`."""
-    return {
-        "name": builder.info.full_name,
-        "splits": {name: split.num_examples for name, split in builder.info.splits.items()},
-        "fingerprint": fingerprint(builder),
-        "metadata": dict(builder.info.metadata or {}),
-    }
+def describe(builder: tfds.core.DatasetBuilder) -> DataSet:
+    """What a run remembers of a prepared data set."""
+    splits = {name: split.num_examples for name, split in builder.info.splits.items()}
+    metadata = dict(builder.info.metadata or {})
+    return DataSet(builder.info.full_name, splits, fingerprint(builder), metadata)
 
 
 def frames_of(builder) -> tuple[int, ...]:

@@ -22,6 +22,19 @@ def read_picture(path):
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+def as_image(source) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a path, or of an array that is one already.
+
+    Raises:
+        UserError: a file that is no picture, or an array of another shape or type.
+    """
+    if not isinstance(source, np.ndarray):
+        return read_picture(source)
+    if source.ndim != 3 or source.shape[-1] != 3 or source.dtype != np.uint8 or not source.size:
+        raise UserError(f"an image must be (H, W, 3) uint8 RGB, got {source.shape} {source.dtype}")
+    return source
+
+
 def to_input(image, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """A picture as the input pipeline brings it to a network: all of it, its aspect kept, black beside it; and the way
     back.

@@ -5,12 +5,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from kzoo import UserError
-from kzoo.data.builders import size_of
+from kzoo.data.builders import LABELS, label_of, size_of
 from kzoo.data.transforms import ENCODED, PICTURES, View, example_map, source_of, stored
 
-SHUFFLE_BYTES = (
-    96 * 2**20
-)  # of encoded records that wait in the shuffle: TFDS has written them in a random order already
+# Of encoded records that wait in the shuffle: TFDS has written them in a random order already.
+SHUFFLE_BYTES = 96 * 2**20
 RAM_BUDGET = 2 * 2**30  # bytes that tf.data's autotuning may fill with prefetched batches
 
 
@@ -90,6 +89,33 @@ def pipeline(
     options.autotune.ram_budget = RAM_BUDGET
     options.deterministic = True
     return batches.with_options(options).prefetch(2)
+
+
+def in_order(
+    builder,
+    split: str,
+    shape: tuple[int, int],
+    *,
+    label: str,
+    extras: tuple[str, ...],
+    reads: tuple[str, ...],
+    batch_size: int,
+) -> tf.data.Dataset:
+    """A split once, in order: batches of (what a network reads, {"label": (B, …)}, {extra: (B, …)}).
+
+    Args:
+        label: feature that answers are compared with; of classes of whole examples there may be none, the labels then
+        are -1; extras: further features, those that the data set has.
+        the others: as of `pipeline` and `View`.
+    """
+    features = builder.info.features
+    if label in LABELS:
+        label = label_of(builder)
+    number = next(name for name in ("image_id", "frame", "clip_id", label) if name in features)
+    known = tuple(name for name in extras if name in features)
+    view = View(shape, {"label": label} if label else {}, extras=known or (number,), reads=reads)
+    batches = pipeline(builder, split, view, batch_size=batch_size)
+    return batches if label else batches.map(without_label)
 
 
 def pictures(builder, split: str, limit: int = 500):

@@ -2,21 +2,23 @@
 
 import matplotlib
 import numpy as np
+from matplotlib.animation import Animation, PillowWriter
 from matplotlib.figure import Figure
 
 from kzoo import files
 
-AXES = {
-    "mpjpe": "MPJPE (px of a 256-px crop)",
-    "mpjpe_mm": "MPJPE (mm)",
-    "miou": "mIoU",
-}  # what metrics are called on an axis
+# What metrics are called on an axis.
+AXES = {"mpjpe": "MPJPE (px of a 256-px crop)", "mpjpe_mm": "MPJPE (mm)", "miou": "mIoU"}
+ANIMATION_HZ = 6  # frames a second of a GIF: clips slower than life, so that one can see it
 
 
-def save(figure: Figure, path):
-    """Write a PNG, whole or not at all."""
+def save(figure: Figure | Animation, path):
+    """Write a PNG, or the GIF of an animation, whole or not at all."""
     with files.replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+        if isinstance(figure, Animation):
+            figure.save(temporary, writer=PillowWriter(fps=ANIMATION_HZ), dpi=80)
+        else:
+            figure.savefig(temporary, dpi=100, format="png")
 
 
 def curves(histories: dict[str, list[dict]], metric: str) -> Figure:

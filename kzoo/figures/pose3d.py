@@ -1,13 +1,13 @@
 """Pictures of 3-D pose for people: skeletons beside their frames, whole clips, animations, bars of errors in mm."""
 
 import numpy as np
-from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
-from kzoo import files
+from kzoo.figures.base import ANIMATION_HZ
 from kzoo.nn.skeletons import H36M_BONES, H36M_JOINTS
 
 COLOURS = {"left": "tab:orange", "right": "tab:cyan", "middle": "tab:pink"}  # as figures.LIMBS
@@ -18,7 +18,6 @@ GRID = 0.25  # metres between the lines of the floor
 MARGIN = 0.5
 HALO = [withStroke(linewidth=2, foreground="white")]  # numbers stay readable on a line
 ANIMATED = 4  # examples in the animation
-ANIMATION_HZ = 6  # slower than life, so that one can see it
 
 
 def pose3d_figures(inputs, labels, outputs, titles, names) -> dict[str, Figure | FuncAnimation]:
@@ -35,7 +34,7 @@ def pose3d_figures(inputs, labels, outputs, titles, names) -> dict[str, Figure |
         titles: N strings; names: J strings. Bones are drawn between Human3.6M's joints; of other joints the points
         alone.
     Returns:
-        {"clips.png": Figure, "frames.png": Figure, "clip.gif": FuncAnimation}, for `figures.save` and `save_animation`.
+        {"clips.png": Figure, "frames.png": Figure, "clip.gif": FuncAnimation}, for `figures.save`.
     """
     labels, joints = (np.asarray(array, "float64") for array in (labels, outputs["joints"]))
     joints = np.where(np.isfinite(joints), joints, np.nan)  # of a network that diverged: these lines are left out
@@ -47,12 +46,6 @@ def pose3d_figures(inputs, labels, outputs, titles, names) -> dict[str, Figure |
         "frames.png": _all_frames(*clips, titles, names),
         "clip.gif": _animation(*(array[:ANIMATED] for array in clips), titles, names),
     }
-
-
-def save_animation(animation: FuncAnimation, path):
-    """Write a GIF, whole or not at all."""
-    with files.replacing(path) as temporary:
-        animation.save(temporary, writer=PillowWriter(fps=ANIMATION_HZ), dpi=80)
 
 
 def _upright(joints) -> np.ndarray:

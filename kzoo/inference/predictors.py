@@ -28,11 +28,9 @@ MIRRORS = {  # feature that a network reads -> function (inputs, permutation of 
     "frames": lambda frames, _: frames[:, :, :, ::-1],
     "keypoints_2d": decoding.unflip_coords,
 }
-MIRRORED_TTA = (
-    "none",
-    "flip",
-    "flip_shift",
-)  # nothing; average with the answer for the mirrored picture; and shift its maps first
+# Nothing; average with the answer for the mirrored picture; and shift its maps first.
+MIRRORED_TTA = ("none", "flip", "flip_shift")
+COLOUR_VARIANTS = 4  # colours that --tta=color_pca shows
 
 
 class Mirrored:
@@ -89,6 +87,18 @@ class Mirrored:
             name: self.task.evaluator.decode(outputs, **({"decoder": name} if name else {})) for name in self.decoders
         }
 
+    def answer(self, inputs: np.ndarray) -> dict:
+        """Decoded answers by the first decoder; of joints with "scores" (B, J) in 0..1, the peaks of their maps, 1 where
+        there are none."""
+        outputs, (decoder, *_) = self(inputs, self.scored), self.decoders
+        decoded = self.task.evaluator.decode(outputs, **({"decoder": decoder} if decoder else {}))
+        if "coords" not in decoded:
+            return decoded
+        maps = next((outputs[name] for name in decoding.MAPS if name in outputs), None)
+        if maps is None:
+            return {**decoded, "scores": np.ones(decoded["coords"].shape[:2])}
+        return {**decoded, "scores": np.clip(maps.max(axis=(1, 2)), 0, 1)}
+
 
 class Dense:
     """Class probabilities of each pixel, averaged over the variants of `kzoo.inference.tta`: for segmentation.
@@ -128,6 +138,10 @@ class Dense:
             for name, found in averaging.gains(self.network_at, images, self.known)
         }
         return {"all": decoded.pop("all"), **decoded}
+
+    def answer(self, images: np.ndarray) -> dict:
+        """Decoded answers, averaged over all variants."""
+        return self.task.evaluator.decode(self(images))
 
 
 STRIDE = 32  # what the sides of a network's input are multiples of

@@ -23,7 +23,7 @@ def dec(
     clusters: int = 0,
     alpha: float = 1.0,
     channels: int = 1,
-    features: str = "",
+    features: keras.Model | None = None,
     widths: tuple[int, ...] = (500, 500, 2000),
     code: int = 10,
     init: str | None = None,
@@ -36,7 +36,8 @@ def dec(
         clusters: K; 0 for `num_outputs`.
         alpha: degrees of freedom of Student's t distribution.
         channels: 1 to cluster the mean of red, green and blue, 3 for all of them.
-        features: folder of a run whose embedding is clustered instead of pixels.
+        features: network whose embedding is clustered instead of pixels, see `embeddings.trunk`; None for pixels. As a
+            flag, `--set=features=<folder of any run>`.
         widths, code, init: see `kzoo.nn.autoencoders.dense_autoencoder`.
     Returns:
         model with input "image" and outputs {"assignment": (B, K), "reconstruction": of the layer "signal", (B, H, W,

@@ -7,29 +7,25 @@ Everything behind the layer "signal" is the auto-encoder; behind its code stands
 import keras
 from keras import layers, ops
 
+from kzoo.nn.embeddings import embedded
 from kzoo.nn.layers import SoftAssignment, UnitPower, named
 
 
-def signal_of(input_shape: tuple[int, ...], channels: int = 1, features: str = "") -> tuple:
-    """What a network clusters, at unit power: pixels, or the embedding of another run's network, frozen inside this
-    one.
+def signal_of(input_shape: tuple[int, ...], channels: int = 1, features: keras.Model | None = None) -> tuple:
+    """What a network clusters, at unit power: pixels, or the embedding of another network, frozen inside this one.
 
     Args:
-        input_shape: (H, W, 3) of a uint8 RGB picture; with `features` what that run's network reads.
+        input_shape: (H, W, 3) of a uint8 RGB picture; with `features` what that network reads.
         channels: 1 for the mean of red, green and blue, 3 for all of them; not used with `features`.
-        features: folder of a run, see `kzoo.nn.embeddings.embedded`; "" for the pixels.
+        features: network of `kzoo.nn.embeddings.trunk`; None for the pixels.
     Returns:
         the model's inputs, "image" where these are pixels; the output of the layer "signal", float32: (B, H, W,
         channels), pixels / 255 / rms, or (B, d), the embedding / rms.
     Raises:
         ValueError: `channels` is neither 1 nor 3, or input_shape is not that of a picture.
     """
-    if features:
-        from kzoo.nn import (
-            embeddings,
-        )  # not above: embeddings loads runs, which need the table of tasks, which imports the networks
-
-        inputs, x = embeddings.embedded(input_shape, features)
+    if features is not None:
+        inputs, x = embedded(features)
         return inputs, UnitPower(name="signal")(x)
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")

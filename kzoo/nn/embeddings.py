@@ -4,34 +4,32 @@ import keras
 from keras import layers, ops
 
 from kzoo import UserError
+from kzoo.nn import feature_maps
 
 
-def embedded(input_shape: tuple[int, ...], run: str) -> tuple:
-    """What a run's network makes of its input before it answers, frozen: the nested model "embedding".
+def trunk(network: keras.Model, output: str) -> keras.Model:
+    """What a network makes of its input before it answers, frozen: the model "embedding".
 
     Args:
-        input_shape: (H, W, 3) of the pictures or (T, H, W, 3) of the clips; run: folder of a run.
+        network: of any architecture, built in float32; output: name of the output that it is scored by.
     Returns:
-        the inputs, named as those of the run's network, one keras tensor or a list; the embedding, (B, d) float32, see
-        `embedding`.
-    Raises:
-        UserError: no such run, or its network is tied to another size than this.
+        model with the network's inputs and one output, (B, d) float32, see `embedding`.
     """
-    from kzoo import (
-        cli,
-        runs,
-    )  # not above: runs imports the table of tasks, which imports the networks, which import this file
+    network = keras.Model(network.inputs, embedding(network, output), name="embedding")
+    network.trainable = False
+    return network
 
-    described = runs.describe(run)
-    own = cli.shape_of(described["flags"]["size"])
-    size = tuple(input_shape[-3:-1])
-    network = runs.load_model(run, None if size == own else size)
-    trunk = keras.Model(
-        network.inputs, embedding(network, runs.task_of(described).main_of(network.output_names)), name="embedding"
-    )
-    trunk.trainable = False
+
+def embedded(network: keras.Model) -> tuple:
+    """A frozen network within another.
+
+    Args:
+        network: of `trunk`.
+    Returns:
+        the inputs, named as those of the network, one keras tensor or a list; the embedding, (B, d) float32.
+    """
     inputs = [keras.Input(x.shape[1:], dtype=x.dtype, name=x.name) for x in network.inputs]
-    found = trunk(inputs, training=False)  # no dropout, BatchNorm's moving averages
+    found = network(inputs, training=False)  # no dropout, BatchNorm's moving averages
     return (inputs[0] if len(inputs) == 1 else inputs), found
 
 
@@ -46,8 +44,6 @@ def embedding(model: keras.Model, output: str):
     Returns:
         (B, d) float32 keras tensor.
     """
-    from kzoo.nn import feature_maps  # not above: attention imports the localisation's scores
-
     if [x.name for x in model.inputs] == ["image"]:
         try:
             x = feature_maps.feature_maps(model, output)[-1]

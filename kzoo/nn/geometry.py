@@ -134,7 +134,7 @@ def transform_points(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points @ np.swapaxes(matrix[..., :2, :2], -1, -2) + matrix[..., None, :2, 2]
 
 
-def classes_at(classes: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def classes_at(classes, matrix, size: tuple[int, int]) -> np.ndarray:
     """Classes at the pixels of a picture, from the nearest ones of the network's.
 
     Args:
@@ -143,12 +143,12 @@ def classes_at(classes: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -
     Returns:
         (H, W) uint8.
     """
-
-    def cells(axis, count):  # of the pixels' centres along x (0) or y (1)
-        fractions = (np.arange(size[1 - axis]) + 0.5 - matrix[axis, 2]) / matrix[axis, axis]
-        return np.clip(fractions * count, 0, count - 1).astype(int)
-
-    columns, rows = (cells(axis, count) for axis, count in enumerate(classes.shape[::-1]))
+    places = []
+    for axis, count in enumerate(classes.shape[::-1]):
+        pixels = np.arange(size[1 - axis]) + 0.5
+        fractions = (pixels - matrix[axis, 2]) / matrix[axis, axis]
+        places.append(np.clip(fractions * count, 0, count - 1).astype(int))
+    columns, rows = places
     return classes[rows[:, None], columns]
 
 

@@ -11,52 +11,25 @@ from kzoo.nn.geometry import peak_position
 from kzoo.nn.layers import named, per_frame
 
 
-def estimated_keypoints(frames, pose_run: str):
-    """Human3.6M's joints in every frame by the network of a run of `--task=pose`, frozen: the nested model "pose_2d".
+def pose_network(network: keras.Model, joints: list[str]) -> keras.Model:
+    """A network of 2-D pose with its decoder, frozen: the model "pose_2d", which a lifter holds within itself.
 
-    Frames are resized to the size that the run was trained at, whatever their aspect ratio; maps are decoded by
-    `geometry.peak_position`.
+    Maps are decoded by `geometry.peak_position`.
 
     Args:
-        frames: (B, T, H, W, 3) uint8 keras tensor, RGB 0..255.
-        pose_run: folder of the run; its joints are COCO's or Human3.6M's.
+        network: one picture in, "coords" or maps out, built in float32; joints: names of its joints, COCO's or
+        Human3.6M's.
     Returns:
-        (B, T, 17, 2) float32 keras tensor, fractions of the frame.
+        model from (B, h, w, 3) uint8 to (B, 17, 2) float32, Human3.6M's joints as fractions of the picture.
     Raises:
-        UserError: no such run, or one of another task.
-        ValueError: the run's joints do not make Human3.6M's.
+        UserError: it emits neither coordinates nor maps.
+        ValueError: its joints do not make Human3.6M's.
     """
-    network = _pose_network(pose_run)
-    size = tuple(network.input.shape[1:3])
-
-    def estimate(pictures):
-        if tuple(pictures.shape[1:3]) != size:  # not layers.Resizing: see `layers.upsample_to`
-            pictures = ops.image.resize(ops.cast(pictures, "float32"), size, interpolation="bilinear")
-            pictures = ops.cast(ops.round(pictures), "uint8")
-        return network(
-            pictures, training=False
-        )  # also where the networks around it train: no dropout, BatchNorm's moving averages
-
-    return per_frame(estimate, frames)
-
-
-def _pose_network(pose_run: str) -> keras.Model:
-    """The run's network with decoder, in float32 and frozen: (B, h, w, 3) uint8 -> (B, 17, 2) float32 fractions."""
-    from kzoo import (
-        runs,
-    )  # not above: runs imports the table of tasks, which imports the networks, which import this file
-
-    run = runs.describe(pose_run)
-    task = run["flags"]["task"]
-    if task != "pose":
-        raise UserError(f"pose_run must be a run of --task=pose, got {pose_run}, a run of --task={task}")
-    to_h36m = skeletons.h36m_from(run["names"])
-    network = runs.load_model(pose_run)
+    to_h36m = skeletons.h36m_from(joints)
     name = next((name for name in (OWN, *MAPS) if name in network.output_names), None)
     if name is None:
-        raise UserError(
-            f"pose_run must emit one of {', '.join((OWN, *MAPS))}; {pose_run} emits {', '.join(network.output_names)}"
-        )
+        emitted = ", ".join(network.output_names)
+        raise UserError(f"pose_run must emit one of {', '.join((OWN, *MAPS))}; its network emits {emitted}")
     answer = network.output[name]
     positions = answer if name == OWN else peak_position(answer)
     network = keras.Model(network.input, ops.einsum("kj,bjc->bkc", to_h36m, positions), name="pose_2d")
@@ -64,13 +37,37 @@ def _pose_network(pose_run: str) -> keras.Model:
     return network
 
 
-def observed_keypoints(input_shape: tuple[int, int, int, int], num_outputs: int, pose_run: str = "") -> tuple:
+def estimated_keypoints(frames, network: keras.Model):
+    """Human3.6M's joints in every frame, by a frozen 2-D network.
+
+    Frames are resized to the network's input, whatever their aspect ratio.
+
+    Args:
+        frames: (B, T, H, W, 3) uint8 keras tensor, RGB 0..255; network: of `pose_network`.
+    Returns:
+        (B, T, 17, 2) float32 keras tensor, fractions of the frame.
+    """
+    size = tuple(network.input.shape[1:3])
+
+    def estimate(pictures):
+        if tuple(pictures.shape[1:3]) != size:  # not layers.Resizing: see `layers.upsample_to`
+            pictures = ops.image.resize(ops.cast(pictures, "float32"), size, interpolation="bilinear")
+            pictures = ops.cast(ops.round(pictures), "uint8")
+        # also where the networks around it train: no dropout, BatchNorm's moving averages
+        return network(pictures, training=False)
+
+    return per_frame(estimate, frames)
+
+
+def observed_keypoints(
+    input_shape: tuple[int, int, int, int], num_outputs: int, pose_run: keras.Model | None = None
+) -> tuple:
     """A lifter's input and the joints that it lifts, in units that do not depend on the frame's size.
 
     Args:
         input_shape: (T, H, W, 3) of the clip.
         num_outputs: J joints.
-        pose_run: "" where the joints are given, else see `estimated_keypoints`.
+        pose_run: None where the joints are given, else a network of `pose_network`.
     Returns:
         the model's input, "keypoints_2d" (B, T, J, 2) float32 fractions or "frames" (B, T, H, W, 3) uint8;
         (B, T, J, 2) float32, relative to the frame's middle, in halves of its width on both axes: pixels stay square.
@@ -78,7 +75,7 @@ def observed_keypoints(input_shape: tuple[int, int, int, int], num_outputs: int,
         ValueError: a `pose_run` where J is not 17.
     """
     clip_length, height, width, _ = input_shape
-    if pose_run:
+    if pose_run is not None:
         if num_outputs != len(skeletons.H36M_JOINTS):
             raise ValueError(
                 f"pose_run gives Human3.6M's {len(skeletons.H36M_JOINTS)} joints, got num_outputs={num_outputs}"

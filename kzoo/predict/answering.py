@@ -125,7 +125,7 @@ def _network(folder, run: dict, decoder, tta: str, skip: int | None) -> tuple:
         )
     metadata = {**run["dataset"].get("metadata", {}), task.names: run["names"]}
     (decoder,) = predictors.decoders_of(model, decoder)
-    if reads == ("image",) or not task.input.windows:
+    if reads == ("image",) or not task.input.middle_frame:
         if skip:
             raise UserError(
                 f"--skip is for networks of windows, mapnet for instance, and not for this run of {flag['arch']}"

@@ -61,7 +61,7 @@ class Input:
     # classes and pixels can have weights
     dense: bool = False
     boxes: bool = False  # an example is one person, cut out by a box
-    windows: bool = False  # clips are windows into a long sequence, whose frames lie apart
+    middle_frame: bool = False  # of clips the answer is for the middle frame alone
     without: tuple[str, ...] = ROUND_FLAGS  # flags of train.py that mean nothing here
 
 

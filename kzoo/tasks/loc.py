@@ -141,7 +141,9 @@ LOC = Task(
     example=Example(units=7, frames_of={"mapnet": (3,)}),
     terms={"pose_weights": losses.TERMS, "semantics_weight": ("semantics",)},
     input=Input(
-        geometric=augment.Geometric(zoom=0.0, rotation_deg=10.0, translate=0.0, flip=0.0), turns_only=True, windows=True
+        geometric=augment.Geometric(zoom=0.0, rotation_deg=10.0, translate=0.0, flip=0.0),
+        turns_only=True,
+        middle_frame=True,
     ),
     evaluator=Evaluator(
         decode=loc_scores.decode_loc,

@@ -1,5 +1,6 @@
 """The machine that trains: accelerator, precision, XLA, and what a run must tell about where it came from."""
 
+import contextlib
 import math
 import os
 import pathlib
@@ -19,6 +20,17 @@ def on_accelerator() -> bool:
 def precision(choice: str, accelerator: bool) -> str:
     """Name of the dtype policy; "auto" is float32 on a CPU and mixed_bfloat16 elsewhere."""
     return choice if choice != "auto" else "mixed_bfloat16" if accelerator else "float32"
+
+
+@contextlib.contextmanager
+def float32():
+    """While it lasts, networks are built in float32."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def jit(choice: str, accelerator: bool):

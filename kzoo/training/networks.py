@@ -39,9 +39,8 @@ def build(task: Task, arch: str, size: int | tuple[int, ...], num_outputs: int, 
     try:
         return function((size, size, 3) if isinstance(size, int) else (*size, 3), num_outputs, **hyperparameters)
     except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{arch} cannot be built with size={size}, {hyperparameters}: {str(error).splitlines()[0]}"
-        ) from error
+        told = {name: getattr(value, "name", value) for name, value in hyperparameters.items()}  # networks by name
+        raise UserError(f"{arch} cannot be built with size={size}, {told}: {str(error).splitlines()[0]}") from error
 
 
 def compile_arguments(

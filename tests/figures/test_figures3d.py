@@ -144,7 +144,7 @@ def test_files_are_pictures(tmp_path, kind, count, names):
         for axis in scenes + (axes(drawn[name], "rectilinear") if kind != "frames" else []):
             assert axis.lines and (len(bones(axis)) > 0) == (len(names) == 17)
             assert all(np.isfinite(ends).all() for ends, _ in bones(axis))
-    pose3d_figures.save_animation(drawn["clip.gif"], tmp_path / "clip.gif")
+    figures.save(drawn["clip.gif"], tmp_path / "clip.gif")
     with Image.open(tmp_path / "clip.gif") as picture:
         assert picture.format == "GIF" and picture.n_frames == LENGTH and picture.info["loop"] == 0
         assert 1 / 8 < picture.info["duration"] / 1000 < 1 / 5
@@ -218,9 +218,9 @@ def test_a_failed_animation_leaves_the_old_file(tmp_path, monkeypatch):
     def full(writer):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(pose3d_figures.PillowWriter, "finish", full)
+    monkeypatch.setattr(figures.PillowWriter, "finish", full)
     with pytest.raises(UserError, match="no space left"):
-        pose3d_figures.save_animation(animation, tmp_path / "clip.gif")
+        figures.save(animation, tmp_path / "clip.gif")
     assert [path.name for path in tmp_path.iterdir()] == ["clip.gif"] and (tmp_path / "clip.gif").read_text() == "old"
 
 
