@@ -48,6 +48,7 @@ def measure(model, batches, joints: list[str], taps: dict, asked: str, method: s
     """Share of mass and share of area: (N, joints, layers) and (N, joints), NaN where a joint or a map is missing."""
     from kzoo.explain import explanation
     from kzoo.explain import targets as explain_targets
+    from kzoo.tasks import POSE
 
     shares, areas = [], []
     for images, labels in batches:
@@ -56,7 +57,7 @@ def measure(model, batches, joints: list[str], taps: dict, asked: str, method: s
         answers = explanation.answers_of(model, {"image": images})
         found = np.full((len(images), len(joints), len(taps)), np.nan)
         for number, joint in enumerate(joints):
-            target = explain_targets.target({"joints": joints}, model, f"coords:{joint}" + asked)
+            target = explain_targets.target(POSE, {"joints": joints}, model, f"coords:{joint}" + asked)
             maps = explanation.looked(method, model, {"image": images}, target.scores(answers), taps)
             found[:, number] = np.stack([share_on_persons(array, persons) for array in maps.values()], axis=-1)
         labelled = (labels["keypoints"][..., 2] > 0) & (area > 0)[:, None]

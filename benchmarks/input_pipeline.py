@@ -245,8 +245,8 @@ def main():
             "batch_size": flag.batch_size,
             "rounds": flag.rounds + 1,
             "cores": contenders.cores(),
-            "geometric": dataclasses.asdict(POSE.geometric),
-            "photometric": dataclasses.asdict(POSE.photometric),
+            "geometric": dataclasses.asdict(POSE.input.geometric),
+            "photometric": dataclasses.asdict(POSE.input.photometric),
             "flip": [int(i) for i in flip_permutation(len(metadata["joints"]), metadata["flip_joints"])],
         }
         names = {"kzoo": "kzoo (tf.data)", "opencv": "DataLoader + OpenCV", "pillow": "DataLoader + Pillow"}

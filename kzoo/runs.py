@@ -382,7 +382,7 @@ class Run:
             split or self.val_split,
             shape or self.shape,
             label=task.outputs[task.main[0]].label,
-            extras=task.extras,
+            extras=task.evaluator.extras,
             reads=reads or self.reads,
             batch_size=batch_size,
         )
@@ -411,7 +411,7 @@ class Run:
 
         task, shape = self.task, shape or self.shape
         metadata = {f"flip_{task.names}": (), **self.config.dataset.metadata, task.names: self.names}
-        if not task.dense:
+        if not task.input.dense:
             model = self.model_at(shape)
             return predictors.Mirrored(task, model, metadata, tta=tta, decoders=predictors.decoders_of(model, decoder))
         predictors.decoders_of(self.model_at(tile or predictors.rounded(shape)), decoder)  # there are none: says why
@@ -491,9 +491,9 @@ def with_networks(options: dict, size: tuple[int, ...]) -> dict:
 
 def _joints_network(run: Run, size):
     """See `kzoo.nn.lifting.pose_network`; it keeps the size that it was trained at."""
-    from kzoo.nn import lifting
+    from kzoo.nn import decoding, lifting
 
-    if run.flags["task"] != "pose":
+    if decoding.OWN not in run.task.outputs:  # not of 2-D pose
         raise UserError(f"pose_run must be a run of --task=pose, got {run.folder}, a run of --task={run.flags['task']}")
     return lifting.pose_network(run.model(), run.names)
 

@@ -168,7 +168,7 @@ def example_map(builder, view: View, seed: int):
         def carried(feature):
             if feature in PICTURES:
                 return augment.warp_and_jitter(seen, placed.matrix, view.shape, seeds[1], view.photometric)
-            if feature == "pose":
+            if feature in DERIVED:
                 pose = tf.concat([record[part] for part in DERIVED[feature]], axis=-1)
                 return augment.turn_pose(pose, placed.random, view.shape)
             return MOVED[feature](record[feature], placed, swapped[feature]) if feature in MOVED else record[feature]

@@ -13,27 +13,6 @@ from kzoo.runs import Run
 
 MODELS = pathlib.Path(__file__).parents[1] / "models"
 IMAGENET = "The encoder started from Keras's ImageNet weights; access to ImageNet is granted for non-commercial research and education."
-LIMITS = {
-    "pose": (
-        "One person a picture: it was scored on pictures that show the person as the boxes above say. With a detector's boxes errors grow.",
-        "It always answers every joint, hidden ones and those outside the picture too; the confidence is not calibrated.",
-    ),
-    "seg": (
-        "Every pixel gets one of the classes above, whatever it shows; nothing marks what the network has never seen.",
-    ),
-    "pose3d": (
-        "Joints are relative to the hip: where the person stands is not answered. One person, centred in the frames.",
-        "The cameras it was trained on are few: other focal lengths and heights were not scored.",
-    ),
-    "loc": (
-        "It knows the one place it was trained in. A picture of another place gets a pose as well, and nothing warns.",
-        "What has moved since the training pictures were taken, furniture or the season, was not scored.",
-    ),
-    "cluster": (
-        "Clusters are no classes: they were matched with the labels once, for the scores alone.",
-        "The number of clusters was given, not found.",
-    ),
-}
 UNKNOWN = About(licence="not known to kzoo")  # of a data set that is no longer in the registry
 CONDITIONS = {
     "split": "split",
@@ -77,8 +56,8 @@ def limits(run: Run, result: dict) -> list[str]:
     """Sentences on what the scores do not tell."""
     flag, split = run.flags, result["split"]
     data = about_data(flag["dataset"])
-    found = [*LIMITS[flag["task"]], *([data.limits] if data.limits else [])]
-    if run.task.train:
+    found = [*run.task.answers.limits, *([data.limits] if data.limits else [])]
+    if run.task.learning == "clusters":
         if split == flag.get("train_split"):
             found.append(
                 "It was scored on the pictures it was trained on, as is usual for clustering; labels took no part in "

@@ -77,7 +77,7 @@ def explain(
     answers = answers_of(model, inputs)
     names = explain_targets.names_of(task, run)
     asked = output or explain_targets.default(task, names, model, answers)
-    target = explain_targets.target(names, model, asked)
+    target = explain_targets.target(task, names, model, asked)
     print(f"explaining --output={asked} of {', '.join(titles)}")
     scores = target.scores(answers)
     layered = functools.partial(explain_targets.taps, model, target.output, layers)

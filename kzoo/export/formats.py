@@ -7,7 +7,7 @@ import pathlib
 import re
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
@@ -240,16 +240,18 @@ def _as_it_is(form: str, model, path, example) -> float:
 
 
 def decoded(task: Task, outputs: dict, decoder: str | None) -> dict:
-    """A network's outputs as what `task.report` takes, as `prediction` makes them without test-time augmentation."""
+    """A network's outputs as what `task.evaluator.score` takes, as `kzoo.inference` makes them without test-time
+    augmentation."""
     names = serving.needed(task, outputs, decoder)
-    return task.decode(
+    return task.evaluator.decode(
         {name: task.outputs[name].activate(outputs[name]) for name in names},
         **({"decoder": decoder} if decoder else {}),
     )
 
 
 def as_predictions(answers: dict) -> dict:
-    """A served network's answers as what `task.report` takes: joints have one confidence, the mean of theirs."""
+    """A served network's answers as what `task.evaluator.score` takes: joints have one confidence, the mean of
+    theirs."""
     if "coords" not in answers:
         return answers
     return {
@@ -307,28 +309,36 @@ def export_run(
             failed[form] = str(error)
             continue
         _, value = _score(task, labels, found, extras, run["names"])
-        rows[form] = {"file": path.name, **common, **measured, "value": value, **described(network)}
+        rows[form] = {
+            "file": path.name,
+            **common,
+            **measured,
+            "value": value,
+            **described(network, task.answers.meanings),
+        }
     about = folder / "exports.json"
     known = files.read_json(about)["forms"] if about.exists() else {}
     known = {form: row for form, row in known.items() if (folder / row["file"]).exists()}
-    # what `names` of the data set are names of: joints, classes, or the parts of a camera pose, beside whose classes
-    # they would mislead
-    names = {} if task.names == "pose" else {"names": run["names"]}
+    names = {"names": run["names"]} if task.answers.named else {}
     files.write_json(about, {"task": run["flags"]["task"], **names, "forms": {**known, **rows}})
     return rows, failed
 
 
-def described(model: keras.Model) -> dict:
-    """{"inputs", "outputs"}: {name: type, shape and meaning} of what an artefact of the network takes and gives."""
+def described(model: keras.Model, meanings: Mapping[str, str]) -> dict:
+    """{"inputs", "outputs"}: {name: type, shape and meaning} of what an artefact of the network takes and gives.
+
+    Args:
+        meanings: the task's `answers.meanings`.
+    """
 
     def text(tensor):
         return f"{tensor.dtype} ({', '.join('any' if side is None else str(side) for side in tensor.shape)})"
 
     inputs = {tensor.name: text(tensor) for tensor in model.inputs}
-    outputs = {name: ": ".join(filter(None, (text(x), serving.MEANINGS.get(name)))) for name, x in model.output.items()}
+    outputs = {name: ": ".join(filter(None, (text(x), meanings.get(name)))) for name, x in model.output.items()}
     return {"inputs": inputs, "outputs": outputs}
 
 
 def _score(task: Task, labels, predictions: dict, extras: dict, names) -> tuple[str, float]:
     """The task's first score and its name."""
-    return next(iter(task.report(labels, predictions, extras, names)["scores"].items()))
+    return next(iter(task.evaluator.score(labels, predictions, extras, names)["scores"].items()))

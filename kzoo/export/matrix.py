@@ -19,15 +19,6 @@ BEGIN, END = (
     "<!-- export matrix -->",
     "<!-- end of the export matrix -->",
 )  # in a document that has more to say, the table stands between
-SHAPES = {
-    "pose": (64, 64),
-    "seg": (64, 64),
-    "pose3d": (8, 64, 64),
-    "loc": (64, 64),
-    "cluster": (8, 8),
-    "mapnet": (3, 64, 64),
-}
-UNITS = {"pose": 17, "seg": 7, "pose3d": 17, "loc": 7, "cluster": 10}
 SMALL = {
     "encoder": "small",
     "stacks": 2,
@@ -70,15 +61,14 @@ def tiny(task: str, arch: str, **options):
     from kzoo import runs, tasks
     from kzoo.training import networks
 
-    function = cli.pick(tasks.TASKS[task].archs, arch, "arch")
+    row = tasks.TASKS[task]
+    function, shape = cli.pick(row.archs, arch, "arch"), (*row.example.frames_for(arch), *row.example.size)
     defaults = function.__kwdefaults__ or {}
     narrow = {name: _narrow(defaults[name]) for name in NARROW if defaults.get(name)}
     small = {**narrow, **{name: value for name, value in SMALL.items() if name in defaults}}
     keras.utils.set_random_seed(0)
     with runs.float32():
-        return networks.build(
-            tasks.TASKS[task], arch, SHAPES.get(arch, SHAPES[task]), UNITS[task], **{**small, **options}
-        )
+        return networks.build(row, arch, shape, row.example.units, **{**small, **options})
 
 
 def _narrow(width):
@@ -111,7 +101,6 @@ def by_predict(task, model, decoder, pictures) -> dict:
     from kzoo.data.image_io import to_input
     from kzoo.export import formats
     from kzoo.nn import geometry
-    from kzoo.nn.geometry import classes_at
 
     shape, size = model.inputs[0].shape[-3:-1], pictures.shape[-3:-1]
     fitted = [to_input(picture, shape) for picture in pictures.reshape(-1, *pictures.shape[-3:])]
@@ -120,7 +109,7 @@ def by_predict(task, model, decoder, pictures) -> dict:
     if "coords" in answers:
         answers["coords"] = (geometry.transform_points(matrix, answers["coords"]) / size[::-1]).astype("float32")
     if "classes" in answers:
-        answers["classes"] = np.stack([classes_at(classes, matrix, size) for classes in answers["classes"]])
+        answers["classes"] = np.stack([geometry.classes_at(classes, matrix, size) for classes in answers["classes"]])
     return answers
 
 

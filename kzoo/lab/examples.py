@@ -31,7 +31,7 @@ class Opened:
             scoring.dense_predictor(
                 self.folder, self.run, self.task, self.builder, self.shape, model, tta="none", tile=None, overlap=None
             )
-            if self.task.dense
+            if self.task.input.dense
             else predictors.Mirrored(
                 self.task, model, builders.metadata_of(self.builder), decoders=predictors.decoders_of(model, None)
             )
@@ -91,7 +91,7 @@ def poses(folder, data_dir: str | None) -> dict:
     """
     opened = Opened(folder, data_dir)
     labels, answers = opened.predictions()
-    errors = opened.task.errors(labels, answers)
+    errors = opened.task.evaluator.errors(labels, answers)
     joint_errors = pose_scores.joint_errors(labels, answers["coords"])
     titles = {
         index: f"{100 * q:.0f}th percentile: {errors[index]:.0f} px"
@@ -134,7 +134,7 @@ def segmentations(folders: dict, data_dir: str | None) -> dict:
         labels, predicted = opened.predictions()
         answers[name] = predicted["classes"]
         if not chosen:
-            names, errors = opened.run["names"], opened.task.errors(labels, predicted)
+            names, errors = opened.run["names"], opened.task.evaluator.errors(labels, predicted)
             errors = np.where((labels == 1).mean(axis=(1, 2)) >= LARGE, errors, np.nan)
             chosen = at_quantiles(errors, PICTURE_QUANTILES)
             images = scoring.inputs_at(opened.pipeline, set(chosen))

@@ -49,11 +49,10 @@ def predict(
 
     writers.check_free(out, overwrite=overwrite)
     run = runs.describe(folder)
-    task = run["flags"]["task"]
-    cli.pick(writers.RESULTS, task, "task")
+    task = runs.task_of(run)
     found = readers.read_boxes(boxes) if boxes else None
-    if boxes and task != "pose":
-        raise UserError(f"--boxes are of persons, for pose, and this is a run of {task}")
+    if boxes and not task.input.boxes:
+        raise UserError(f"--boxes are of persons, for pose, and this is a run of {run['flags']['task']}")
     source = readers.open_video(video) if video else readers.named(readers.find_pictures(images))
     total = (source.length or None) if video else len(source)
     answer, group, step = _network(folder, run, decoder, tta, skip)
@@ -70,7 +69,7 @@ def predict(
     items = itertools.chain.from_iterable(group(sequence, shape) for sequence in sequences)
     with (
         _stopping() as stopped,
-        writers.Writer(out, task, run["names"], source.fps if video else None) as writer,
+        writers.Writer(out, task.answers.writer, run["names"], source.fps if video else None) as writer,
         tqdm(total=total, unit="img", desc="predict", dynamic_ncols=True) as bar,
     ):
         for batch in _batches(items, max(1, batch_size // step)):
@@ -126,7 +125,7 @@ def _network(folder, run: dict, decoder, tta: str, skip: int | None) -> tuple:
         )
     metadata = {**run["dataset"].get("metadata", {}), task.names: run["names"]}
     (decoder,) = predictors.decoders_of(model, decoder)
-    if reads == ("image",) or flag["task"] != "loc":
+    if reads == ("image",) or not task.input.middle_frame:
         if skip:
             raise UserError(
                 f"--skip is for networks of windows, mapnet for instance, and not for this run of {flag['arch']}"
@@ -139,7 +138,7 @@ def _network(folder, run: dict, decoder, tta: str, skip: int | None) -> tuple:
         skip = skip or getattr(configs.get(config), "skip", 1)
         group = functools.partial(readers.windows, length=model.inputs[0].shape[1], skip=skip)
     step = 1 if reads == ("image",) else model.inputs[0].shape[1]
-    if task.dense:
+    if task.input.dense:
         own = tuple(model.input_shape[1:3])
         network_at = predictors.sized(task, lambda at: model if at == own else runs.load_model(folder, at))
         dense = predictors.Dense(
@@ -150,7 +149,7 @@ def _network(folder, run: dict, decoder, tta: str, skip: int | None) -> tuple:
 
     def answer(inputs):
         outputs = mirrored(inputs, mirrored.scored)
-        decoded = task.decode(outputs, **({"decoder": decoder} if decoder else {}))
+        decoded = task.evaluator.decode(outputs, **({"decoder": decoder} if decoder else {}))
         return {**decoded, **({"scores": _joint_scores(outputs, decoded["coords"])} if "coords" in decoded else {})}
 
     return answer, group, step

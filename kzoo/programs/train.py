@@ -130,13 +130,13 @@ def define_flags():
     flags.DEFINE_float(
         "augment",
         None,
-        "strength of the random affine and colour jitter: 1 as in kzoo/tasks.py, 0 none",
+        "strength of the random affine and colour jitter: 1 as in kzoo/tasks/, 0 none",
         lower_bound=0.0,
     )
     flags.DEFINE_float(
         "zoom",
         None,
-        "scale is drawn from 1 / (1 + zoom) to 1 + zoom (default of these five: kzoo/tasks.py)",
+        "scale is drawn from 1 / (1 + zoom) to 1 + zoom (default of these five: kzoo/tasks/)",
         lower_bound=0.0,
     )
     flags.DEFINE_float("rotation", None, "degrees, to either side", lower_bound=0.0, upper_bound=180.0)
@@ -236,7 +236,7 @@ def planned(flag: dict) -> Plan:
     if task.names not in metadata:
         raise UserError(f"{builder.info.full_name} has no {task.names}: it is not for --task={flag['task']}")
     names = metadata[task.names]
-    if task.square and shape[0] != shape[1]:
+    if task.input.square and shape[0] != shape[1]:
         raise UserError(f"--task={flag['task']} works on square crops, got --size={flag['size']}")
     pipeline.steps_of(builder, flag["train_split"], flag["batch_size"])  # enough examples for one step?
     colours, class_weights = settings.fit_statistics(builder, flag, len(names))
@@ -385,7 +385,7 @@ def learn_clusters(plan: Plan) -> tuple[Run, str]:
         flag["train_split"],
         cli.shape_of(flag["size"]),
         label=task.outputs[task.main[0]].label,
-        extras=task.extras,
+        extras=task.evaluator.extras,
         reads=networks.reads(model),
         batch_size=flag["batch_size"],
     )
@@ -415,7 +415,7 @@ def train(given: dict) -> Run:
     shown = [f"--{name}={value}" for name, value in sorted(flag.items()) if value not in (None, [], False)]
     print("flags:", " ".join(shown), flush=True)
     plan = planned(flag)
-    learn = learn_clusters if plan.task.train else learn_labels
+    learn = {"labels": learn_labels, "clusters": learn_clusters}[plan.task.learning]
     run, ended = learn(plan)
     if ended is None:
         return run

@@ -117,7 +117,8 @@ def unfinished(folder: pathlib.Path) -> str | None:
     by themselves."""
     flags, rows = files.read_json(folder / "run.json")["flags"], history(folder)
     planned = flags.get("epochs")
-    if flags.get("task") == "cluster" or not planned or not rows or rows[-1]["epoch"] >= int(planned):
+    in_rounds = flags.get("rounds") is not None  # clustering
+    if in_rounds or not planned or not rows or rows[-1]["epoch"] >= int(planned):
         return None
     return f"interrupted after epoch {rows[-1]['epoch']:g} of {planned}"
 

@@ -6,6 +6,7 @@ import pytest
 
 from kzoo.evaluation import model_card
 from kzoo.programs import list as listing
+from kzoo.tasks import TASKS
 
 SCORES = {"pose": "mpjpe", "seg": "miou", "pose3d": "mpjpe_mm", "loc": "median_m", "cluster": "acc"}
 RUNS = [  # task, arch, data set, what else the card must say
@@ -93,7 +94,7 @@ def test_a_card_says_what_it_must(task, arch, dataset, said):
         "test-time augmentation: flip; " if task == "pose" else "test-time augmentation: flip.",
         "size (px): 96x128",
         f"{SCORES[task]} of mean pose: 43.21",
-        model_card.LIMITS[task][0],
+        TASKS[task].answers.limits[0],
         "with seed 3",
         f"python train.py --task={task} --arch={arch}",
         f'runs.load_model("runs/{task}-{arch}")',
@@ -147,6 +148,6 @@ def test_an_old_run_has_a_card_too():
 
 
 def test_tables_are_complete():
-    """Every task has its limits, every architecture a first line; data sets: tests/test_datasets.py."""
-    assert {row["task"] for row in listing.tasks()} == set(model_card.LIMITS)
+    """Every architecture has a first line; tasks: tests/tasks/test_tasks.py, data sets: tests/test_datasets.py."""
+    assert {row["task"] for row in listing.tasks()} == set(TASKS)
     assert all(len(model_card.paper(row["arch"])) > 20 for row in listing.archs())

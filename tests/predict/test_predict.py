@@ -17,6 +17,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from kzoo import cli, files, runs
+from kzoo.figures import overlays
 from kzoo.nn import skeletons
 from kzoo.nn.layers import named
 from kzoo.predict import answering, readers, writers
@@ -392,7 +393,7 @@ def test_places_are_told_where_there_is_room():
     canvas = np.full((96, 128, 3), 90, "uint8")
     picture = readers.Picture("a.png", "a", 1, (), (96, 128), canvas)
     picture.answers.append({"position": np.array([-10.25, 2.0, 1.5]), "rotation": np.array([0.5, 0.5, 0.5, 0.5])})
-    writers.draw_loc(canvas, picture, (), np.ones(2))
+    overlays.draw_loc(canvas, picture, (), np.ones(2))
     assert (canvas[:4] != 90).all() and (canvas[:20] > 150).any() and (canvas[40:] == 90).all()
 
 
@@ -400,13 +401,13 @@ def test_answers_that_are_not_finite_are_drawn_nowhere():
     image = np.zeros((30, 40, 3), "uint8")
     picture = readers.Picture("a.png", "a", 1, (), (30, 40), image, [(np.diag([40.0, 30.0, 1.0]), 1.0)])
     picture.answers.append({"coords": np.array([[np.nan, 0.5], [1e30, 0.5], [0.5, 0.5]]), "scores": np.ones(3)})
-    (row,) = writers.pose_rows(picture, JOINTS)
+    (row,) = TASKS["pose"].answers.writer.rows(picture, JOINTS)
     assert (
         row["keypoints"][:3] == [0, 0, 0]
         and row["keypoints"][6:] == [20, 15, 1]
         and json.loads(json.dumps(row, allow_nan=False))
     )
-    writers.draw_pose(image, picture, JOINTS, np.ones(2))
+    overlays.draw_pose(image, picture, JOINTS, np.ones(2))
     assert image[15, 20].any() and not image[:5, :5].any()
 
 
