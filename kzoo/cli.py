@@ -2,6 +2,7 @@
 
 import ast
 import os
+import pathlib
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -32,11 +33,17 @@ def run(main: Callable, *, positional: bool = False):
             sys.exit(0)  # absl ends with 1 after it has shown the flags
         raise
     except (flags.Error, UserError) as error:
-        print(f"{os.path.basename(sys.argv[0])}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{program()}: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def program() -> str:
+    """What messages call the program that was started: train.py, and of kzoo/predict/__main__.py predict."""
+    path = pathlib.Path(sys.argv[0])
+    return path.parent.name if path.name == "__main__.py" else path.name
 
 
 def assignments(items, flag: str) -> dict:
