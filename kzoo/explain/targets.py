@@ -14,6 +14,7 @@ from keras import ops
 
 from kzoo import UserError
 from kzoo.nn import decoding, feature_maps
+from kzoo.runs import Run
 from kzoo.tasks import Task
 
 TINY = 1e-12  # keeps the logarithm of an empty cluster finite
@@ -124,14 +125,10 @@ ROWS: dict[str, Row] = {
 }
 
 
-def names_of(task: Task, run: dict) -> dict[str, list[str]]:
-    """Names of the units: what the run's data set tells ({"joints": …, "classes": …}), and the run's own.
-
-    Args:
-        run: content of `run.json`.
-    """
-    told = {key: value for key, value in run["dataset"].get("metadata", {}).items() if key in ("joints", "classes")}
-    return {**told, task.names: list(run["names"])}
+def names_of(run: Run) -> dict[str, list[str]]:
+    """Names of the units: what the run's data set tells ({"joints": …, "classes": …}), and the run's own."""
+    told = {key: value for key, value in run.config.dataset.metadata.items() if key in ("joints", "classes")}
+    return {**told, run.task.names: list(run.names)}
 
 
 def target(names: Mapping[str, list[str]], model: keras.Model, asked: str) -> Target:
@@ -158,7 +155,8 @@ def target(names: Mapping[str, list[str]], model: keras.Model, asked: str) -> Ta
     if row.units and (parts or not row.optional):
         if not parts:
             raise UserError(
-                f"--output={asked} must name one of the {row.units}, --output={output}:<name>; allowed: {', '.join(units)}"
+                f"--output={asked} must name one of the {row.units}, --output={output}:<name>; "
+                f"allowed: {', '.join(units)}"
             )
         unit = _index(asked, row.units, units, parts.pop(0))
     components = parts.pop(0) if parts else ""
@@ -195,7 +193,8 @@ def _index(asked, what, units, name) -> int:
     if name.isdecimal() and int(name) < len(units):
         return int(name)
     raise UserError(
-        f"--output={asked}: {name!r} is not one of the {what}; allowed: {', '.join(units)}, or a number below {len(units)}"
+        f"--output={asked}: {name!r} is not one of the {what}; allowed: {', '.join(units)}, "
+        f"or a number below {len(units)}"
     )
 
 
