@@ -81,25 +81,25 @@ def main():
         raise UserError("--run=<run folder> is needed")
     from tqdm.auto import tqdm
 
-    from kzoo import files, runs
+    from kzoo import files
     from kzoo.data import builders, pipeline, transforms
     from kzoo.evaluation import tables
-    from kzoo.explain import reading
     from kzoo.explain import targets as explain_targets
     from kzoo.nn.decoding import MAPS
+    from kzoo.runs import Run
 
-    started, run = time.time(), runs.describe(FLAGS.run)
-    if run["flags"]["task"] != "pose":
-        raise UserError(f"--run={FLAGS.run} is a run of --task={run['flags']['task']}; allowed: pose")
-    model, joints = runs.load_model(FLAGS.run), list(run["names"])
-    builder = reading.prepared(run, FLAGS.data_dir)
+    started, run = time.time(), Run.open(FLAGS.run)
+    if run.flags["task"] != "pose":
+        raise UserError(f"--run={FLAGS.run} is a run of --task={run.flags['task']}; allowed: pose")
+    model, joints = run.model(), list(run.names)
+    builder = run.builder(FLAGS.data_dir)
     builders.classes_of(builder)
     output = next((name for name in MAPS if name in model.output_names), "coords")
     possible = {"peak": "" if output in MAPS else None, "xy": ":xy" if "coords" in model.output_names else None}
     taps = explain_targets.taps(model, output, FLAGS.layer, down=FLAGS.down)
-    view = transforms.View(cli.shape_of(run["flags"]["size"]), {"keypoints": "keypoints", "mask": "mask"})
+    view = transforms.View(run.shape, {"keypoints": "keypoints", "mask": "mask"})
     steps = -(-builders.size_of(builder, FLAGS.split) // FLAGS.batch_size)
-    shown, result = [], {"run": pathlib.Path(FLAGS.run).name, "split": FLAGS.split, "layers": list(taps), "scores": {}}
+    shown, result = [], {"run": run.name, "split": FLAGS.split, "layers": list(taps), "scores": {}}
     for score, method in itertools.product(FLAGS.score, FLAGS.method):
         if possible[score] is None:
             print(f"no {score}: the network emits {', '.join(model.output_names)}")

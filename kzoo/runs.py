@@ -71,11 +71,13 @@ class Run:
 
     @classmethod
     def open(cls, folder) -> "Run":
-        """The run of a folder.
+        """The run of a folder; one that is open already is handed back.
 
         Raises:
             UserError: there is no such folder, or it holds no run.
         """
+        if isinstance(folder, cls):
+            return folder
         folder = pathlib.Path(folder)
         if not folder.is_dir():
             raise UserError(f"no run folder at {folder}")

@@ -15,10 +15,10 @@ def read_picture(path):
     try:
         encoded = np.fromfile(path, "uint8")
     except OSError as error:
-        raise UserError(f"cannot read --image={path}: {error.strerror}") from error
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
     image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
     if image is None:
-        raise UserError(f"--image={path} is no picture; allowed: JPEG, PNG, WebP, TIFF, BMP, GIF")
+        raise UserError(f"{path} is no picture; allowed: JPEG, PNG, WebP, TIFF, BMP, GIF")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 

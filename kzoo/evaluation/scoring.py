@@ -123,7 +123,9 @@ def score(
     batches = run.data(split, shape=shape, batch_size=1 if tile else batch_size, data_dir=data_dir)
     labels, answers, extras = predict_all(predictor, batches, builders.size_of(builder, split))
     extras = builders.named(builder, extras)
-    scored = {name: task.evaluator.score(labels, predictions, extras, run.names) for name, predictions in answers.items()}
+    scored = {
+        name: task.evaluator.score(labels, predictions, extras, run.names) for name, predictions in answers.items()
+    }
     main = next(iter(scored))
 
     # What stands beside the scores

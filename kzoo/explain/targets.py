@@ -13,6 +13,7 @@ import numpy as np
 
 from kzoo import UserError
 from kzoo.nn import decoding, feature_maps
+from kzoo.runs import Run
 from kzoo.tasks import Task
 from kzoo.tasks.explained import Explained
 
@@ -31,14 +32,10 @@ class Target:
     scores: Callable
 
 
-def names_of(task: Task, run: dict) -> dict[str, list[str]]:
-    """Names of the units: what the run's data set tells ({"joints": …, "classes": …}), and the run's own.
-
-    Args:
-        run: content of `run.json`.
-    """
-    told = {key: value for key, value in run["dataset"].get("metadata", {}).items() if key in ("joints", "classes")}
-    return {**told, task.names: list(run["names"])}
+def names_of(run: Run) -> dict[str, list[str]]:
+    """Names of the units: what the run's data set tells ({"joints": …, "classes": …}), and the run's own."""
+    told = {key: value for key, value in run.config.dataset.metadata.items() if key in ("joints", "classes")}
+    return {**told, run.task.names: list(run.names)}
 
 
 def target(task: Task, names: Mapping[str, list[str]], model: keras.Model, asked: str) -> Target:
@@ -66,7 +63,8 @@ def target(task: Task, names: Mapping[str, list[str]], model: keras.Model, asked
     if row.units and (parts or not row.optional):
         if not parts:
             raise UserError(
-                f"--output={asked} must name one of the {row.units}, --output={output}:<name>; allowed: {', '.join(units)}"
+                f"--output={asked} must name one of the {row.units}, --output={output}:<name>; "
+                f"allowed: {', '.join(units)}"
             )
         unit = _index(asked, row.units, units, parts.pop(0))
     components = parts.pop(0) if parts else ""
@@ -103,7 +101,8 @@ def _index(asked, what, units, name) -> int:
     if name.isdecimal() and int(name) < len(units):
         return int(name)
     raise UserError(
-        f"--output={asked}: {name!r} is not one of the {what}; allowed: {', '.join(units)}, or a number below {len(units)}"
+        f"--output={asked}: {name!r} is not one of the {what}; allowed: {', '.join(units)}, "
+        f"or a number below {len(units)}"
     )
 
 

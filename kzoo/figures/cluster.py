@@ -1,6 +1,5 @@
 """Pictures of one clustering run: what its network and its report hand to `kzoo.figures.embeddings`."""
 
-
 import keras
 import numpy as np
 

@@ -26,11 +26,11 @@ def check_free(out, *, overwrite: bool):
     replaced."""
     out = pathlib.Path(out)
     if out.exists() and not out.is_dir():
-        raise UserError(f"--out={out} is a file; give a folder")
+        raise UserError(f"out={out} is a file; give a folder")
     found = [name for name in WRITTEN if (out / name).exists()]
     if found and not overwrite:
         raise UserError(
-            f"--out={out} holds results already ({', '.join(found)}); give another folder, or --overwrite to replace them"
+            f"out={out} holds results already ({', '.join(found)}); give another folder, or overwrite to replace them"
         )
 
 
@@ -117,7 +117,5 @@ class Writer:
             self.video = cv2.VideoWriter(str(temporary), cv2.VideoWriter_fourcc(*"mp4v"), self.fps, canvas.shape[1::-1])
             self.open_files.callback(self.video.release)  # before the file is renamed
             if not self.video.isOpened():
-                raise UserError(
-                    f"OpenCV cannot write {self.out / VIDEO}; give the frames as pictures instead, --images"
-                )
+                raise UserError(f"OpenCV cannot write {self.out / VIDEO}; give the frames as pictures instead")
         self.video.write(canvas)

@@ -128,10 +128,7 @@ def define_flags():
     )
     flags.DEFINE_integer("seed", 0, "of weights, shuffle and augmentation", lower_bound=0)
     flags.DEFINE_float(
-        "augment",
-        None,
-        "strength of the random affine and colour jitter: 1 as in kzoo/tasks/, 0 none",
-        lower_bound=0.0,
+        "augment", None, "strength of the random affine and colour jitter: 1 as in kzoo/tasks/, 0 none", lower_bound=0.0
     )
     flags.DEFINE_float(
         "zoom",
