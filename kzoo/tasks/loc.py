@@ -17,7 +17,7 @@ from kzoo.models.dual_input import dual_input
 from kzoo.models.mapnet import mapnet
 from kzoo.models.multitask import multitask
 from kzoo.models.posenet import posenet
-from kzoo.nn import decoding, graph_decoders
+from kzoo.nn import camera_heads, decoding, graph_decoders
 from kzoo.tasks.base import COMMON, Answers, Evaluator, Example, Figures, Input, Output, Results, Task
 from kzoo.tasks.explained import Explained, numbers, pixels
 
@@ -139,7 +139,7 @@ LOC = Task(
     names="pose",
     recipes=RECIPES,
     example=Example(units=7, frames_of={"mapnet": (3,)}),
-    terms={"pose_weights": losses.TERMS, "semantics_weight": ("semantics",)},
+    terms={"pose_weights": camera_heads.TERMS, "semantics_weight": ("semantics",)},
     input=Input(
         geometric=augment.Geometric(zoom=0.0, rotation_deg=10.0, translate=0.0, flip=0.0),
         turns_only=True,
