@@ -198,7 +198,7 @@ def as_trained(folder, flags: dict, split: str) -> dict:
 def without_training(task: Task, builder, flags: dict, split: str, shape: tuple[int, int], batch_size: int) -> dict:
     """{"baselines": scores of what needs no training, by name, "retrieval": how pictures were compared}."""
     source = transforms.source_of(builder.info.features)
-    how, function = retrieval.method(flags, shape)
+    how, function = retrieval.method(shape, encoder=flags["encoder"], weights=flags["encoder_weights"])
     (known, train_labels), (asked, labels) = (
         retrieval.features(
             function, batches(task, builder, name, shape, batch_size, (source,)), builders.size_of(builder, name)
