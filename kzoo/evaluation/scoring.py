@@ -52,7 +52,7 @@ def evaluate(
         --size, put the answers together from tiles; overlap: of the tiles in pixels (default: half of the shorter side
         of a tile);
         pictures: how many examples to draw; export: keys of `kzoo.export.formats.EXPORTS`, written to `folder`;
-        export_raw: with the network's outputs as they are, see `kzoo.export.formats.export_run`; export_examples: of
+        export_raw: with the network's outputs as they are, see `kzoo.export.exporting.export`; export_examples: of
         the split, that exports are scored on; data_dir: of prepared data sets (default: the run's).
     Returns:
         the content of `report.json`.
@@ -70,8 +70,8 @@ def evaluate(
     if tile and overlap is None:
         overlap = min(cli.shape_of(tile)) // 2
     for form in export:
-        cli.pick(exporting().EXPORTS, form, "export")
-        exporting().check_backend()
+        cli.pick(exporting().formats.EXPORTS, form, "export")
+        exporting().formats.check_backend()
     at = (predictors.rounded(shape) if task.dense else shape) if size else None
     if export and at not in (None, shape):
         raise UserError(f"--export={','.join(export)} needs a --size of multiples of {predictors.STRIDE}, got {size}")
@@ -115,8 +115,8 @@ def evaluate(
     if export:
         inputs, truth, more = first(pipeline, export_examples)
         examples = inputs, truth["label"], builders.named(builder, more)
-        result["export"], result["export_failed"] = exporting().export_run(
-            folder, export, model, at, decoders[0], examples, raw=export_raw
+        result["export"], result["export_failed"] = exporting().export(
+            runs.Run.open(folder), export, shape=at, decoder=decoders[0], examples=examples, raw=export_raw
         )
     result["seconds"] = round(time.time() - started, 1)
     report.write(out, result)
@@ -156,9 +156,9 @@ def first(pipeline, count: int) -> tuple:
 
 
 def exporting():
-    from kzoo.export import formats  # loads TensorFlow, which other backends do without
+    from kzoo.export import exporting  # loads TensorFlow, which other backends do without
 
-    return formats
+    return exporting
 
 
 def _save(drawn: dict, folder):

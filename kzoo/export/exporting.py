@@ -1,0 +1,134 @@
+"""Export of a run: its network in float32 with pre- and post-processing inside, in forms that serve elsewhere, each
+compared with `predict` in its own runtime."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from kzoo import UserError
+from kzoo.evaluation import costs
+from kzoo.export import formats, serving
+from kzoo.inference import predictors
+from kzoo.runs import Run
+from kzoo.tasks import Task
+from kzoo.training import environment
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What a network answers to examples without any export: what its exports are held against.
+
+    inputs: (N, …) or {input name: (N, …)}; decoder: see `serving.served`; raw: outputs that exports also give as they
+    are; answers: decoded, {name: (N, …)}; expected: these, and the raw outputs as raw_<name>.
+    """
+
+    task: Task
+    inputs: np.ndarray | dict
+    decoder: str | None
+    raw: tuple[str, ...]
+    answers: dict
+    expected: dict
+
+
+def reference_of(task: Task, model: keras.Model, inputs, decoder: str | None, *, raw: bool) -> Reference:
+    """By `predict_on_batch`; raw: whether exports give the outputs as they are, those not for training alone."""
+    outputs = formats.run_in_batches(model.predict_on_batch, inputs, formats.BATCH)
+    answers = decoded(task, outputs, decoder)
+    names = tuple(name for name in outputs if raw and task.outputs[name].served)
+    expected = answers | {f"{formats.RAW}{name}": outputs[name] for name in names}
+    return Reference(task, inputs, decoder, names, answers, expected)
+
+
+def write_served(form: str, network: keras.Model, path, reference: Reference) -> tuple[keras.Model, dict, dict]:
+    """Write a network with pre- and post-processing inside, see `formats.written`, whose errors it has.
+
+    Returns:
+        what was written, what was measured of it, and what it answers.
+    """
+    with environment.float32():
+        served = serving.served(
+            network, reference.task, reference.decoder, any_size=formats.EXPORTS[form].any_size, raw=reference.raw
+        )
+    measured, answers = formats.written(form, served, path, reference.inputs, reference.expected, as_predictions)
+    return served, measured, answers
+
+
+def export(
+    run: Run, forms, *, shape: tuple[int, int] | None = None, decoder: str | None = None, examples, raw: bool = False
+) -> tuple[dict, dict]:
+    """Export the network of a run in several forms and tell how each one does in its own runtime; see `formats.written`
+    for what is kept.
+
+    Args:
+        forms: keys of `formats.EXPORTS`; shape: (height, width) of the network's input, None: as it was trained;
+        decoder: see `predictors.decoders_of`.
+        examples: first ones of a split: inputs (N, …), labels (N, …), extras {name: (N, …)}.
+        raw: the artefacts also give the network's outputs as they are, logits and heat maps, as raw_<name>; not those
+        for training alone.
+    Returns:
+        {form: what it is, size, latency, differences, score}, and {form: a line on why it was not written}.
+    """
+    formats.check_backend()
+    inputs, labels, extras = examples
+    task = run.task
+    shape = shape or run.shape
+    model = run.model_at(shape)
+    decoder, *_ = predictors.decoders_of(model, decoder)
+
+    # Without an export
+    reference = reference_of(task, model, inputs, decoder, raw=raw)
+    score, value = _score(task, labels, reference.answers, extras, run.names)
+    own = formats.milliseconds(lambda some: decoded(task, model.predict_on_batch(some), decoder), inputs)
+    common = {"decoder": decoder, "examples": len(labels), "threads": costs.threads(), "predict_ms": own}
+    common |= {"score": score, "predict": value}
+
+    # Each form; one that fails costs the others nothing
+    rows, failed = {}, {}
+    for form in forms:
+        row = formats.EXPORTS[form]
+        try:
+            network = run.portable_model(shape) if row.portable else model
+            served, measured, answers = write_served(form, network, run.export_path(row.file), reference)
+        except UserError as error:
+            failed[form] = str(error)
+            continue
+        _, value = _score(task, labels, answers, extras, run.names)
+        rows[form] = {"file": row.file, **common, **measured, "value": value, **described(served)}
+
+    # what `names` of the data set are names of: joints, classes, or the parts of a camera pose, beside whose classes
+    # they would mislead
+    run.save_exports(rows, None if task.names == "pose" else run.names)
+    return rows, failed
+
+
+def decoded(task: Task, outputs: dict, decoder: str | None) -> dict:
+    """A network's outputs as what `task.report` takes, as a predictor makes them without test-time augmentation."""
+    names = serving.needed(task, outputs, decoder)
+    activated = {name: task.outputs[name].activate(outputs[name]) for name in names}
+    return task.decode(activated, **({"decoder": decoder} if decoder else {}))
+
+
+def as_predictions(answers: dict) -> dict:
+    """A served network's answers as what `task.report` takes: joints have one confidence, the mean of theirs."""
+    if "coords" not in answers:
+        return answers
+    if "score" not in answers:
+        return {**answers, "confidence": np.ones(len(answers["coords"]), "float32")}
+    return {**answers, "confidence": answers["score"].mean(axis=-1)}
+
+
+def described(model: keras.Model) -> dict:
+    """{"inputs", "outputs"}: {name: type, shape and meaning} of what an artefact of the network takes and gives."""
+
+    def text(tensor):
+        return f"{tensor.dtype} ({', '.join('any' if side is None else str(side) for side in tensor.shape)})"
+
+    inputs = {tensor.name: text(tensor) for tensor in model.inputs}
+    outputs = {name: ": ".join(filter(None, (text(x), serving.MEANINGS.get(name)))) for name, x in model.output.items()}
+    return {"inputs": inputs, "outputs": outputs}
+
+
+def _score(task: Task, labels, predictions: dict, extras: dict, names) -> tuple[str, float]:
+    """The task's first score and its name."""
+    return next(iter(task.report(labels, predictions, extras, names)["scores"].items()))
