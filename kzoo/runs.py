@@ -331,6 +331,15 @@ class Run:
             self._networks[shape] = self.model(None if shape == self.shape else shape)
         return self._networks[shape]
 
+    def portable_model(self, shape: tuple[int, int] | None = None):
+        """`model` of operations that every runtime has, where its architecture knows how to do without others."""
+        from kzoo.training import networks
+
+        shape = shape or self.shape
+        if "portable" in networks.hyperparameters_of(self.task.archs[self.arch]):
+            return self.model(shape, portable=True)
+        return self.model_at(shape)
+
     @functools.cached_property
     def reads(self) -> tuple[str, ...]:
         """The features of a data set that its network reads."""

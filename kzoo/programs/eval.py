@@ -85,7 +85,7 @@ def evaluate(
     if export:  # TensorFlow alone can export, so other backends do without
         from kzoo.export import exporting
 
-        at = exporting.shape_for(run, export, conditions.get("size"))
+        at = exporting.check(run, export, conditions.get("size"))
     scored = scoring.score(run, **conditions)
     if export:
         examples = scored.first(export_examples)

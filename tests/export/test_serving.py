@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kzoo.data import image_io
-from kzoo.export import formats, serving
+from kzoo.export import exporting, serving
 from kzoo.export import matrix as export_matrix
 from kzoo.metrics import loc_scores
 from kzoo.nn import decoding, geometry, graph_decoders
@@ -117,7 +117,7 @@ def test_answers_are_those_of_predict(name, size):
     assert set(served.output_names) == answers == set(served.output) and answers <= set(task.answers.meanings)
     inputs = np.stack([photograph(*size, seed) for seed in range(2 * max(1, frames))])
     inputs = inputs.reshape(2, frames, *inputs.shape[1:]) if frames else inputs
-    found = formats.as_predictions(served.predict_on_batch(inputs))
+    found = exporting.as_predictions(served.predict_on_batch(inputs))
     for key, value in export_matrix.by_predict(task, network, decoder, inputs).items():
         assert found[key].dtype == value.dtype, key
         if key == "classes":
