@@ -21,7 +21,9 @@ from kzoo import UserError, files
 from kzoo.sweep import study_table, study_trials
 
 SAMPLERS, PRUNERS = ("grid", "random", "tpe"), ("none", "median", "hyperband")
-SETTINGS = "sweep"  # of a study: its attribute of this name, and its file
+SETTINGS = "sweep"  # of a study: its attribute of this name, and its lock
+IDENTITY = "study.json"  # in the folder of a study: by it the storage knows the folder again
+STUDIES = "runs/sweeps"  # folder of all studies, by default
 LOCKED = 120  # seconds after which the lock of a killed process is broken
 
 
@@ -78,6 +80,12 @@ class Place:
             raise UserError(f"cannot open --storage={self.storage}: {str(error).splitlines()[0]}") from error
 
 
+def find(name: str) -> pathlib.Path | None:
+    """The folder of a study: `name` is its path, or its name in STUDIES; None where there is no study."""
+    places = [pathlib.Path(name), pathlib.Path(STUDIES) / name]
+    return next((place for place in places if (place / IDENTITY).exists()), None)
+
+
 def load(place: Place):
     """A study that is there."""
     missing = UserError(f"no study {place.name!r} in {place.storage}")
@@ -119,9 +127,9 @@ def prepare(place: Place, settings: dict, points: dict[str, dict], aim: Callable
         raise UserError(f"could not make the folder {place.folder}: {error.strerror}") from error
     storage, studies = place.open(), optuna()
     with place.lock():
-        if not (place.folder / "study.json").exists():
-            files.write_json(place.folder / "study.json", {"folder": uuid.uuid4().hex})
-        settings = {**settings, **files.read_json(place.folder / "study.json")}
+        if not (place.folder / IDENTITY).exists():
+            files.write_json(place.folder / IDENTITY, {"folder": uuid.uuid4().hex})
+        settings = {**settings, **files.read_json(place.folder / IDENTITY)}
         try:
             study = studies.load_study(study_name=place.name, storage=storage)
         except KeyError:
@@ -196,7 +204,7 @@ def claim(place: Place, study, arguments_of: Callable, sampler: str, seed: int) 
         folder = place.folder / trial.user_attrs.get("folder", name)
         trial.set_user_attr("folder", folder.name)
         folder.mkdir(exist_ok=True)
-        (folder / "heartbeat").touch()
+        study_trials.LaunchedFolder(folder).beat()
     return trial, arguments, folder, before
 
 

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from kzoo import files
 from kzoo.evaluation import costs
+from kzoo.runs import Run
 from kzoo.sweep import effects, study_rows
 
 COSTS = {  # columns, by the name of what `costs.measure` finds
@@ -50,8 +51,10 @@ def measured_costs(runs: study_rows.Runs, folder: pathlib.Path, *, only_known: b
     left out."""
     path = folder / "costs.json"
     known = files.read_json(path) if path.exists() else {}
-    wanted = {row.network: row.folder for row in runs.rows if row.counted and (row.folder / "model.keras").exists()}
-    missing, failed = [] if only_known else [network for network in wanted if network not in known], {}
+    counted = [row for row in runs.rows if row.counted]
+    wanted = {row.network: row.folder for row in counted if Run.open(row.folder).has_model}
+    missing = [] if only_known else [network for network in wanted if network not in known]
+    failed = {}
     for network in tqdm(missing, desc="costs", unit="network", dynamic_ncols=True, disable=not missing):
         found = costs.in_own_process(wanted[network])
         if "error" in found:
@@ -59,7 +62,8 @@ def measured_costs(runs: study_rows.Runs, folder: pathlib.Path, *, only_known: b
         else:
             known[network] = found
             files.write_json(path, known)
-    return {network: found for network in wanted if (found := known.get(network) or failed.get(network))}
+    measured = {**failed, **known}
+    return {network: measured[network] for network in wanted if network in measured}
 
 
 def groups_of(rows: list[study_rows.Row]) -> list[tuple[dict, list[study_rows.Row]]]:
