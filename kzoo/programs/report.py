@@ -1,7 +1,7 @@
 """The report of many runs: answers with their uncertainty, tables, curves, one page to open.
 
-python -m kzoo.report STUDY [--nocosts]                        # of python -m kzoo.sweep: its folder, or its name in runs/sweeps
-python -m kzoo.report RUN RUN … [--out=FOLDER] [--nocosts]     # what differs between their flags is what is compared
+python -m kzoo.report STUDY [--nocosts]                     # of kzoo.sweep: its folder, or its name in runs/sweeps
+python -m kzoo.report RUN RUN … [--out=FOLDER] [--nocosts]  # what differs between their flags is what is compared
 """
 
 from absl import flags

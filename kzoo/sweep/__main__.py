@@ -1,7 +1,7 @@
 """Many runs of train.py: a grid, random points or TPE (Optuna), by any number of processes that share a folder.
 
 python -m kzoo.sweep --study=trunks --task=seg --arch=fcn,encdec,unet --encoder_weights=imagenet,none --seed=0,1,2
-python -m kzoo.sweep --study=rates --task=pose --lr=log:1e-5:1e-2 --dropout=uniform:0:0.5 --sampler=tpe --trials=40 --pruner=median
+python -m kzoo.sweep --study=rates --task=pose --lr=log:1e-5:1e-2 --sampler=tpe --trials=40 --pruner=median
 python -m kzoo.sweep --study=trunks --show
 
 The same command in another process or on another machine that shares --out works on the same study. After Ctrl-C, a

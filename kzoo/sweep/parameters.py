@@ -52,8 +52,8 @@ class Parameter:
 
 
 def train_flags() -> flags.FlagValues:
-    """The flags of a training, read from the source of the program that `study_trials.launch` starts: importing it would
-    define them here."""
+    """The flags of a training, read from the source of what `study_trials.launch` starts: importing it would define
+    them here."""
     module = study_trials.TRAIN[-1]
     values = flags.FlagValues()
     source = pathlib.Path(importlib.util.find_spec(module).origin).read_text()
