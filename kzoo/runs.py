@@ -549,26 +549,3 @@ def free_folder(out, flags: dict) -> pathlib.Path:
     except OSError as error:
         raise UserError(f"could not write to the run folder {folder}: {error.strerror}") from error
     return folder
-
-
-# Until the last callers have been converted.
-
-
-def describe(folder) -> dict:
-    return Run.open(folder).config.to_json()
-
-
-def task_of(run: dict):
-    from kzoo.tasks import TASKS
-
-    return cli.pick(TASKS, run["flags"]["task"], "task")
-
-
-def load_model(folder, shape=None, **hyperparameters):
-    return Run.open(folder).model(shape, **hyperparameters)
-
-
-def float32():
-    from kzoo.training import environment
-
-    return environment.float32()

@@ -8,22 +8,12 @@ import pathlib
 
 from kzoo.datasets import registry
 from kzoo.datasets.about import About
-from kzoo.evaluation import report, tables
+from kzoo.evaluation import conditions, report, tables
 from kzoo.runs import Run
 
 MODELS = pathlib.Path(__file__).parents[1] / "models"
 IMAGENET = "The encoder started from Keras's ImageNet weights; access to ImageNet is granted for non-commercial research and education."
 UNKNOWN = About(licence="not known to kzoo")  # of a data set that is no longer in the registry
-CONDITIONS = {
-    "split": "split",
-    "examples": "examples",
-    "boxes": "boxes",
-    "crop": "size (px)",
-    "tile": "tiles (px)",
-    "overlap": "overlap of tiles (px)",
-    "tta": "test-time augmentation",
-    "decoder": "decoder",
-}
 NAMED = 20  # units that are named at most
 PRIVATE = ("data_dir", "data_source")  # flags that name folders of one machine
 
@@ -111,7 +101,7 @@ def card(run: Run, result: dict) -> str:
     kept = {name: value for name, value in flag.items() if name not in PRIVATE}
 
     # How well it does
-    conditions = "; ".join(f"{text}: {result[key]}" for key, text in CONDITIONS.items() if said(result.get(key)))
+    known = conditions.of_report(result, conditions.EXAMPLES, conditions.ANSWERS)
     lines = [
         f"# {flag['task']}/{flag['arch']} on {dataset.name}\n",
         _facts(about),
@@ -119,7 +109,7 @@ def card(run: Run, result: dict) -> str:
         _facts(used),
         *([f"{IMAGENET}\n"] if flag.get("encoder_weights") == "imagenet" else []),
         "## Scores\n",
-        f"{conditions}.\n",
+        f"{conditions.text(known, '; ')}.\n",
         scores_of(result["scores"]),
         *(f"- {note}" for note in result.get("notes", ())),
         *_compared(result),

@@ -3,6 +3,7 @@
 import math
 import shlex
 
+from kzoo.evaluation import conditions
 from kzoo.evaluation.tables import markdown_table
 
 COMMA_LISTS = ("milestones", "border")  # flags that take one list; other lists are flags that may be repeated
@@ -118,20 +119,11 @@ def text(result: dict) -> str:
         result: content of `report.json`.
     """
     flag = result["flags"]
-    how = {
-        "boxes": "boxes: ",
-        "crop": "crop (px): ",
-        "tile": "in tiles of ",
-        "overlap": "overlapping by ",
-        "tta": "test-time augmentation: ",
-        "decoder": "decoder: ",
-    }
-    how = ", ".join(f"{text}{result[key]}" for key, text in how.items() if key in result)
+    how = conditions.text(conditions.of_report(result, conditions.ANSWERS))
     lines = [
         f"# {flag['task']}/{flag['arch']} on {result['dataset']}, split {result['split']}\n",
         f"{result['examples']} examples, encoder {flag['encoder'] or OWN_TRUNK}, {result['parameters']:,} parameters, "
-        f"trained with seed {flag['seed']}; "
-        f"{how}.\n",
+        f"trained with seed {flag['seed']}; {how}.\n",
         markdown_table(["score", "value"], [[name, value] for name, value in result["scores"].items()]),
     ]
     if "baselines" in result:
