@@ -414,9 +414,9 @@ class Run:
 
         Args:
             tta: test-time augmentation, of `predictors.MIRRORED_TTA` or `tta.TTA`; decoder: see
-            `predictors.decoders_of`; shape: (height, width) of the pictures, by default the run's; tile: (height, width)
-            of tiles that the answers are put together from, and their overlap in pixels (default: half of the shorter
-            side); data_dir: see `builder`, read only where colours of the training split are needed.
+            `predictors.decoders_of`; shape: (height, width) of the pictures, by default the run's; tile: (height,
+            width) of tiles that the answers are put together from, and their overlap in pixels (default: half of the
+            shorter side); data_dir: see `builder`, read only where colours of the training split are needed.
         """
         from kzoo.inference import predictors
 

@@ -1,4 +1,4 @@
-"""Runs the Python of a page of docs, block after block: python tests/api_lines.py docs/api.md, where runs/me and me.jpg lie."""
+"""Runs the Python blocks of a page in order: python tests/api_lines.py docs/api.md, beside runs/me and me.jpg."""
 
 import pathlib
 import re

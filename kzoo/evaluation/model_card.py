@@ -12,7 +12,10 @@ from kzoo.evaluation import conditions, report, tables
 from kzoo.runs import Run
 
 MODELS = pathlib.Path(__file__).parents[1] / "models"
-IMAGENET = "The encoder started from Keras's ImageNet weights; access to ImageNet is granted for non-commercial research and education."
+IMAGENET = (
+    "The encoder started from Keras's ImageNet weights; access to ImageNet is granted for non-commercial research and "
+    "education."
+)
 UNKNOWN = About(licence="not known to kzoo")  # of a data set that is no longer in the registry
 NAMED = 20  # units that are named at most
 PRIVATE = ("data_dir", "data_source")  # flags that name folders of one machine

@@ -99,8 +99,9 @@ def export_table(rows: dict[str, dict], failed: dict[str, str]) -> str:
         )
     inside = f"; decoder inside: {one['decoder']}" if one["decoder"] else ""
     said = (
-        f"On the first {one['examples']} examples{inside}. Milliseconds: median at batch 1, threads: {one['threads']}. Of whole numbers "
-        "the difference is the share of them that differ. What goes in and comes out is told in exports.json.\n"
+        f"On the first {one['examples']} examples{inside}. Milliseconds: median at batch 1, threads: {one['threads']}. "
+        "Of whole numbers the difference is the share of them that differ. What goes in and comes out is told in "
+        "exports.json.\n"
     )
     return "\n".join(
         [markdown_table(columns, table), said, *(f"- no {form}: {reason}\n" for form, reason in failed.items())]

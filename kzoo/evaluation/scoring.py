@@ -18,7 +18,7 @@ from kzoo.runs import Run
 class Result:
     """Content of `report.json`: scores, the conditions they were taken under, and what they are to be compared with.
 
-    scores, tables, notes: of the task's own score, and details: what else it gives, for figures (confusion, failures …);
+    scores, tables, notes: of the task's own score, and details: what else it gives, for figures (confusion …);
     run, flags, parameters, dataset, fingerprint: of the run; split, examples, crop (px), tta, decoder, tile and overlap
     (px), boxes: conditions; baselines: scores of what needs no training, by name, and retrieval: how pictures were
     compared there; stopped: why a clustering ended; decoders, gains: scores by decoder or by test-time augmentation;

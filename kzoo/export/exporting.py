@@ -128,14 +128,16 @@ def check(run: Run, forms, size: str | None) -> tuple[int, int] | None:
 
 
 def decoded(task: Task, outputs: dict, decoder: str | None) -> dict:
-    """A network's outputs as what `task.evaluator.score` takes, as a predictor makes them without test-time augmentation."""
+    """A network's outputs as what `task.evaluator.score` takes, as a predictor makes them without test-time
+    augmentation."""
     names = serving.needed(task, outputs, decoder)
     activated = {name: task.outputs[name].activate(outputs[name]) for name in names}
     return task.evaluator.decode(activated, **({"decoder": decoder} if decoder else {}))
 
 
 def as_predictions(answers: dict) -> dict:
-    """A served network's answers as what `task.evaluator.score` takes: joints have one confidence, the mean of theirs."""
+    """A served network's answers as what `task.evaluator.score` takes: joints have one confidence, the mean of
+    theirs."""
     if "coords" not in answers:
         return answers
     if "score" not in answers:

@@ -48,14 +48,16 @@ class Mirrored:
             raise UserError(f"--tta={tta!r} is not for this task; allowed: {', '.join(MIRRORED_TTA)}")
         if tta == "flip_shift" and not set(decoding.MAPS) & set(model.output_names):
             raise UserError(
-                f"--tta=flip_shift shifts heat maps, and this network emits {', '.join(model.output_names)}; use --tta=flip"
+                f"--tta=flip_shift shifts heat maps, and this network emits {', '.join(model.output_names)}; use "
+                "--tta=flip"
             )
         self.rows, self.model, self.tta = {name: task.outputs[name] for name in model.output_names}, model, tta
         self.task, self.decoders = task, decoders
         main = task.main_of(model.output_names)
         if tta != "none" and not self.rows[main].unflip:
             raise UserError(
-                f"--tta={tta}: the mirrored picture is one of another scene here, its {main} says nothing about this one's"
+                f"--tta={tta}: the mirrored picture is one of another scene here, its {main} says nothing about this "
+                "one's"
             )
         beside = tuple(name for name in task.evaluator.beside if name in model.output_names)
         self.scored = decoding.sources(model.output_names) or (main, *beside)
@@ -88,8 +90,8 @@ class Mirrored:
         }
 
     def answer(self, inputs: np.ndarray) -> dict:
-        """Decoded answers by the first decoder; of joints with "scores" (B, J) in 0..1, the peaks of their maps, 1 where
-        there are none."""
+        """Decoded answers by the first decoder; of joints with "scores" (B, J) in 0..1, the peaks of their maps, 1
+        where there are none."""
         outputs, (decoder, *_) = self(inputs, self.scored), self.decoders
         decoded = self.task.evaluator.decode(outputs, **({"decoder": decoder} if decoder else {}))
         if "coords" not in decoded:

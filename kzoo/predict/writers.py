@@ -39,8 +39,8 @@ class Writer:
     results of an earlier call go.
 
     Args:
-        out: folder; results: the task's `answers.writer`; names: of its units; fps: of the video that is annotated, None for
-        pictures.
+        out: folder; results: the task's `answers.writer`; names: of its units; fps: of the video that is annotated,
+        None for pictures.
     """
 
     def __init__(self, out, results: Results, names, fps: float | None):

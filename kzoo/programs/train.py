@@ -29,14 +29,16 @@ def define_flags():
     flags.DEFINE_string(
         "dataset",
         None,
-        f"{', '.join(registry.NAMES)}, or one of their configurations, people/clips for instance (see python -m kzoo.list "
+        f"{', '.join(registry.NAMES)}, or one of their configurations, people/clips for instance (see python -m "
+        "kzoo.list "
         "datasets); a name alone means the task's configuration (default: the built-in one of the task)",
     )
     flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
     flags.DEFINE_string(
         "data_source",
         None,
-        f"raw data of {', '.join(SOURCED)}: the folder of your copy (for what must lie in it see datasets/*/README.md); "
+        f"raw data of {', '.join(SOURCED)}: the folder of your copy (for what must lie in it see "
+        "datasets/*/README.md); "
         f"{OFFICIAL} downloads {', '.join(DOWNLOADABLE)}",
     )
     flags.DEFINE_string(
@@ -63,7 +65,8 @@ def define_flags():
         "normalise",
         None,
         ["none", "mean", "zscore", "whiten"],
-        "of the input, by statistics of the training split that are kept in the network (default: what the encoder was trained with)",
+        "of the input, by statistics of the training split that are kept in the network (default: what the encoder was "
+        "trained with)",
     )
     flags.DEFINE_multi_string("set", None, "hyperparameter of the architecture, --set=width=32; may be repeated")
     flags.DEFINE_string(
@@ -103,8 +106,10 @@ def define_flags():
     flags.DEFINE_string(
         "loss",
         None,
-        "of the scored output; coordinates: l1, l2, euclidean; heat maps: mse; pose3d: euclidean, mse, l1; loc: geometric, uncertainty, none; "
-        "seg: cross_entropy, cross_entropy_dice, dice, bootstrapped (the hardest quarter of the pixels, or --loss_set=bootstrap=<number>)",
+        "of the scored output; coordinates: l1, l2, euclidean; heat maps: mse; pose3d: euclidean, mse, l1; loc: "
+        "geometric, uncertainty, none; "
+        "seg: cross_entropy, cross_entropy_dice, dice, bootstrapped (the hardest quarter of the pixels, or "
+        "--loss_set=bootstrap=<number>)",
     )
     flags.DEFINE_multi_string("loss_set", None, "keyword of the loss, --loss_set=label_smoothing=0.1; may be repeated")
     flags.DEFINE_enum(

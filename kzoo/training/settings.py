@@ -45,7 +45,8 @@ def resolve(task, given) -> dict:
     missing = [name for name in ("size", "epochs", "batch_size", "lr") if resolved[name] is None]
     if missing:
         raise UserError(
-            f"{given['task']} has no recipe for dataset {dataset!r} (it has {', '.join(sorted(known))}): give --{missing[0]}"
+            f"{given['task']} has no recipe for dataset {dataset!r} (it has {', '.join(sorted(known))}): give "
+            f"--{missing[0]}"
         )
     border_of(resolved)  # its mistakes are told before a data set is made
     return resolved
@@ -89,7 +90,8 @@ def augmented_view(plain, task, flag, colours):
     moving = [name for name in GEOMETRIC_FLAGS if name != "rotation" and flag[name]]
     if task.input.turns_only and moving:
         raise UserError(
-            f"--{moving[0]}={flag[moving[0]]:g}: no camera pose of --task={flag['task']} goes with such a picture; use --rotation"
+            f"--{moving[0]}={flag[moving[0]]:g}: no camera pose of --task={flag['task']} goes with such a picture; use "
+            "--rotation"
         )
     pca = {"pca": flag["color_pca"]} if flag["color_pca"] else {}
     if pca and flag["color_pca_of"] == "train":
