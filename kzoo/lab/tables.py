@@ -64,10 +64,8 @@ def cause_table(found: dict, rows: dict[str, str]) -> list[list[str]]:
     shares = {words: found["rows"][name]["tables"].get(measurements.CAUSES) for name, words in rows.items()}
     shares = {words: found for words, found in shares.items() if found}
     causes = list(next(iter(shares.values()), []))
-    return [
-        ["share of the labelled joints", *shares],
-        *([cause, *(f"{100 * s[cause]:.1f} %" for s in shares.values())] for cause in causes),
-    ]
+    rows = [[cause, *(f"{100 * share[cause]:.1f} %" for share in shares.values())] for cause in causes]
+    return [["share of the labelled joints", *shares], *rows]
 
 
 def with_spread(row: dict, decimals: int) -> str:

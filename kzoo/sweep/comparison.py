@@ -6,6 +6,7 @@ import pathlib
 
 from kzoo import UserError, files
 from kzoo.evaluation import conditions, report, tables
+from kzoo.figures import base as figures
 from kzoo.runs import Run
 from kzoo.sweep import run_scores, studies, study_blocks, study_page, study_rows
 
@@ -44,7 +45,8 @@ def row(run: Run) -> dict:
     minutes = run_scores.minutes_of(history)
     if minutes is not None:
         result["minutes"] = round(minutes, 1)
-    return {**result, **scores_of(run.report)} if run.report else result
+    scored = run.report
+    return {**result, **scores_of(scored)} if scored else result
 
 
 def scores_of(scored: dict) -> dict:
@@ -76,9 +78,8 @@ def write(runs: study_rows.Runs, out: pathlib.Path) -> str:
     files.write_text(out / "comparison.md", table)
     files.write_json(out / "comparison.json", rows)
     histories = {name: run.history for name, run in opened.items()}
-    if any(f"val_{runs.metric}" in rows[0] for rows in histories.values() if rows):  # clustering has curves of its own
-        from kzoo.figures import base as figures  # slow
-
+    firsts = [history[0] for history in histories.values() if history]
+    if any(f"val_{runs.metric}" in first for first in firsts):  # clustering has curves of its own
         figures.save(figures.curves(histories, runs.metric), out / "comparison.png")
     return table
 

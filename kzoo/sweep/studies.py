@@ -128,9 +128,12 @@ def prepare(place: Place, settings: dict, points: dict[str, dict], aim: Callable
     storage = place.open()
     studies = optuna()
     with place.lock():
+        # The folder, known again by a name that its path does not change
         if not (place.folder / IDENTITY).exists():
             files.write_json(place.folder / IDENTITY, {"folder": uuid.uuid4().hex})
         settings = {**settings, **files.read_json(place.folder / IDENTITY)}
+
+        # The study, opened or made
         try:
             study = studies.load_study(study_name=place.name, storage=storage)
         except KeyError:
@@ -146,6 +149,8 @@ def prepare(place: Place, settings: dict, points: dict[str, dict], aim: Callable
             study.set_user_attr("score", aim()[0])
             study.set_user_attr(SETTINGS, settings)
         check(place, study.user_attrs[SETTINGS], settings)
+
+        # Its queue
         queued = {trial.user_attrs.get("point") for trial in study.get_trials(deepcopy=False)}
         for key, point in points.items():
             if key not in queued:

@@ -708,6 +708,7 @@ def test_more_than_two_pages_are_refused(program, tmp_path):
 @pytest.mark.slow
 def test_all_of_it_on_a_tiny_coco_folder(tmp_path, monkeypatch, capsys):
     import keras
+
     monkeypatch.syspath_prepend(pathlib.Path(__file__).parents[1] / "datasets")
     from test_coco_subset import write_folder
 

@@ -112,6 +112,27 @@ def test_the_real_flags():
         values(["train.py", "--epochs=0"])
 
 
+def test_flags_whose_definition_is_no_literal(tmp_path, monkeypatch):
+    """Help, choices and bounds that the program computes: what is not known from its source is left to it."""
+    (tmp_path / "computed.py").write_text(
+        """
+def define_flags():
+    flags.DEFINE_string("dataset", None, f"{', '.join(NAMES)}, or another")
+    flags.DEFINE_enum("norm", None, list(NORMS), "choices")
+    flags.DEFINE_enum("jit", "auto", ["auto", "on"], HELP)
+    flags.DEFINE_integer("epochs", EPOCHS, "passes", lower_bound=1, upper_bound=MOST)
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(study_trials, "TRAIN", (sys.executable, "-m", "computed"))
+    values = parameters.train_flags()
+    values(["computed.py", "--dataset=people", "--norm=anything", "--epochs=3"])
+    assert values["norm"].value == "anything" and values["jit"].value == "auto" and values["epochs"].value == 3
+    for wrong in ("--jit=off", "--epochs=0"):
+        with pytest.raises(flags.Error):
+            values(["computed.py", wrong])
+
+
 MISTAKES = [
     (
         ["--seed=0,1"],
@@ -235,9 +256,9 @@ def test_crashes_and_out_of_memory_are_recorded(fake, tmp_path):
         None,
     ]
     assert "the loss \\| became nan" in study_table.markdown(result)
-    assert without_folders(sweep("s", ["--arch=crash,oom,cut,b"], out=tmp_path)) == without_folders(
-        result
-    ), "finished trials stay"
+    assert without_folders(sweep("s", ["--arch=crash,oom,cut,b"], out=tmp_path)) == without_folders(result), (
+        "finished trials stay"
+    )
 
 
 def test_hyperband(fake, tmp_path):
