@@ -1,5 +1,6 @@
-"""Does a pose network look at people? Share of Grad-CAM++, or Grad-CAM, on persons over the persons' share of the
-picture, joint by joint.
+"""Does a pose network look at people?
+
+Share of Grad-CAM++, or Grad-CAM, on persons over the persons' share of the picture, joint by joint.
 
 python benchmarks/attention_on_people.py --run=runs/<pose run on people> --split=val
 
@@ -33,8 +34,7 @@ IGNORE = 255
 
 
 def cell_shares(persons, shape: tuple[int, int]) -> np.ndarray:
-    """Share of each cell's area that lies on persons: (B, H, W) bool -> (B, h, w) float32, also where cells cut through
-    pixels."""
+    """Share of each cell's area on persons: (B, H, W) bool -> (B, h, w) float32, also where cells cut pixels."""
     return np.stack([cv2.resize(one.astype("float32"), shape[::-1], interpolation=cv2.INTER_AREA) for one in persons])
 
 
@@ -48,15 +48,17 @@ def measure(model, batches, joints: list[str], taps: dict, asked: str, method: s
     """Share of mass and share of area: (N, joints, layers) and (N, joints), NaN where a joint or a map is missing."""
     from kzoo.explain import explanation
     from kzoo.explain import targets as explain_targets
+    from kzoo.tasks import POSE
 
-    shares, areas = [], []
+    shares = []
+    areas = []
     for images, labels in batches:
         persons = (labels["mask"] > 0) & (labels["mask"] != IGNORE)
         area = persons.mean(axis=(1, 2))
         answers = explanation.answers_of(model, {"image": images})
         found = np.full((len(images), len(joints), len(taps)), np.nan)
         for number, joint in enumerate(joints):
-            target = explain_targets.target({"joints": joints}, model, f"coords:{joint}" + asked)
+            target = explain_targets.target(POSE, {"joints": joints}, model, f"coords:{joint}" + asked)
             maps = explanation.looked(method, model, {"image": images}, target.scores(answers), taps)
             found[:, number] = np.stack([share_on_persons(array, persons) for array in maps.values()], axis=-1)
         labelled = (labels["keypoints"][..., 2] > 0) & (area > 0)[:, None]
@@ -66,8 +68,10 @@ def measure(model, batches, joints: list[str], taps: dict, asked: str, method: s
 
 
 def ratios(shares, areas) -> np.ndarray:
-    """(joints, layers + 1): mean share of mass over mean share of area of the same pictures; the last column is the
-    layers' mean."""
+    """(joints, layers + 1): mean share of mass over mean share of area of the same pictures.
+
+    The last column is the layers' mean.
+    """
     kept = np.isfinite(shares)
     mass = np.where(kept, shares, 0).sum(axis=0)
     area = np.where(kept, areas[..., None], 0).sum(axis=0)
@@ -80,49 +84,52 @@ def main():
         raise UserError("--run=<run folder> is needed")
     from tqdm.auto import tqdm
 
-    from kzoo import files, runs
+    from kzoo import files
     from kzoo.data import builders, pipeline, transforms
     from kzoo.evaluation import tables
-    from kzoo.explain import reading
     from kzoo.explain import targets as explain_targets
     from kzoo.nn.decoding import MAPS
+    from kzoo.runs import Run
 
-    started, run = time.time(), runs.describe(FLAGS.run)
-    if run["flags"]["task"] != "pose":
-        raise UserError(f"--run={FLAGS.run} is a run of --task={run['flags']['task']}; allowed: pose")
-    model, joints = runs.load_model(FLAGS.run), list(run["names"])
-    builder = reading.prepared(run, FLAGS.data_dir)
+    # The run, its data and what may be looked at.
+    started = time.time()
+    run = Run.open(FLAGS.run)
+    if run.flags["task"] != "pose":
+        raise UserError(f"--run={FLAGS.run} is a run of --task={run.flags['task']}; allowed: pose")
+    model = run.model()
+    joints = list(run.names)
+    builder = run.builder(FLAGS.data_dir)
     builders.classes_of(builder)
     output = next((name for name in MAPS if name in model.output_names), "coords")
     possible = {"peak": "" if output in MAPS else None, "xy": ":xy" if "coords" in model.output_names else None}
     taps = explain_targets.taps(model, output, FLAGS.layer, down=FLAGS.down)
-    view = transforms.View(cli.shape_of(run["flags"]["size"]), {"keypoints": "keypoints", "mask": "mask"})
+    view = transforms.View(run.shape, {"keypoints": "keypoints", "mask": "mask"})
     steps = -(-builders.size_of(builder, FLAGS.split) // FLAGS.batch_size)
-    shown, result = [], {"run": pathlib.Path(FLAGS.run).name, "split": FLAGS.split, "layers": list(taps), "scores": {}}
+
+    # Each score by each method.
+    shown = []
+    result = {"run": run.name, "split": FLAGS.split, "layers": list(taps), "scores": {}}
     for score, method in itertools.product(FLAGS.score, FLAGS.method):
         if possible[score] is None:
             print(f"no {score}: the network emits {', '.join(model.output_names)}")
             continue
         name = f"{method} of {score}"
         batches = pipeline.pipeline(builder, FLAGS.split, view, batch_size=FLAGS.batch_size).as_numpy_iterator()
-        shares, areas = measure(
-            model, tqdm(batches, total=steps, desc=name, dynamic_ncols=True), joints, taps, possible[score], method
-        )
-        found = ratios(shares, areas)
+        progress = tqdm(batches, total=steps, desc=name, dynamic_ncols=True)
+        shares, areas = measure(model, progress, joints, taps, possible[score], method)
+        per_joint = ratios(shares, areas)
         columns = [*(f"{layer} ({x.shape[1]}x{x.shape[2]})" for layer, x in taps.items()), "mean"]
-        everyone = np.nanmean(found, axis=0)
-        rows = [
-            [joint, *map(float, row)] for joint, row in zip([*joints, "all joints"], [*found, everyone], strict=True)
-        ]
-        shown.append(f"{name}\n\n{tables.markdown_table(['joint', *columns], rows)}")
+        numbers = dict(zip(joints, per_joint.tolist(), strict=True))
+        numbers["all joints"] = np.nanmean(per_joint, axis=0).tolist()
+        lines = [[joint, *values] for joint, values in numbers.items()]
+        shown.append(f"{name}\n\n{tables.markdown_table(['joint', *columns], lines)}")
+        counts = np.isfinite(shares).all(axis=2).sum(axis=0).tolist()
         result["scores"][name] = {
-            "ratio": {joint: dict(zip(columns, numbers, strict=True)) for joint, *numbers in rows},
+            "ratio": {joint: dict(zip(columns, values, strict=True)) for joint, values in numbers.items()},
             "share_of_area": float(np.nanmean(areas)),
-            "pictures": {
-                joint: int(number)
-                for joint, number in zip(joints, np.isfinite(shares).all(axis=2).sum(axis=0), strict=True)
-            },
+            "pictures": dict(zip(joints, counts, strict=True)),
         }
+
     result["seconds"] = round(time.time() - started, 1)
     out = pathlib.Path(FLAGS.run)
     files.write_json(out / "attention_on_people.json", result)

@@ -1,5 +1,6 @@
-"""Images/s of kzoo's input pipeline against PyTorch's DataLoader with OpenCV and with Pillow, doing the same work on
-the same pictures.
+"""Images/s of kzoo's input pipeline against PyTorch's DataLoader with OpenCV and with Pillow.
+
+All do the same work on the same pictures.
 
     pip install torch opencv-python-headless pillow
     python benchmarks/input_pipeline.py
@@ -29,6 +30,7 @@ import time
 import contenders
 import numpy as np
 
+OPENCV = ("opencv-python-headless", "opencv-python")  # one of them is installed
 PICTURES = 2000  # --images of None: this many, or the whole split if it is smaller
 
 
@@ -44,18 +46,18 @@ def kzoo_loader(settings):
         photometric=augment.Photometric(**settings["photometric"]),
     )
     per_epoch = settings["images"] // settings["batch_size"]
-    ahead = 4 + math.ceil(
-        2 * settings["cores"] / settings["batch_size"]
-    )  # prefetch(2), and what `map` and `batch` hold
+    # `prefetch(2)`, and what `map` and `batch` hold.
+    ahead = 4 + math.ceil(2 * settings["cores"] / settings["batch_size"])
     epochs = range(2 + math.ceil(settings["rounds"] * (1 + ahead / per_epoch)))
-    return iter(
-        pipeline.pipeline(builder, settings["split"], view, batch_size=settings["batch_size"], epochs=epochs)
-    ), ahead
+    batches = pipeline.pipeline(builder, settings["split"], view, batch_size=settings["batch_size"], epochs=epochs)
+    return iter(batches), ahead
 
 
 def random_affine(rng, ranges, size, width, height):
-    """Output pixels -> input pixels, both from the corner: (3, 3); and whether it mirrors. The distribution of
-    `kzoo.data.augment`."""
+    """Output pixels -> input pixels, both from the corner: (3, 3); and whether it mirrors.
+
+    The distribution of `kzoo.data.augment`.
+    """
     zoom, aspect, turn, shift_x, shift_y = rng.uniform(-1, 1, 5)
     scale = math.exp(zoom * math.log1p(ranges["zoom"]))
     stretch = math.exp(0.5 * aspect * math.log1p(ranges["aspect"]))
@@ -75,7 +77,8 @@ def colour_matrix(rng, ranges):
     """Brightness, contrast, saturation and hue: (3, 4) for column vectors (r, g, b, 1) in 0..255."""
     brightness, contrast, saturation, hue = rng.uniform(-1, 1, 4)
     to_yiq = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
-    angle, factor = hue * math.radians(ranges["hue_deg"]), 1 + saturation * ranges["saturation"]
+    angle = hue * math.radians(ranges["hue_deg"])
+    factor = 1 + saturation * ranges["saturation"]
     cos, sin = factor * math.cos(angle), factor * math.sin(angle)
     colour = (
         (1 + contrast * ranges["contrast"])
@@ -110,10 +113,10 @@ def pillow_picture(path, rng, settings):
     with Image.open(path) as file:
         image = file.convert("RGB")
     matrix, mirrored = random_affine(rng, settings["geometric"], settings["size"], *image.size)
-    source_size, ranges = image.size, settings["photometric"]
-    image = image.transform(
-        (settings["size"],) * 2, Image.Transform.AFFINE, matrix[:2].ravel().tolist(), Image.Resampling.BILINEAR
-    )
+    source_size = image.size
+    ranges = settings["photometric"]
+    size = (settings["size"], settings["size"])
+    image = image.transform(size, Image.Transform.AFFINE, matrix[:2].ravel().tolist(), Image.Resampling.BILINEAR)
     for enhance, name in (
         (ImageEnhance.Brightness, "brightness"),
         (ImageEnhance.Contrast, "contrast"),
@@ -130,7 +133,8 @@ class Pictures:
     """Map-style data set for DataLoader: item -> {"image": (size, size, 3) uint8, "coords": (J, 3) float32}."""
 
     def __init__(self, settings):
-        self.settings, self.picture = settings, PICTURE[settings["loader"]]
+        self.settings = settings
+        self.picture = PICTURE[settings["loader"]]
         self.keypoints = np.load(os.path.join(settings["folder"], "keypoints.npy"))
         self.rng = np.random.default_rng(0)  # the workers get their own, see `seed_worker`
 
@@ -166,7 +170,8 @@ def torch_loader(settings):
     import torch
 
     importlib.import_module({"opencv": "cv2", "pillow": "PIL"}[settings["loader"]])  # fail here, in one line
-    pictures, workers = Pictures(settings), settings["cores"]
+    pictures = Pictures(settings)
+    workers = settings["cores"]
     sampler = torch.utils.data.RandomSampler(pictures, replacement=True, num_samples=10**9)
     loader = torch.utils.data.DataLoader(
         pictures,
@@ -187,7 +192,8 @@ def start(settings):
     def work(count):
         for _ in itertools.islice(batches, ahead):
             pass
-        started, images = time.perf_counter(), 0
+        started = time.perf_counter()
+        images = 0
         for image, _ in map(_pair, itertools.islice(batches, count)):
             images += len(image)
         return {"images_per_s": images / (time.perf_counter() - started)}
@@ -207,7 +213,8 @@ def extract(builder, split, folder) -> list[int]:
     import tensorflow_datasets as tfds
 
     decoders = tfds.decode.PartialDecoding({"image": True, "keypoints": True}, {"image": tfds.decode.SkipDecoding()})
-    sizes, keypoints = [], []
+    sizes = []
+    keypoints = []
     for number, record in enumerate(builder.as_dataset(split=split, decoders=decoders).as_numpy_iterator()):
         pathlib.Path(folder, f"{number}.img").write_bytes(record["image"])
         sizes.append(len(record["image"]))
@@ -231,6 +238,8 @@ def main():
     images = min(flag.images or PICTURES, builders.size_of(builder, "train"))
     if images < flag.batch_size:
         raise UserError(f"--images={images} (or the split) is smaller than --batch_size={flag.batch_size}")
+
+    # Every loader works on the same pictures, in turns.
     with tempfile.TemporaryDirectory() as folder:
         split = f"train[:{images}]"
         sizes = extract(builder, split, folder)
@@ -245,61 +254,38 @@ def main():
             "batch_size": flag.batch_size,
             "rounds": flag.rounds + 1,
             "cores": contenders.cores(),
-            "geometric": dataclasses.asdict(POSE.geometric),
-            "photometric": dataclasses.asdict(POSE.photometric),
+            "geometric": dataclasses.asdict(POSE.input.geometric),
+            "photometric": dataclasses.asdict(POSE.input.photometric),
             "flip": [int(i) for i in flip_permutation(len(metadata["joints"]), metadata["flip_joints"])],
         }
         names = {"kzoo": "kzoo (tf.data)", "opencv": "DataLoader + OpenCV", "pillow": "DataLoader + Pillow"}
-        rows = {name: ({**settings, "loader": loader}, {"CUDA_VISIBLE_DEVICES": ""}) for loader, name in names.items()}
+        no_gpu = {"CUDA_VISIBLE_DEVICES": ""}
+        loaders = {name: ({**settings, "loader": loader}, no_gpu) for loader, name in names.items()}
         hardware = contenders.hardware()
-        running = contenders.start_all(__file__, rows)
+        running = contenders.start_all(__file__, loaders)
         try:
             rates = contenders.interleave(running, flag.rounds, images // flag.batch_size)
         finally:
             for contender in running.values():
                 contender.close()
+
+    # What came of it.
     result = contenders.summary(rates, names["kzoo"])
-    packages = (
-        "kzoo",
-        "tensorflow",
-        "tensorflow-datasets",
-        "torch",
-        "opencv-python-headless",
-        "opencv-python",
-        "pillow",
-        "numpy",
-    )
+    tensorflow = ("tensorflow", "tensorflow-datasets")
+    versions = contenders.versions("kzoo", *tensorflow, "torch", *OPENCV, "pillow", "numpy")
     print(
         f"\nInput pipeline: {builder.info.full_name}, {images} pictures of {sum(sizes) / len(sizes) / 1024:.1f} KiB, "
         f"to {flag.size} px, batch {flag.batch_size}, {flag.rounds} rounds of {images // flag.batch_size} batches\n"
     )
-    print(
-        contenders.table(
-            ["loader", "images/s (median)", "min to max", "kzoo ÷ it"],
-            [
-                [
-                    name,
-                    f"{row['median']:.0f}",
-                    f"{row['min']:.0f} to {row['max']:.0f}",
-                    f"{row['ratio']:.2f}" if "ratio" in row else "-",
-                ]
-                for name, row in result.items()
-            ],
-        )
-    )
-    print(f"\n{hardware}; {contenders.versions(*packages)}")
+    lines = []
+    for name, row in result.items():
+        ratio = f"{row['ratio']:.2f}" if "ratio" in row else "-"
+        lines.append([name, f"{row['median']:.0f}", f"{row['min']:.0f} to {row['max']:.0f}", ratio])
+    print(contenders.table(["loader", "images/s (median)", "min to max", "kzoo ÷ it"], lines))
+    print(f"\n{hardware}; {versions}")
     if flag.out:
-        pathlib.Path(flag.out).write_text(
-            json.dumps(
-                {
-                    "hardware": hardware,
-                    "versions": contenders.versions(*packages),
-                    "settings": settings,
-                    "images_per_s": result,
-                },
-                indent=1,
-            )
-        )
+        record = {"hardware": hardware, "versions": versions, "settings": settings, "images_per_s": result}
+        pathlib.Path(flag.out).write_text(json.dumps(record, indent=1))
 
 
 def _define_flags():

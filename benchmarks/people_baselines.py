@@ -46,14 +46,16 @@ def mean_pose(train):
 
 def thumbnails(images, side: int = 16):
     """(N, side * side * 3 + 1) float64: pictures averaged to side x side pixels around 0, and a column of ones."""
-    count, size = len(images), images.shape[1] // side
+    count = len(images)
+    size = images.shape[1] // side
     small = images.reshape(count, side, size, side, size, 3).mean((2, 4)).reshape(count, -1) / 255 - 0.5
     return np.concatenate([small, np.ones((count, 1))], axis=1)
 
 
 def linear_pose(train, val, penalty: float):
     """(N, 17, 2): ridge regression per joint, on the pictures where it is labelled."""
-    inputs, outputs = thumbnails(train["image"]), thumbnails(val["image"])
+    inputs = thumbnails(train["image"])
+    outputs = thumbnails(val["image"])
     ridge = penalty * np.diag([1.0] * (inputs.shape[1] - 1) + [0.0])
     answers = []
     for joint in range(train["keypoints"].shape[1]):

@@ -16,7 +16,9 @@ def check_settings(out: pathlib.Path, settings: dict):
     path = out / "settings.json"
     if not path.exists():
         files.write_json(path, settings)
-    elif (stored := files.read_json(path)) != settings:
+        return
+    stored = files.read_json(path)
+    if stored != settings:
         raise UserError(f"{out} holds runs with {stored}, now asked for {settings}; give another --out")
 
 

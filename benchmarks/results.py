@@ -50,11 +50,12 @@ TABLES = (
 )
 INTRODUCTION = """# Results
 
-Every score of this page stands in `benchmarks/results/*.json`; `python benchmarks/results.py` writes the page from there.
-After a new measurement change the JSON file and run it again.
+Every score of this page stands in `benchmarks/results/*.json`; `python benchmarks/results.py` writes the page from
+there. After a new measurement change the JSON file and run it again.
 
-All with seed 0, no test-time augmentation unless said, on 2 CPU cores (x86-64 with AVX-512), TensorFlow 2.21, Keras 3.15,
-float32. MPJPE is in pixels of a 256-px picture. A CPU-min is a minute of one thread, on cores that other work shared."""
+All with seed 0, no test-time augmentation unless said, on 2 CPU cores (x86-64 with AVX-512), TensorFlow 2.21, Keras
+3.15, float32. MPJPE is in pixels of a 256-px picture. A CPU-min is a minute of one thread, on cores that other work
+shared."""
 PLACE = re.compile(r"\{(\w+)\|([^{}:]+)(?::([^{}]+))?\}")
 COLUMN = re.compile(r"\{([^{}|]+)\}")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")

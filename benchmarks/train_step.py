@@ -50,9 +50,8 @@ def keras_trainer(settings):
 
     keras.config.set_dtype_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[settings["precision"]])
     keras.utils.set_random_seed(0)
-    model = {"regression": regression, "softargmax": softargmax}[settings["model"]](
-        (settings["size"],) * 2 + (3,), JOINTS
-    )
+    function = {"regression": regression, "softargmax": softargmax}[settings["model"]]
+    model = function((settings["size"], settings["size"], 3), JOINTS)
     accelerator = any("cpu" not in device.lower() for device in keras.distribution.list_devices())
     jit = "auto" if accelerator or keras.backend.backend() != "tensorflow" else False
     model.compile(
@@ -86,14 +85,16 @@ def torch_networks():
     import torch
     from torch import nn
 
+    # The encoder.
     def conv_bn(inputs, outputs, kernel, stride=1):
-        return nn.Sequential(
-            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs)
-        )
+        convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
 
     class Bottleneck(nn.Module):
-        """1x1, 3x3, 1x1 (He et al. 2016, figure 5, right); the stride is on the first convolution, as in the paper and
-        in Keras."""
+        """1x1, 3x3, 1x1 (He et al. 2016, figure 5, right).
+
+        The stride is on the first convolution, as in the paper and in Keras.
+        """
 
         def __init__(self, inputs, width, stride):
             super().__init__()
@@ -111,20 +112,23 @@ def torch_networks():
 
     def resnet50():
         """He et al. 2016, table 1, 50-layer, without the classifier."""
-        blocks, inputs = [conv_bn(3, 64, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)], 64
+        blocks = [conv_bn(3, 64, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
+        inputs = 64
         for stage, (width, count) in enumerate(zip((64, 128, 256, 512), (3, 4, 6, 3), strict=True)):
             for block in range(count):
                 blocks.append(Bottleneck(inputs, width, 2 if stage and not block else 1))
                 inputs = 4 * width
         return nn.Sequential(*blocks)
 
+    # What both have around it.
     class Network(nn.Module):
         """Scaling, encoder, decoder, and a head in float32 under autocast too."""
 
         def __init__(self, decoder, head):
             super().__init__()
             self.register_buffer("mean", torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1))
-            self.body, self.head = nn.Sequential(resnet50(), *decoder), head
+            self.body = nn.Sequential(resnet50(), *decoder)
+            self.head = head
             for module in self.modules():
                 if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                     nn.init.kaiming_normal_(module.weight)
@@ -134,6 +138,7 @@ def torch_networks():
             with torch.autocast(image.device.type, enabled=False):
                 return self.head(x.float())
 
+    # Their heads and decoders.
     class SoftArgmax(nn.Module):
         """1x1 convolution and expected position (Sun et al. 2018, eq. 2)."""
 
@@ -150,15 +155,13 @@ def torch_networks():
             return torch.stack([(p.sum(2) * columns).sum(-1), (p.sum(3) * rows).sum(-1)], dim=-1)
 
     def regression(joints):
-        return Network(
-            [],
-            nn.Sequential(
-                nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, 2 * joints), nn.Unflatten(1, (joints, 2))
-            ),
-        )
+        dense = nn.Linear(2048, 2 * joints)
+        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), dense, nn.Unflatten(1, (joints, 2)))
+        return Network([], head)
 
     def softargmax(joints, widths=(256, 256, 256)):
-        decoder, inputs = [], 2048
+        decoder = []
+        inputs = 2048
         for width in widths:  # Xiao et al. 2018: transposed convolution 4x4 stride 2; then one 3x3
             decoder += [
                 nn.ConvTranspose2d(inputs, width, 4, 2, 1, bias=False),
@@ -226,8 +229,10 @@ def start(settings):
 
 
 def measure(settings, flag):
-    """One network in one precision: rows of the table and the record for --out. The processes end with it, to give back
-    their memory."""
+    """One network in one precision: rows of the table and the record for --out.
+
+    The processes end with it, to give back their memory.
+    """
     ours = f"kzoo ({os.environ.get('KERAS_BACKEND', 'tensorflow')})"
     environment = {
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
@@ -269,54 +274,36 @@ def main():
     from absl import flags
 
     flag = flags.FLAGS
-    hardware, lines, records = contenders.hardware(), [], []
+    # Each network in each precision.
+    hardware = contenders.hardware()
+    lines = []
+    records = []
     packages = contenders.versions("kzoo", "keras", "tensorflow", "jax", "torch", "numpy")
     for model in flag.models:
         for precision in flag.precisions:
             print(f"{model}, {precision}", file=sys.stderr)
-            more, record = measure(
-                {
-                    "model": model,
-                    "precision": precision,
-                    "size": flag.size,
-                    "batch_size": flag.batch_size,
-                    "warmup": flag.warmup,
-                    "loop": flag.loop,
-                    "channels_last": flag.channels_last,
-                    "compile": False,
-                },
-                flag,
-            )
-            lines, records = lines + more, [*records, record]
-            if flag.out:
+            settings = {"model": model, "precision": precision, "size": flag.size, "batch_size": flag.batch_size}
+            settings |= {"warmup": flag.warmup, "loop": flag.loop, "channels_last": flag.channels_last}
+            more, record = measure({**settings, "compile": False}, flag)
+            lines += more
+            records.append(record)
+            if flag.out:  # after each, so that a run that is stopped leaves what it has
                 used = ("size", "batch_size", "steps", "rounds", "warmup", "loop", "channels_last")
-                pathlib.Path(flag.out).write_text(
-                    json.dumps(
-                        {
-                            "hardware": hardware,
-                            "versions": packages,
-                            "flags": {name: flag[name].value for name in used},
-                            "measurements": records,
-                        },
-                        indent=1,
-                    )
-                )
-    devices = {row["device"] for record in records for row in record["results"].values()}
+                flags_used = {name: flag[name].value for name in used}
+                report = {"hardware": hardware, "versions": packages, "flags": flags_used, "measurements": records}
+                pathlib.Path(flag.out).write_text(json.dumps(report, indent=1))
+
+    # The table.
+    devices = set()
+    for record in records:
+        devices |= {row["device"] for row in record["results"].values()}
+    layout = "last" if flag.channels_last else "first"
     print(
-        f"\nTraining step, ResNet50, {flag.size} px, batch {flag.batch_size}, {flag.rounds} rounds of {flag.steps} steps, "
-        f"--loop={flag.loop}, PyTorch channels {'last' if flag.channels_last else 'first'}, on {', '.join(sorted(devices))}\n"
+        f"\nTraining step, ResNet50, {flag.size} px, batch {flag.batch_size}, {flag.rounds} rounds of {flag.steps} "
+        f"steps, --loop={flag.loop}, PyTorch channels {layout}, on {', '.join(sorted(devices))}\n"
     )
-    header = [
-        "network",
-        "precision",
-        "framework",
-        "images/s (median)",
-        "min to max",
-        "kzoo ÷ it",
-        "weights",
-        "BatchNorm statistics",
-    ]
-    print(contenders.table([*header, "first step, s"], lines))
+    header = ["network", "precision", "framework", "images/s (median)", "min to max", "kzoo ÷ it"]
+    print(contenders.table([*header, "weights", "BatchNorm statistics", "first step, s"], lines))
     print(f"\n{hardware}; {packages}")
 
 

@@ -50,19 +50,12 @@ SHARED = (
 
 def collect(folder: pathlib.Path, arch: str, mode: str) -> dict:
     """One run as a row, from its report."""
-    from kzoo import files
-    from kzoo.programs import report
+    from kzoo.runs import Run
+    from kzoo.sweep import comparison
 
-    result, row = files.read_json(folder / "report.json"), report.row(folder)
-    return {
-        "upsampling": mode,
-        "arch": arch,
-        "seed": result["flags"]["seed"],
-        "miou": result["scores"]["miou"],
-        "parameters": result["parameters"],
-        "minutes": row.get("minutes"),
-        "epochs": row["epochs"],
-    }
+    row = comparison.row(Run.open(folder))
+    told = ("seed", "miou", "parameters", "minutes", "epochs")
+    return {"upsampling": mode, "arch": arch, **{name: row.get(name) for name in told}}
 
 
 def grouped(runs: list[dict]) -> dict[tuple[str, str], list[dict]]:

@@ -1,5 +1,6 @@
-"""Pictures whose camera's pose is known: pose matrices, unit quaternions, runs of frames, windows over them, pictures
-as stored bytes.
+"""Pictures whose camera's pose is known.
+
+Pose matrices, unit quaternions, runs of frames, windows over them, pictures as stored bytes.
 
 A pose is camera to world: the camera's centre (3,) in metres and a unit quaternion (4,) in the order w, x, y, z with w
 >= 0; the camera's axes are x right, y down, z forward. A broken file is refused by one line that names it: ValueError.
@@ -135,15 +136,16 @@ def pose_of(matrix: np.ndarray, name) -> tuple[np.ndarray, np.ndarray]:
     error = np.abs(rotation @ rotation.T - np.eye(3)).max()
     if error > ORTHONORMAL:
         raise ValueError(
-            f"{name}: pose holds no rotation: R Rᵀ differs from the identity by {error:.4g} (determinant {determinant:.4g}); "
-            f"allowed: {ORTHONORMAL:g}"
+            f"{name}: pose holds no rotation: R Rᵀ differs from the identity by {error:.4g} "
+            f"(determinant {determinant:.4g}); allowed: {ORTHONORMAL:g}"
         )
     return matrix[:3, 3].astype(np.float32), quaternion_of(nearest_rotation(rotation))
 
 
 def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
-    """(3, 3) orthogonal matrix with the least squared difference from one of positive determinant: U Vᵀ of its singular
-    vectors.
+    """(3, 3) orthogonal matrix with the least squared difference from one of positive determinant.
+
+    U Vᵀ of its singular vectors.
 
     Reference: Schönemann, A generalized solution of the orthogonal Procrustes problem, Psychometrika 1966, equation
     1.7.
@@ -179,15 +181,16 @@ def unit_quaternion(values: np.ndarray) -> np.ndarray:
 
 
 def runs(frames: Iterable[Frame], gap: int = 1) -> list[list[Frame]]:
-    """Frames in the order of (sequence, number), cut where the sequence changes or the numbers leave a gap of more than
-    `gap`."""
-    found = []
+    """Frames in order of (sequence, number), cut where the sequence changes or numbers leave a gap above `gap`."""
+    cut = []
+    last = None
     for frame in sorted(frames, key=lambda frame: frame.key):
-        if found and found[-1][-1].sequence == frame.sequence and frame.number - found[-1][-1].number <= gap:
-            found[-1].append(frame)
+        if last and last.sequence == frame.sequence and frame.number - last.number <= gap:
+            cut[-1].append(frame)
         else:
-            found.append([frame])
-    return found
+            cut.append([frame])
+        last = frame
+    return cut
 
 
 def window(place: int, count: int, steps: int, skip: int) -> list[int]:
@@ -199,21 +202,22 @@ def window(place: int, count: int, steps: int, skip: int) -> list[int]:
 
 
 def windows(run: list[Frame], config: Config, read: Callable[[Frame], bytes]) -> Iterator[tuple[int, dict]]:
-    """(key, example) of the window around each frame of a run; no file is read twice, and no more than a window's span
-    is kept."""
+    """(key, example) of the window around each frame of a run.
+
+    No file is read twice, and no more than a window's span is kept.
+    """
     pictures = {}
     for place, middle in enumerate(run):
         places = window(place, len(run), config.steps, config.skip)
-        # all places up to the window's end were or will be needed; nothing before its beginning will be again
+        # All places up to the window's end were or will be needed; nothing before its beginning will be again.
         for number in range(max(pictures, default=-1) + 1, places[-1] + 1):
             pictures[number] = read(run[number])
         for number in [number for number in pictures if number < places[0]]:
             del pictures[number]
-        example = {
-            "frames": [pictures[number] for number in places],
-            "position": np.stack([run[number].position for number in places]),
-            "rotation": np.stack([run[number].rotation for number in places]),
-        }
+        frames = [pictures[number] for number in places]
+        position = np.stack([run[number].position for number in places])
+        rotation = np.stack([run[number].rotation for number in places])
+        example = {"frames": frames, "position": position, "rotation": rotation}
         yield middle.key, {**example, "sequence": middle.sequence, "frame": middle.number}
 
 
@@ -262,7 +266,10 @@ def read_text(path: pathlib.Path) -> str:
 def contents(folder: pathlib.Path) -> str:
     """Names of what lies in a folder, for messages."""
     names = sorted(path.name for path in folder.iterdir())
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "nothing"
+    if not names:
+        return "nothing"
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more
 
 
 def one_line(error) -> str:

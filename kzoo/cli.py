@@ -50,7 +50,7 @@ def run(main: Callable, *, positional: bool = False):
             sys.exit(0)  # absl ends with 1 after it has shown the flags
         raise
     except (flags.Error, UserError) as error:
-        print(f"{os.path.basename(sys.argv[0])}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{program()}: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -93,6 +93,12 @@ def _first_line(module: str) -> str:
     """Of the docstring of a module, which is not imported."""
     path = pathlib.Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
     return ast.get_docstring(ast.parse(path.read_text())).partition("\n\n")[0].replace("\n", " ")
+
+
+def program() -> str:
+    """What messages call the program that was started: train.py, and of kzoo/predict/__main__.py predict."""
+    path = pathlib.Path(sys.argv[0])
+    return path.parent.name if path.name == "__main__.py" else path.name
 
 
 def assignments(items, flag: str) -> dict:

@@ -71,11 +71,13 @@ class Run:
 
     @classmethod
     def open(cls, folder) -> "Run":
-        """The run of a folder.
+        """The run of a folder; one that is open already is handed back.
 
         Raises:
             UserError: there is no such folder, or it holds no run.
         """
+        if isinstance(folder, cls):
+            return folder
         folder = pathlib.Path(folder)
         if not folder.is_dir():
             raise UserError(f"no run folder at {folder}")
@@ -329,6 +331,15 @@ class Run:
             self._networks[shape] = self.model(None if shape == self.shape else shape)
         return self._networks[shape]
 
+    def portable_model(self, shape: tuple[int, int] | None = None):
+        """`model` of operations that every runtime has, where its architecture knows how to do without others."""
+        from kzoo.training import networks
+
+        shape = shape or self.shape
+        if "portable" in networks.hyperparameters_of(self.task.archs[self.arch]):
+            return self.model(shape, portable=True)
+        return self.model_at(shape)
+
     @functools.cached_property
     def reads(self) -> tuple[str, ...]:
         """The features of a data set that its network reads."""
@@ -382,7 +393,7 @@ class Run:
             split or self.val_split,
             shape or self.shape,
             label=task.outputs[task.main[0]].label,
-            extras=task.extras,
+            extras=task.evaluator.extras,
             reads=reads or self.reads,
             batch_size=batch_size,
         )
@@ -403,15 +414,15 @@ class Run:
 
         Args:
             tta: test-time augmentation, of `predictors.MIRRORED_TTA` or `tta.TTA`; decoder: see
-            `predictors.decoders_of`; shape: (height, width) of the pictures, by default the run's; tile: (height, width)
-            of tiles that the answers are put together from, and their overlap in pixels (default: half of the shorter
-            side); data_dir: see `builder`, read only where colours of the training split are needed.
+            `predictors.decoders_of`; shape: (height, width) of the pictures, by default the run's; tile: (height,
+            width) of tiles that the answers are put together from, and their overlap in pixels (default: half of the
+            shorter side); data_dir: see `builder`, read only where colours of the training split are needed.
         """
         from kzoo.inference import predictors
 
         task, shape = self.task, shape or self.shape
         metadata = {f"flip_{task.names}": (), **self.config.dataset.metadata, task.names: self.names}
-        if not task.dense:
+        if not task.input.dense:
             model = self.model_at(shape)
             return predictors.Mirrored(task, model, metadata, tta=tta, decoders=predictors.decoders_of(model, decoder))
         if tile and tile != predictors.rounded(tile):
@@ -493,9 +504,9 @@ def with_networks(options: dict, size: tuple[int, ...]) -> dict:
 
 def _joints_network(run: Run, size):
     """See `kzoo.nn.lifting.pose_network`; it keeps the size that it was trained at."""
-    from kzoo.nn import lifting
+    from kzoo.nn import decoding, lifting
 
-    if run.flags["task"] != "pose":
+    if decoding.OWN not in run.task.outputs:  # not of 2-D pose
         raise UserError(f"pose_run must be a run of --task=pose, got {run.folder}, a run of --task={run.flags['task']}")
     return lifting.pose_network(run.model(), run.names)
 
@@ -540,26 +551,3 @@ def free_folder(out, flags: dict) -> pathlib.Path:
     except OSError as error:
         raise UserError(f"could not write to the run folder {folder}: {error.strerror}") from error
     return folder
-
-
-# Until the last callers have been converted.
-
-
-def describe(folder) -> dict:
-    return Run.open(folder).config.to_json()
-
-
-def task_of(run: dict):
-    from kzoo.tasks import TASKS
-
-    return cli.pick(TASKS, run["flags"]["task"], "task")
-
-
-def load_model(folder, shape=None, **hyperparameters):
-    return Run.open(folder).model(shape, **hyperparameters)
-
-
-def float32():
-    from kzoo.training import environment
-
-    return environment.float32()

@@ -5,7 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from kzoo import files
+from kzoo import files, runs
+from kzoo.data.description import DataSet
+from kzoo.runs import Run
+from kzoo.training.configuration import Configuration
 
 ARCHS = {"fcn": 0.40, "encdec": 0.50, "unet": 0.56}
 WEIGHTS = {"imagenet": 0.05, "none": -0.05}
@@ -20,28 +23,26 @@ def score(arch, weights, seed, noise=0.01):
 
 
 def write_run(folder, value, *, flag=None, seed=0, metric="miou", mode="max", epochs=3, planned=3, **found):
-    """A run folder as train.py leaves it, whose best epoch is the second one."""
-    flag = {"task": "seg", "arch": "unet", "dataset": "people", "val_split": "val", "size": "64", "encoder": "small", "lr": 0.1, "set": [],
-            "seed": seed, "epochs": planned, "out": str(folder), **(flag or {})}  # fmt: skip
-    dataset = {"name": "people/1.0.0", "fingerprint": found.pop("fingerprint", "abc")}
-    folder.mkdir(parents=True)
-    files.write_json(
-        folder / "run.json",
-        {
-            "flags": flag,
-            "score": f"val_{metric}",
-            "mode": mode,
-            "names": ["a", "b"],
-            "parameters": 20_000,
-            "dataset": dataset,
-        },
-    )
+    """A run folder as train.py leaves it, whose best epoch is the second one.
+
+    Args:
+        value: of the score; flag: some of its flags; epochs: those it had, of those `planned`; found: further content
+        of its report; reported=False: there is none; fingerprint: of its data.
+    """
+    flag = {"task": "seg", "arch": "unet", "dataset": "people", "val_split": "val", "size": "64", "encoder": "small",
+            "encoder_weights": "none", "lr": 0.1, "set": [], "seed": seed, "epochs": planned, "out": str(folder),
+            **(flag or {})}  # fmt: skip
+    fingerprint = found.pop("fingerprint", "abc")
+    dataset = DataSet("people/1.0.0", {"train": 64, "val": 32}, fingerprint)
+    run = Run.create(folder, Configuration(flag, ["a", "b"], dataset, 20_000, score=f"val_{metric}", mode=mode))
     worse = value - 0.2 if mode == "max" else value + 0.2
-    rows = [f"{e},{value if e == 2 else worse},60" for e in range(1, epochs + 1)]
-    (folder / "history.csv").write_text("\n".join([f"epoch,val_{metric},seconds", *rows]) + "\n")
+    values = [value if epoch == 2 else worse for epoch in range(1, epochs + 1)]
+    run.write_history([{"epoch": e, f"val_{metric}": one, "seconds": 60} for e, one in enumerate(values, start=1)])
     if found.pop("reported", True):
-        how = {"split": "val", "crop": flag["size"], "tta": "none", **found}
-        files.write_json(folder / "report.json", {"scores": {metric: value}, **how})
+        how = {"split": "val", "crop": flag["size"], "tta": "none", "examples": 32, "parameters": 20_000, "flags": flag,
+               "dataset": dataset.name, "fingerprint": fingerprint, "tables": {}, "notes": []}  # fmt: skip
+        files.write_json(run.folder / runs.REPORT, {"scores": {metric: value}, **how, **found})
+    return run
 
 
 def make_study(out, points, value_of, *, endings=None, run_of=None, direction="max"):

@@ -22,9 +22,7 @@ def run(capsys, monkeypatch, script: str, *arguments) -> tuple[int, str, str]:
 
 def run_module(module, capsys, monkeypatch, *arguments) -> tuple[int, str, str]:
     """The same of `python -m <module> <arguments>`; of an imported module that defines its flags in a function."""
-    return _called(
-        capsys, monkeypatch, [pathlib.Path(module.__file__).name, *arguments], module.define_flags, module.main
-    )
+    return _called(capsys, monkeypatch, [module.__file__, *arguments], module.define_flags, module.main)
 
 
 def _called(capsys, monkeypatch, command: list, define, main) -> tuple[int, str, str]:

@@ -31,10 +31,8 @@ SPLITS = ("train", "val", "test")
 COUNTS = ("kept", "converted_pictures", "unlisted_pictures")
 JPEG_QUALITY = 95
 
-LAYOUTS = {
-    "folders": ("images/{}", "labels/{}"),
-    "segnet": ("{}", "{}annot"),
-}  # kind -> folders of a split's pictures and labels
+# Kind -> folders of a split's pictures and labels.
+LAYOUTS = {"folders": ("images/{}", "labels/{}"), "segnet": ("{}", "{}annot")}
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 # what reading a broken picture raises
@@ -89,8 +87,10 @@ def find_source(path) -> Source:
 
 
 def find_pairs(source: Source, split: str, counts: dict) -> list[Pair]:
-    """Pictures and labels of one split: those of its list (train.txt, … beside SegNet's folders) if there is one, else
-    all, by name."""
+    """Pictures and labels of one split: those of its list if there is one, else all, by name.
+
+    The list is train.txt, … beside SegNet's folders.
+    """
     pictures, labels = map(_files, source.folders(split))
     table = source.root / f"{split}.txt"
     if source.kind == "segnet" and table.is_file():
@@ -173,8 +173,7 @@ def _files(folder) -> dict[str, pathlib.Path]:
 
 
 def _listed(table) -> list[tuple[str, str]]:
-    """Names of picture and label in each line of a list; folders and suffixes, which differ by machine, are not
-    used."""
+    """Names of picture and label in each line of a list, without folders and suffixes, which differ by machine."""
     names = {}
     for number, line in enumerate(_text(table).splitlines(), 1):
         words = [pathlib.PurePosixPath(word).stem for word in line.split()]

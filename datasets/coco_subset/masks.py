@@ -91,8 +91,10 @@ def parse(segmentation, where: str) -> list | dict:
 
 
 def _polygons(segmentation, where, counts) -> list[np.ndarray]:
-    """(points, 2) polygons; one with fewer than three points, an odd number of values or a value that is not finite is
-    left out."""
+    """(points, 2) polygons, without such that are no polygon.
+
+    Those have fewer than three points, an odd number of values or a value that is not finite.
+    """
     good = []
     for polygon in segmentation:
         try:
@@ -118,7 +120,8 @@ def _fill(polygons, size) -> np.ndarray:
 def _rle(segmentation, size, where) -> dict:
     """Compressed RLE of a compressed or uncompressed one; `size` is the picture's (width, height)."""
     width, height = size
-    given, counts = segmentation.get("size"), segmentation.get("counts")
+    given = segmentation.get("size")
+    counts = segmentation.get("counts")
     check(
         given == [height, width],
         f"{where} has an RLE mask of [height, width] {given}, its picture has {[height, width]}",

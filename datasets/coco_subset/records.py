@@ -32,8 +32,9 @@ _MASK_COUNTS = (
 # config -> what is counted
 COUNTS = {
     "pose": (
-        "kept", "dropped_other_class", "dropped_crowd", "dropped_bad_box", "dropped_few_joints", "dropped_small", "unused_pictures",
-        "without_mask", "bad_polygons", "joints_outside_crop", "joints_outside_picture", "converted_pictures",
+        "kept", "dropped_other_class", "dropped_crowd", "dropped_bad_box", "dropped_few_joints", "dropped_small",
+        "unused_pictures", "without_mask", "bad_polygons", "joints_outside_crop", "joints_outside_picture",
+        "converted_pictures",
     ),
     "seg": _MASK_COUNTS,
     "things": _MASK_COUNTS,
@@ -119,8 +120,10 @@ def _person(row, picture, where, counts) -> dict:
 
 
 def crop(picture: Image.Image, corner, side: float) -> Image.Image:
-    """The square at `corner` (x, y) of `side` pixels as a SIZE x SIZE picture; black outside the picture, antialiased
-    when shrunk."""
+    """The square at `corner` (x, y) of `side` pixels as a SIZE x SIZE picture.
+
+    Black outside the picture, antialiased when shrunk.
+    """
     margin = math.ceil(side / SIZE) + 1  # the filter looks past the square's border
     low = np.floor(corner).astype(int) - margin
     high = np.ceil(np.add(corner, side)).astype(int) + margin
@@ -131,8 +134,7 @@ def crop(picture: Image.Image, corner, side: float) -> Image.Image:
 
 
 def crop_joints(joints, corner, side: float, counts) -> np.ndarray:
-    """(J, 3) joints in pixels -> float32 fractions of the crop; unlabelled rows and labelled joints outside the crop
-    are zero."""
+    """(J, 3) joints in pixels -> float32 fractions of the crop; zero where unlabelled or outside the crop."""
     fractions = np.float32((joints[:, :2] - corner) / side)
     labelled = joints[:, 2] > 0
     inside = ((fractions >= 0) & (fractions < 1)).all(1)
@@ -189,8 +191,7 @@ def _coco_masks(path, folders, counts, labels):
 
 
 def _archive_rows(path, folders, counts):
-    """(number, record, RGB picture, its own bytes or None, mask or None, where) of every record of the lab's
-    archive."""
+    """(number, record, RGB picture, its bytes or None, mask or None, where) of all records of the lab's archive."""
     rows = sources.read_json(path)
     check(isinstance(rows, list), f"{path}: a list of records with file_name, keypoints and segmentation is expected")
     for number, row in enumerate(rows):

@@ -16,11 +16,11 @@ from kzoo.datasets.poses import Frame
 # in the order of the paper's table of classes; their numbers in the files are not documented
 CLASSES = ("background", "sky", "road", "sidewalk", "grass", "vegetation", "building", "poles", "dynamic", "other")
 IGNORE = 255  # in the masks
-SPLITS = {
-    "train": ("train",),
-    "val": ("test", "validation", "val"),
-}  # names of a split's folder, in lower case as those below
-PICTURES, LABELS, TABLES = ("leftimages", "left", "images"), ("labels", "label"), ("poses.txt", "pose.txt")
+# Names of a split's folder, in lower case as those below.
+SPLITS = {"train": ("train",), "val": ("test", "validation", "val")}
+PICTURES = ("leftimages", "left", "images")
+LABELS = ("labels", "label")
+TABLES = ("poses.txt", "pose.txt")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 NAME = "img_name"
 GAP = 10  # times the usual distance of frame numbers: where they leave a larger gap, another sequence begins
@@ -88,7 +88,8 @@ def find_frames(folder: pathlib.Path, first: int, counts: dict) -> list[list[Fra
         raise ValueError(f"{table}: holds no poses")
     usual = np.median(np.diff(sorted(frames))) if len(frames) > 1 else 1
     runs = poses.runs(frames.values(), GAP * usual)
-    counts["frames"], counts["sequences"] = len(frames), len(runs)
+    counts["frames"] = len(frames)
+    counts["sequences"] = len(runs)
     counts["labelled_frames"] = sum(frame.label is not None for frame in frames.values())
     counts["pictures_without_pose"] = len(pictures) - len(frames)
     counts["labels_without_pose"] = len(labels) - counts["labelled_frames"]

@@ -72,14 +72,17 @@ def read_cameras(path) -> dict[tuple[int, str], Camera]:
     for (subject, name), camera in cameras.items():
         if not np.allclose(camera.rotation @ camera.rotation.T, np.eye(3), atol=1e-3) or not (camera.focal > 0).all():
             raise ValueError(
-                f"{path}: the numbers of S{subject}'s camera {name} are no camera: no rotation, or no positive focal length"
+                f"{path}: the numbers of S{subject}'s camera {name} are no camera: no rotation, or no positive focal "
+                "length"
             )
     return cameras
 
 
 def _read_xml(path):
-    """Cameras of the vector w0: three angles and a position for each camera and subject, then nine numbers of each
-    camera's lens."""
+    """Cameras of the vector w0.
+
+    It is three angles and a position for each camera and subject, then nine numbers of each camera's lens.
+    """
     node = ElementTree.parse(path).getroot().find(".//w0")
     if node is None:
         raise ValueError("no element w0")
@@ -89,12 +92,13 @@ def _read_xml(path):
         raise ValueError(f"w0 has {vector.size} numbers; expected {outer + len(CAMERAS) * INTRINSICS}")
     poses = vector[:outer].reshape(len(CAMERAS), XML_SUBJECTS, EXTRINSICS)
     lenses = vector[outer:].reshape(len(CAMERAS), INTRINSICS)
-    return {
-        (subject + 1, name): Camera(_rotation(pose[:3]), pose[3:] / MM, lens[:2], lens[2:4], lens[4:7], lens[7:])
-        for name, views, lens in zip(CAMERAS, poses, lenses, strict=True)
-        for subject, pose in enumerate(views)
-        if pose.any()  # subjects without a calibration are zeros
-    }
+    cameras = {}
+    for name, views, lens in zip(CAMERAS, poses, lenses, strict=True):
+        for subject, pose in enumerate(views, start=1):
+            if pose.any():  # subjects without a calibration are zeros
+                outer = (_rotation(pose[:3]), pose[3:] / MM)
+                cameras[subject, name] = Camera(*outer, lens[:2], lens[2:4], lens[4:7], lens[7:])
+    return cameras
 
 
 def _rotation(angles):
@@ -107,8 +111,10 @@ def _rotation(angles):
 
 
 def _read_hdf5(path):
-    """Cameras of the groups subject<n>/camera<m>; MATLAB wrote them, so matrices are transposed and the name is an
-    array of letters."""
+    """Cameras of the groups subject<n>/camera<m>.
+
+    MATLAB wrote them, so matrices are transposed and the name is an array of letters.
+    """
     cameras = {}
     with h5py.File(path, "r") as file:
         for subject in file:

@@ -1,5 +1,4 @@
-"""Clips of one recording: every second frame of the video, cut to a square around the person that stays fixed during
-the clip."""
+"""Clips of one recording: every second frame, cut to a square around the person that is fixed during the clip."""
 
 import math
 
@@ -26,6 +25,7 @@ def generate(recording: Recording, camera, config, counts):
     Raises:
       ValueError: the video is not that of the poses and the camera. OSError: it cannot be opened.
     """
+    # Where the joints are in the video, and the square of each clip.
     joints = read_positions(recording)
     if recording.world:
         joints = camera.from_world(joints)
@@ -35,30 +35,28 @@ def generate(recording: Recording, camera, config, counts):
         )
     pixels = camera.project(joints)
     span = STEP * (config.length - 1) + 1
-    squares = {
-        start: _square(pixels[start : start + span : STEP])
-        for start in range(0, len(joints) - span + 1, STEP * config.stride)
-    }
+    starts = range(0, len(joints) - span + 1, STEP * config.stride)
+    squares = {start: _square(pixels[start : start + span : STEP]) for start in starts}
+
+    # The clips that the video holds, in its order.
     counts["recordings"] += 1
-    found = 0
+    complete = 0
     for start, frames in _read_frames(recording.video, squares, span, len(joints), camera, config.size):
         corner, side = squares[start]
         points = joints[start : start + span : STEP]
         scale = config.size / side
         x, y = (camera.centre - corner) * scale
-        found += 1
-        yield (
-            start,
-            {
-                "frames": frames,
-                "keypoints_2d": np.float32((pixels[start : start + span : STEP] - corner) / side),
-                "joints": np.float32(points - points[:, :1]),
-                "root": np.float32(points[:, 0]),
-                "intrinsics": np.float32([[camera.focal[0] * scale, 0, x], [0, camera.focal[1] * scale, y], [0, 0, 1]]),
-            },
-        )
-    counts["clips"] += found
-    counts["clips_after_video"] += len(squares) - found
+        complete += 1
+        example = {
+            "frames": frames,
+            "keypoints_2d": np.float32((pixels[start : start + span : STEP] - corner) / side),
+            "joints": np.float32(points - points[:, :1]),
+            "root": np.float32(points[:, 0]),
+            "intrinsics": np.float32([[camera.focal[0] * scale, 0, x], [0, camera.focal[1] * scale, y], [0, 0, 1]]),
+        }
+        yield start, example
+    counts["clips"] += complete
+    counts["clips_after_video"] += len(squares) - complete
 
 
 def _square(pixels):
@@ -75,7 +73,8 @@ def _read_frames(path, squares, span, poses, camera, size):
         if not capture.isOpened():
             raise OSError(f"{path}: video cannot be opened")
         _check(path, squares, camera, capture)
-        clips, number = {}, 0
+        clips = {}
+        number = 0
         while number < poses and capture.grab():
             if number in squares:
                 clips[number] = []
@@ -92,7 +91,8 @@ def _read_frames(path, squares, span, poses, camera, size):
         if number < poses - SLACK:
             rate = capture.get(cv2.CAP_PROP_FPS)
             raise ValueError(
-                f"{path}: video ends after {number} of {poses} frames; it is cut, or not at the release's 50 Hz ({rate:g} Hz)"
+                f"{path}: video ends after {number} of {poses} frames; it is cut, or not at the release's 50 Hz "
+                f"({rate:g} Hz)"
             )
     finally:
         capture.release()
@@ -110,7 +110,8 @@ def _check(path, squares, camera, capture):
     for corner, side in squares.values():
         if (corner >= shape).any() or (corner + side <= 0).any() or side > 2 * shape.max():
             raise ValueError(
-                f"{path}: its joints are not in the {name} pixels of its frames; poses and cameras do not belong together"
+                f"{path}: its joints are not in the {name} pixels of its frames; poses and cameras do not belong "
+                "together"
             )
 
 

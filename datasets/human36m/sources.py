@@ -4,6 +4,7 @@ A broken source is refused by one line that names the file: ValueError, or FileN
 """
 
 import dataclasses
+import itertools
 import pathlib
 import pickle
 import re
@@ -35,25 +36,8 @@ ACTIONS = (
 )
 SPELLINGS = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog", "WalkingTogether": "WalkTogether"}
 DAMAGED = {(11, "Directions", "")}  # (subject, action, trial); VideoPose3D leaves it out too, with all of its cameras
-KEPT_OF_32 = (
-    0,
-    1,
-    2,
-    3,
-    6,
-    7,
-    8,
-    12,
-    13,
-    14,
-    15,
-    17,
-    18,
-    19,
-    25,
-    26,
-    27,
-)  # H36M_JOINTS; the others stand still or repeat
+# H36M_JOINTS; the others stand still or repeat.
+KEPT_OF_32 = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 JOINT_INDICES = {32: KEPT_OF_32, 17: tuple(range(17))}
 
 # in camera coordinates and in world coordinates, as the archives unpack and as h36m-fetch unpacks them
@@ -61,9 +45,8 @@ MONO_FOLDERS = ("MyPoseFeatures/D3_Positions_mono", "Poses_D3_Positions_mono")
 WORLD_FOLDERS = ("MyPoseFeatures/D3_Positions", "Poses_D3_Positions")
 ARCHIVE = "data_3d_h36m.npz"
 CAMERA_FILES = ("metadata.xml", "cameras.h5")
-NAME = re.compile(
-    r"(?P<action>[A-Za-z]+)(?:[ _](?P<trial>\d+))?(?:\.(?P<camera>\d{8}))?"
-)  # _ALL, a subject's range of motion, is not one
+# _ALL, a subject's range of motion, is not one.
+NAME = re.compile(r"(?P<action>[A-Za-z]+)(?:[ _](?P<trial>\d+))?(?:\.(?P<camera>\d{8}))?")
 
 # what reading a broken file raises
 _BROKEN = (OSError, ValueError, LookupError, EOFError, TypeError, AttributeError, RuntimeError)
@@ -113,12 +96,11 @@ def find_source(path) -> Source:
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; expected one that holds Human3.6M")
     for roots in ([path], sorted(folder for folder in path.iterdir() if folder.is_dir())):
-        found = [(root, kind) for root in roots if (kind := _kind(root))]
-        if len(found) > 1:
-            raise ValueError(
-                f"{path}: more than one Human3.6M: {', '.join(str(root) for root, _ in found)}; name one of them"
-            )
-        for root, kind in found:
+        kinds = {root: _kind(root) for root in roots}
+        layouts = {root: kind for root, kind in kinds.items() if kind}
+        if len(layouts) > 1:
+            raise ValueError(f"{path}: more than one Human3.6M: {', '.join(map(str, layouts))}; name one of them")
+        for root, kind in layouts.items():
             cameras = [root / name for name in CAMERA_FILES if (root / name).is_file()]
             if not cameras:
                 raise FileNotFoundError(f"{root}: the cameras are missing; expected {' or '.join(CAMERA_FILES)} in it")
@@ -138,26 +120,27 @@ def find_recordings(source: Source, counts: dict) -> dict[str, list[Recording]]:
       ValueError, FileNotFoundError: a video without poses, an unknown action or camera, a split without recordings.
     """
     archive = _read_archive(source.root / ARCHIVE) if source.kind == "npz" else None
-    found = {}
+    recordings = {}
     for split, subjects in SUBJECTS.items():
-        found[split] = [row for subject in subjects for row in _recordings(source, archive, subject, counts[split])]
-        if not found[split]:
+        recordings[split] = []
+        for subject in subjects:
+            recordings[split] += _recordings(source, archive, subject, counts[split])
+        if not recordings[split]:
             names = ", ".join(f"S{subject}/Videos" for subject in subjects)
             raise FileNotFoundError(
                 f"{source.root}: split {split!r} is empty: no video <action>.<camera>.mp4 in {names}"
             )
-    return found
+    return recordings
 
 
 def read_positions(recording: Recording) -> np.ndarray:
     """(n, 17, 3) float64 metres at 50 Hz, in camera or world coordinates as `recording.world` says."""
     if isinstance(recording.poses, np.ndarray):
-        positions, where = (
-            recording.poses,
-            f"{ARCHIVE}: S{recording.subject} {recording.action} {recording.trial}".rstrip(),
-        )
+        positions = recording.poses
+        where = f"{ARCHIVE}: S{recording.subject} {recording.action} {recording.trial}".rstrip()
     else:
-        positions, where = _read_cdf(recording.poses) / MM, recording.poses
+        positions = _read_cdf(recording.poses) / MM
+        where = recording.poses
     if positions.ndim != 3 or positions.shape[1] not in JOINT_INDICES or positions.shape[2] != 3:
         raise ValueError(f"{where}: poses of shape {positions.shape}; expected (frames, 32 or 17, 3)")
     positions = positions[:, list(JOINT_INDICES[positions.shape[1]])].astype(float)
@@ -168,13 +151,9 @@ def read_positions(recording: Recording) -> np.ndarray:
 
 def _kind(root):
     """Which layout a folder has, or None; the release itself goes first."""
-    folders = (
-        root / f"S{n}" / name
-        for subjects in SUBJECTS.values()
-        for n in subjects
-        for name in (*MONO_FOLDERS, *WORLD_FOLDERS)
-    )
-    if any(folder.is_dir() for folder in folders):
+    subjects = itertools.chain.from_iterable(SUBJECTS.values())
+    folders = itertools.product(subjects, (*MONO_FOLDERS, *WORLD_FOLDERS))
+    if any((root / f"S{subject}" / name).is_dir() for subject, name in folders):
         return "official"
     return "npz" if (root / ARCHIVE).is_file() else None
 
@@ -193,22 +172,24 @@ def _recordings(source, archive, subject, counts):
     counts["poses_without_video"] += (
         len(set(mono) - set(videos)) if mono else sum(key[:2] not in filmed for key in world)
     )
-    rows, missing = [], []
+    recordings = []
+    missing = []
     for key in sorted(set(videos) - set(damaged)):
         if key[2] not in CAMERAS:
             raise ValueError(
-                f"{videos[key]}: camera {key[2] or 'without a number'}; expected <action>.<camera>.mp4 of {', '.join(CAMERAS)}"
+                f"{videos[key]}: camera {key[2] or 'without a number'}; "
+                f"expected <action>.<camera>.mp4 of {', '.join(CAMERAS)}"
             )
         poses, is_world = (mono[key], False) if key in mono else (world.get((*key[:2], "")), True)
         if poses is None:
             missing.append(videos[key])
         else:
-            rows.append(Recording(subject, *key, videos[key], poses, is_world))
+            recordings.append(Recording(subject, *key, videos[key], poses, is_world))
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         place = ARCHIVE if source.kind == "npz" else f"{root / MONO_FOLDERS[0]} or {WORLD_FOLDERS[0].rsplit('/')[-1]}"
         raise FileNotFoundError(f"{missing[0]}: no poses for this video{more} in {place}")
-    return rows
+    return recordings
 
 
 def _in_first(root, names):
@@ -234,7 +215,8 @@ def _key(name, where):
     action = SPELLINGS.get(match["action"], match["action"]) if match else name
     if action not in ACTIONS:
         raise ValueError(
-            f"{where}: unknown action {action!r}; allowed: {', '.join((*ACTIONS, *SPELLINGS))}, and a number after a space"
+            f"{where}: unknown action {action!r}; allowed: {', '.join((*ACTIONS, *SPELLINGS))}, "
+            "and a number after a space"
         )
     return action, match["trial"] or "", match["camera"] or ""
 
@@ -263,10 +245,11 @@ def _read_archive(path) -> dict[int, dict[tuple[str, str, str], np.ndarray]]:
             np.lib.format.read_magic(member)
             np.lib.format.read_array_header_1_0(member)
             content = _Arrays(member, encoding="latin1").load().item()
-        return {
-            int(subject.removeprefix("S")): {_key(name, subject): np.asarray(row) for name, row in poses.items()}
-            for subject, poses in content.items()
-        }
+        poses = {}
+        for subject, by_name in content.items():
+            of_subject = {_key(name, subject): np.asarray(positions) for name, positions in by_name.items()}
+            poses[int(subject.removeprefix("S"))] = of_subject
+        return poses
     except _BROKEN as error:
         raise ValueError(f"{path}: not VideoPose3D's {ARCHIVE} ({_one_line(error)})") from error
 

@@ -1,5 +1,7 @@
-"""The data set `people`: rendered articulated people. The builder loads TensorFlow, so it is imported only when asked
-for."""
+"""The data set `people`: rendered articulated people.
+
+The builder loads TensorFlow, so it is imported only when asked for.
+"""
 
 from kzoo.datasets.about import RENDERED, About
 

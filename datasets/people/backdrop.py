@@ -16,8 +16,7 @@ def random_frame(rng, origin):
 
 
 def background(rng, size):
-    """A (3, size, size) float32 picture: a gradient, noise at several scales, and sometimes stripes, a floor and flat
-    clutter."""
+    """A (3, size, size) float32 picture: a gradient, noise, and sometimes stripes, a floor and flat clutter."""
     corners = np.array([[random_colour(rng) for _ in range(2)] for _ in range(2)], np.float32)  # (2, 2, 3)
     flat = float(rng.random())
     corners = corners[:1, :1] + (corners - corners[:1, :1]) * np.float32(flat)
@@ -51,13 +50,15 @@ def texture(rng, size):
 
 
 def clutter(rng, picture, x, y):
-    """Draws one slanted box or ellipse over a picture, in place; x and y are its pixels' places as fractions (a row and
-    a column)."""
-    centre, radius = (float(rng.random()), float(rng.random())), (uniform(rng, 0.02, 0.3), uniform(rng, 0.02, 0.3))
+    """Draws one slanted box or ellipse over a picture, in place.
+
+    x and y are its pixels' places as fractions (a row and a column).
+    """
+    centre = (float(rng.random()), float(rng.random()))
+    radius = (uniform(rng, 0.02, 0.3), uniform(rng, 0.02, 0.3))
     slant = uniform(rng, -0.7, 0.7)
-    reach = [
-        r + abs(slant) * other for r, other in zip(radius, radius[::-1], strict=True)
-    ]  # of the unslanted shape, within a factor 2
+    # Of the unslanted shape, within a factor 2.
+    reach = [r + abs(slant) * other for r, other in zip(radius, radius[::-1], strict=True)]
     window = [
         slice(*(int(min(max(c + side * 1.7 * r, 0.0), 1.0) * x.size) for side in (-1, 1)))
         for c, r in zip(centre, reach, strict=True)
@@ -98,9 +99,11 @@ def limb(rng, frame, reach):
     """A chain of tapered bones that belongs to nobody."""
     tone = Material(lerp(choice(rng, SKINS), choice(rng, SKINS), float(rng.random())), gloss=0.1)
     cloth = random_cloth(rng) if rng.random() < 0.6 else tone
-    thick, solids = reach * uniform(rng, 0.12, 0.25), []
+    thick = reach * uniform(rng, 0.12, 0.25)
+    solids = []
     for _ in range(2 if rng.random() < 0.6 else 3):
-        length, thin = reach * uniform(rng, 0.4, 0.9), thick * uniform(rng, 0.6, 0.95)
+        length = reach * uniform(rng, 0.4, 0.9)
+        thin = thick * uniform(rng, 0.6, 0.95)
         solids.append(
             capsule(frame, (0, 0, 0), (0, -length, 0), (thick, thin), cloth, cut=uniform(rng, 0, 2), beyond=tone.colour)
         )

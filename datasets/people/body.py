@@ -35,7 +35,8 @@ TROUSERS = ((0.35, 0.0), (0.75, 0.0), (1.0, 0.5), (1.0, 0.93), (1.0, 0.93), (1.0
 def random_colour(rng):
     """A random RGB colour: any hue, from grey to vivid, from dark to light."""
     raw = [float(rng.random()) for _ in range(3)]
-    level, vivid = uniform(rng, 0.12, 0.92), uniform(rng, 0.1, 1.0)
+    level = uniform(rng, 0.12, 0.92)
+    vivid = uniform(rng, 0.1, 1.0)
     middle = (max(raw) + min(raw)) / 2
     return tuple(min(max(level + vivid * (c - middle), 0.02), 0.98) for c in raw)
 
@@ -63,12 +64,14 @@ def dress(rng, body, frames):
 
 def head(rng, body, frames, skin):
     """Skull, jaw, face, ears, neck, and hair or a hat."""
-    frame, r = frames["head"], body.lengths["head"]
+    frame = frames["head"]
+    r = body.lengths["head"]
 
     def ball(centre, radii, material):
         return ellipsoid(frame, tuple(r * c for c in centre), tuple(r * a for a in radii), material, HEAD)
 
-    white, dark = Material((0.95, 0.95, 0.93), gloss=0.3), Material((0.08, 0.06, 0.06), gloss=0.3)
+    white = Material((0.95, 0.95, 0.93), gloss=0.3)
+    dark = Material((0.08, 0.06, 0.06), gloss=0.3)
     lips = Material(tuple(c * f for c, f in zip(skin.colour, (0.85, 0.5, 0.5), strict=True)))
     hair = Material(choice(rng, HAIRS) if rng.random() < 0.92 else random_colour(rng), gloss=0.15)
     solids = [
@@ -138,14 +141,19 @@ def hat(rng, frame, r, ball, hair):
 
 def trunk(rng, body, frames, top, bottom):
     """Chest, shoulders, waist and pelvis."""
-    size, girth, chest, pelvis = body.lengths, body.girth, frames["chest"], frames["pelvis"]
-    length, wide = size["trunk"], size["shoulder"]
+    size = body.lengths
+    girth = body.girth
+    chest = frames["chest"]
+    pelvis = frames["pelvis"]
+    length = size["trunk"]
+    wide = size["shoulder"]
     depth = 0.112 * girth * uniform(rng, 0.9, 1.12)
     waist = uniform(rng, 0.74, 1.0)
     hips = uniform(rng, 0.95, 1.15)
     belly = uniform(rng, 0.8, 1.15)
     shoulder = (0.0, 0.84 * length, -0.01)
     return [
+        # The chest down to the waist.
         capsule(
             chest,
             (0.0, 0.66 * length, 0.0),
@@ -155,6 +163,7 @@ def trunk(rng, body, frames, top, bottom):
             label=TORSO,
             stretch=(0.86 * wide / depth + 0.25, 1.0),
         ),
+        # Across both shoulders.
         capsule(
             chest,
             (-0.78 * wide, *shoulder[1:]),
@@ -165,6 +174,7 @@ def trunk(rng, body, frames, top, bottom):
             label=TORSO,
             stretch=(1.15, 1.0),
         ),
+        # From there up to the neck.
         capsule(
             chest,
             (0.0, 0.80 * length, -0.01),
@@ -174,7 +184,9 @@ def trunk(rng, body, frames, top, bottom):
             label=TORSO,
             stretch=(1.35, 0.9),
         ),
+        # The belly.
         ellipsoid(chest, (0.0, 0.16 * length, 0.01), (depth * waist * 1.3, 0.24 * length, depth * belly), top, TORSO),
+        # The pelvis.
         capsule(
             pelvis,
             (0.0, 0.16 * length, 0.0),
@@ -189,23 +201,26 @@ def trunk(rng, body, frames, top, bottom):
 
 def arms(rng, body, frames, skin, top):
     """Both arms: shoulder ball, upper arm, forearm, hand and thumb."""
-    size, girth, sleeve = body.lengths, body.girth, choice(rng, SLEEVES)
+    size = body.lengths
+    girth = body.girth
+    sleeve = choice(rng, SLEEVES)
     loose = uniform(rng, 1.0, 1.25)
     glove = skin if rng.random() < 0.93 else random_cloth(rng, ("plain",))
     solids = []
     for side, sign in SIDES.items():
         upper, fore, hand = (frames[f"{side}_{bone}"] for bone in ("upper_arm", "forearm", "hand"))
         common = {"label": ARMS[side], "beyond": skin.colour}
-        thick = [
-            girth * r * (loose if reach > 0.3 else 1.0)
-            for r, reach in ((0.062, sleeve[0]), (0.053, sleeve[0]), (0.041, sleeve[1]))
-        ]
+        thick = []  # radii at the shoulder, the elbow and the wrist, wider in a loose sleeve
+        for radius, reach in ((0.062, sleeve[0]), (0.053, sleeve[0]), (0.041, sleeve[1])):
+            thick.append(girth * radius * (loose if reach > 0.3 else 1.0))
         palm = 0.55 * size["hand"]
         solids += [
+            # Upper arm and forearm.
             capsule(upper, (0, 0, 0), (0, -size["upper_arm"], 0), tuple(thick[:2]), top, cut=sleeve[0], **common),
             capsule(
                 fore, (0, 0, 0), (0, -size["forearm"], 0), (thick[1] * 0.98, thick[2]), top, cut=sleeve[1], **common
             ),
+            # Palm, fingers and thumb.
             capsule(
                 hand,
                 (0, -0.1 * palm, 0),
@@ -240,7 +255,9 @@ def arms(rng, body, frames, skin, top):
 
 def legs(rng, body, frames, skin, bottom):
     """Both legs: thigh, shank and shoe."""
-    size, girth, reach = body.lengths, body.girth, choice(rng, TROUSERS)
+    size = body.lengths
+    girth = body.girth
+    reach = choice(rng, TROUSERS)
     loose = uniform(rng, 1.0, 1.25)
     shoe = skin if rng.random() < 0.08 else Material(random_colour(rng), gloss=0.2)
     solids = []
@@ -250,6 +267,7 @@ def legs(rng, body, frames, skin, bottom):
         slim = loose if reach[1] > 0.3 else 1.0
         ankle = 0.04 * girth * slim
         solids += [
+            # Thigh, shank and calf.
             capsule(
                 thigh,
                 (0, 0, 0),
@@ -269,6 +287,7 @@ def legs(rng, body, frames, skin, bottom):
                 bottom if reach[1] > 0.5 else skin,
                 LEGS[side],
             ),
+            # The shoe.
             capsule(
                 foot,
                 (0, -0.025, -0.02),

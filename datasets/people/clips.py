@@ -1,5 +1,6 @@
-"""One clip of `people/clips`, from its number to its frames and labels. NumPy only: no TensorFlow in the worker
-processes.
+"""One clip of `people/clips`, from its number to its frames and labels.
+
+NumPy only: no TensorFlow in the worker processes.
 
 python -m kzoo.datasets.people.clips SPLIT START STOP STEP     pickles the clips of that range to standard output
 """
@@ -21,16 +22,22 @@ from kzoo.nn.skeletons import H36M_JOINTS
 SEED = 20240503
 SIZE = 96  # pixels of a square frame
 SAMPLES = 2  # per pixel and axis
-LENGTH, FPS = 8, 25
+LENGTH = 8
+FPS = 25
 SPLIT_OFFSETS = {"train": 0, "val": 1_000_000}  # clip_id of a split's first clip
-GRAIN, GAIN = 0.008, 0.02  # sensor noise, and how far the exposure of a frame wanders
+GRAIN = 0.008  # sensor noise
+GAIN = 0.02  # how far the exposure of a frame wanders
 BONES = {"shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand", "hip": "thigh", "knee": "shank", "ankle": "foot"}
 
 
 def take_of(split, index):
-    """(subject, action, take, camera) of a split's clip: all cameras of a take follow one another, then come other
-    actions and subjects."""
-    subjects, actions, cameras = studio.SUBJECTS[split], list(motion.ACTIONS), list(studio.CAMERAS)
+    """(subject, action, take, camera) of a split's clip.
+
+    All cameras of a take follow one another, then come other actions and subjects.
+    """
+    subjects = studio.SUBJECTS[split]
+    actions = list(motion.ACTIONS)
+    cameras = list(studio.CAMERAS)
     take, number = divmod(index // len(cameras), len(subjects) * len(actions))
     lap, action = divmod(number, len(actions))
     return subjects[(lap + action) % len(subjects)], actions[action], take, cameras[index % len(cameras)]
@@ -45,12 +52,14 @@ def render(split, index):
     middle = tuple(math.fsum(frames["pelvis"].origin[axis] for frames in moments) / LENGTH for axis in range(3))
     view = studio.CAMERAS[camera].view(middle)
     noise = np.random.Generator(np.random.PCG64([*key, 2, list(studio.CAMERAS).index(camera)]))
-    pictures, joints = [], []
+    pictures = []
+    joints = []
     for frames in moments:
         frames = studio.seen_by(view, frames)
         joints.append(joint_positions(body, frames))
         pictures.append(develop(noise, paint(key, body, frames, camera, view)))
-    joints, focal = np.array(joints), studio.CAMERAS[camera].focal * SIZE
+    joints = np.array(joints)
+    focal = studio.CAMERAS[camera].focal * SIZE
     return {
         "frames": np.stack(pictures),
         "keypoints_2d": (joints[..., :2] / joints[..., 2:] * (focal / SIZE) + 0.5).astype(np.float32),
@@ -66,14 +75,16 @@ def render(split, index):
 
 def moments_of(key, subject, action):
     """The Body of a take, and its bones in the stage's axes at each frame."""
-    body, style = studio.body_of(subject), sample_style(np.random.Generator(np.random.PCG64([*key, 0])))
+    body = studio.body_of(subject)
+    style = sample_style(np.random.Generator(np.random.PCG64([*key, 0])))
     return body, [motion.bones_at(action, frame / FPS, style, body) for frame in range(LENGTH)]
 
 
 def joint_positions(body, frames):
     """The 17 joints of Human3.6M, a list of (x, y, z) in the order of H36M_JOINTS."""
     r = body.lengths["head"]
-    hip, thorax = frames["pelvis"].origin, frames["chest"].at((0.0, 0.88 * body.lengths["trunk"], 0.0))
+    hip = frames["pelvis"].origin
+    thorax = frames["chest"].at((0.0, 0.88 * body.lengths["trunk"], 0.0))
     positions = {"hip": hip, "spine": lerp(hip, thorax, 0.5), "thorax": thorax}
     positions.update(
         nose=frames["head"].at((0.0, -0.14 * r, 0.92 * r)), head=frames["head"].at((0.0, 0.98 * r, -0.06 * r))
@@ -85,9 +96,12 @@ def joint_positions(body, frames):
 
 
 def paint(key, body, frames, camera, view):
-    """The samples of one frame, (3, H, W) float32. Its clothes are drawn from the take's own seed: the same in every
-    frame and camera."""
-    rng, size = np.random.Generator(np.random.PCG64([*key, 1])), SIZE * SAMPLES
+    """The samples of one frame, (3, H, W) float32.
+
+    Its clothes are drawn from the take's own seed: the same in every frame and camera.
+    """
+    rng = np.random.Generator(np.random.PCG64([*key, 1]))
+    size = SIZE * SAMPLES
     light, ambient, tint = studio.lamp(camera)
     canvas = Canvas(
         size,

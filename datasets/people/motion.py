@@ -93,8 +93,10 @@ def blend(first, second, share):
 
 
 def standing(body, style, least=0.012, most=0.06, stagger=0.0):
-    """Both feet flat: beside the hips by a share of the stature, the toes somewhat out, the acting side's foot back by
-    `stagger`."""
+    """Both feet flat beside the hips, the toes somewhat out, the acting side's foot back by `stagger`.
+
+    How far beside is a share of the stature.
+    """
     wide = body.lengths["hip"] + body.stature * (least + (most - least) * style.width)
     toes = 4 + 14 * style.width
     return {
@@ -111,10 +113,13 @@ def leg_length(body):
 def moving_on_foot(gait, time, style, body):
     """Walking or running to the front at an even pace."""
     pace = math.sqrt(style.speed)
-    stride, rate = 2 * gait.speed / gait.cadence * body.stature * pace, gait.cadence / 2 * pace
-    phase, passing = style.start + rate * time, style.start + rate * MIDDLE
+    stride = 2 * gait.speed / gait.cadence * body.stature * pace
+    rate = gait.cadence / 2 * pace
+    phase = style.start + rate * time
+    passing = style.start + rate * MIDDLE
     wide = body.lengths["hip"] + 0.012 * body.stature * style.width
-    feet, angles = {}, {}
+    feet = {}
+    angles = {}
     swing, middle, elbow, elbow_swing = gait.arms
     twist = gait.twist * style.amplitude * -sine(phase + 0.25)
     for side, sign in SIDES.items():
@@ -170,7 +175,8 @@ def sit_down(time, style, body):
     seat = (0.262 + 0.02 * style.variety[0]) * body.stature + 0.05 * body.girth
     up = leg_length(body)
     pelvis = 0.0, up + (seat - up) * down, -0.9 * body.lengths["thigh"] * down
-    ahead, thighs = upper_body(), upper_body()
+    ahead = upper_body()
+    thighs = upper_body()
     for side in SIDES:
         ahead.update(arm(side, 14, 30 + 40 * style.variety[2], -20, 30))
         thighs.update(arm(side, 8 + 8 * style.variety[1], 24, -30, 52 + 20 * style.variety[2]))
@@ -199,7 +205,9 @@ def squat(time, style, body):
 
 def reach(time, style, body):
     """Reaches for something with one hand, somewhere between the knees and above the head, and draws back."""
-    out, sign, height = pulse(style.start + 0.5 * style.speed * time), SIDES[style.hand], style.variety[0]
+    out = pulse(style.start + 0.5 * style.speed * time)
+    sign = SIDES[style.hand]
+    height = style.variety[0]
     low = 1 - smooth(height / 0.6)  # 1 for what lies low
     across = 30 * (style.variety[1] - 0.3)
     stretched = arm(style.hand, 22 + across, 62 + 78 * height, -5, 10, 10)
@@ -221,9 +229,14 @@ def reach(time, style, body):
 
 def turn(time, style, body):
     """Turns on the spot, stepping."""
-    sign, rate, cadence, duty = SIDES[style.hand], 105 * style.speed, 2.0, 0.6
+    sign = SIDES[style.hand]
+    rate = 105 * style.speed
+    cadence = 2.0
+    duty = 0.6
     phase = style.start + cadence / 2 * time
-    sweep, feet, angles = sign * rate / (cadence / 2), {}, {}  # degrees per cycle
+    sweep = sign * rate / (cadence / 2)  # degrees per cycle
+    feet = {}
+    angles = {}
     begin = sign * 140 * (style.variety[0] - 0.6)
     for side, other in SIDES.items():
         own = phase + (0.0 if side == "left" else 0.5)
@@ -245,7 +258,8 @@ def turn(time, style, body):
 def punch(time, style, body):
     """Strikes with one fist from a boxer's guard, and takes it back."""
     phase = style.start + 1.05 * style.speed * time
-    hit, sign = curve(((0.1, 0.0), (0.32, 1.0), (0.42, 1.0), (0.8, 0.0)), phase - math.floor(phase)), SIDES[style.hand]
+    hit = curve(((0.1, 0.0), (0.32, 1.0), (0.42, 1.0), (0.8, 0.0)), phase - math.floor(phase))
+    sign = SIDES[style.hand]
     guard = {side: arm(side, 16 + 10 * style.variety[0], 42 + 10 * style.variety[1], -30, 120) for side in SIDES}
     strike = arm(style.hand, 6, 88 + 8 * style.variety[2], -40, 6)
     angles = upper_body(
@@ -266,8 +280,7 @@ ACTIONS = {action.__name__: action for action in (walk, run, wave, sit_down, squ
 
 
 def moment(action, time, style, body):
-    """One moment of an action on the stage: (angles {name: degrees}, rotation and position of the pelvis in the stage's
-    axes)."""
+    """One moment of an action: (angles {name: degrees}, rotation and position of the pelvis in the stage's axes)."""
     wanted = ACTIONS[action](time, style, body)
     noise = noise_at(style, time)
     turned = (noise[f"turn_{axis}"] for axis in ("yaw", "tilt", "roll"))

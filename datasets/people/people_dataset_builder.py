@@ -141,8 +141,10 @@ def rendered(split, size, module=render, pictures=1):
 
 @contextlib.contextmanager
 def start_worker(module, split, start, stop, step):
-    """The standard output of a process that pickles every step-th example of a split; empty where none can be
-    started."""
+    """The standard output of a process that pickles every step-th example of a split.
+
+    Empty where none can be started.
+    """
     command = [sys.executable, "-m", module.__name__, split, str(start), str(stop), str(step)]
     paths = {
         **os.environ,

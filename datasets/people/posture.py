@@ -57,8 +57,7 @@ class Posture:
 
 
 def solve(body, posture):
-    """The angles of a posture, and where the pelvis is: ({name: degrees}, its rotation, its position), the lowest foot
-    on the floor."""
+    """({name: degrees}, rotation, position of the pelvis) of a posture whose lowest foot is on the floor."""
     yaw, tilt, roll = posture.turn
     rotation = compose(rot_y(yaw), rot_x(tilt), rot_z(roll))
     hips = {side: apply(rotation, (sign * body.lengths["hip"], 0.0, 0.0)) for side, sign in SIDES.items()}
@@ -93,8 +92,10 @@ def within_limits(name, angle):
 
 
 def sole_points(body):
-    """Heel and toes of a shoe as `body.legs` draws it, in the foot's axes: two (point, distance of the sole below
-    it)."""
+    """Heel and toes of a shoe as `body.legs` draws it: two (point, distance of the sole below it).
+
+    Points are in the foot's axes.
+    """
     return (
         ((0.0, -0.025, -0.02), 0.9 * 0.046 * body.girth),
         ((0.0, -0.045, 0.75 * body.lengths["foot"]), 0.9 * 0.034 * body.girth),
@@ -118,18 +119,20 @@ def ankle_of(body, foot):
 
 
 def leg_angles(side, body, rotation, target, foot):
-    """Angles of a leg whose ankle is at `target` from its hip joint (stage axes), whose knee points as the foot
-    does."""
+    """Angles of a leg whose ankle is at `target` from its hip joint, whose knee points as the foot does.
+
+    The target is in the stage's axes.
+    """
     thigh, shank = body.lengths["thigh"], body.lengths["shank"]
     reached = min(norm(target), REACH * (thigh + shank))
     cosine = (reached * reached - thigh * thigh - shank * shank) / (2 * thigh * shank)
     cosine = min(max(cosine, -1.0), 1.0)
     knee = min(arc_tangent(math.sqrt(1 - cosine * cosine), cosine), float(LIMITS["knee"][1]))
-    _, down, back = unit(
-        add((0.0, -thigh, 0.0), apply(rot_x(knee), (0.0, -shank, 0.0)))
-    )  # to the ankle, in the thigh's axes
+    # To the ankle, in the thigh's axes.
+    _, down, back = unit(add((0.0, -thigh, 0.0), apply(rot_x(knee), (0.0, -shank, 0.0))))
     to_pelvis = transposed(rotation)
-    along, ahead = apply(to_pelvis, unit(target)), apply(to_pelvis, apply(rot_y(foot.yaw), (0.0, 0.0, 1.0)))
+    along = apply(to_pelvis, unit(target))
+    ahead = apply(to_pelvis, apply(rot_y(foot.yaw), (0.0, 0.0, 1.0)))
     hinge = unit(cross(ahead, along))
     front = cross(along, hinge)
     # (0, down, back) goes to `along` and (0, back, -down), at right angles to it, to `front`: the images of the thigh's
@@ -151,6 +154,7 @@ def swing_twist_angles(side, rotation):
     """Plane, elevation and twist of a ball joint's rotation: the inverse of skeleton.swing_twist."""
     sign = SIDES[side]
     x, y, z = (-row[1] for row in rotation)  # where the bone points
-    plane, elevation = arc_tangent(z, sign * x), arc_tangent(math.sqrt(x * x + z * z), -y)
+    plane = arc_tangent(z, sign * x)
+    elevation = arc_tangent(math.sqrt(x * x + z * z), -y)
     twist = compose(rot_y(-sign * plane), rot_z(-sign * elevation), rot_y(sign * plane), rotation)
     return plane, elevation, sign * arc_tangent(twist[0][2], twist[0][0])

@@ -1,5 +1,6 @@
-"""A z-buffer painter of tapered, flattened capsules: exact ray intersections, per-pixel normals, procedural cloth, one
-light.
+"""A z-buffer painter of tapered, flattened capsules.
+
+Exact ray intersections, per-pixel normals, procedural cloth, one light.
 
 Only operations that IEEE 754 rounds correctly (+ - * / sqrt, comparisons, floor) touch a pixel, so every machine draws
 the same bits.
@@ -108,8 +109,10 @@ PATTERNS = {  # (x, y, z in repeats, noise tile) -> weight of the second colour
 
 @dataclasses.dataclass
 class Canvas:
-    """What has been painted so far, `size` pixels square; planar colours. `depth` is z in metres, `light` a unit vector
-    to the lamp."""
+    """What has been painted so far, `size` pixels square; planar colours.
+
+    `depth` is z in metres, `light` a unit vector to the lamp.
+    """
 
     size: int
     focal: float
@@ -139,8 +142,10 @@ class Canvas:
         return tuple(edges)
 
     def windows(self, solid):
-        """The windows of a solid that must be drawn: pieces of it where one would be large; none where nearer solids
-        hide it."""
+        """The windows of a solid that must be drawn.
+
+        Pieces of it where one would be large; none where nearer solids hide it.
+        """
         top, bottom, left, right = whole = self.window(solid)
         area = (bottom - top) * (right - left)
         if area == 0:
@@ -160,9 +165,8 @@ class Canvas:
     def paint(self, solid):
         """Draws one Solid where it is nearer than what is there."""
         scale = 1 / solid.stretch[0], 1.0, 1 / solid.stretch[1]
-        rows = [
-            tuple(s * a for a in axis) for s, axis in zip(scale, solid.axes, strict=True)
-        ]  # camera to stretched solid
+        # Camera to stretched solid.
+        rows = [tuple(s * a for a in axis) for s, axis in zip(scale, solid.axes, strict=True)]
         for window in self.windows(solid):
             self.paint_window(solid, rows, *window)
 

@@ -1,5 +1,6 @@
-"""One example of the data set `people`, from its seed to its picture and labels. NumPy only: no TensorFlow in the
-worker processes.
+"""One example of the data set `people`, from its seed to its picture and labels.
+
+NumPy only: no TensorFlow in the worker processes.
 
 python -m kzoo.datasets.people.render SPLIT START STOP STEP     pickles the examples of that range to standard output
 """
@@ -109,7 +110,8 @@ def box_of(chosen):
 def develop(rng, colour):
     """(SIZE, SIZE, 3) uint8 from (3, H, W) float32: averages the samples, then contrast, gain and sensor noise."""
     picture = sum(cells(colour)) * np.float32(1 / SAMPLES**2)
-    gain, contrast = skeleton.uniform(rng, 0.85, 1.15), skeleton.uniform(rng, 0.85, 1.1)
+    gain = skeleton.uniform(rng, 0.85, 1.15)
+    contrast = skeleton.uniform(rng, 0.85, 1.1)
     picture = (picture - np.float32(0.5)) * np.float32(contrast) + np.float32(0.5 * gain)
     grain = skeleton.uniform(rng, 0, 0.05)
     noise = rng.random(picture.shape).astype(np.float32) + rng.random(picture.shape).astype(np.float32) - np.float32(1)
@@ -118,8 +120,10 @@ def develop(rng, colour):
 
 
 def keypoints(joints, canvas, scale):
-    """(17, 3) float32: x, y as fractions of the picture and v, 0 outside it, 1 hidden, 2 seen (by the depth at the
-    joint's place)."""
+    """(17, 3) float32: x, y as fractions of the picture and v, 0 outside it, 1 hidden, 2 seen.
+
+    Seen is judged by the depth at the joint's place.
+    """
     rows = []
     for name, (x, y, z) in zip(skeleton.JOINTS, joints, strict=True):
         u, v = (canvas.focal * c / z / canvas.size + 0.5 for c in (x, y))

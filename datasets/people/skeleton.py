@@ -66,6 +66,7 @@ LIMITS = {
     "knee": (0, 135),
     "ankle": (-15, 40),
 }
+# The angles that each side has its own of.
 LIMBS = (
     "shoulder_plane",
     "shoulder_elevation",
@@ -77,7 +78,7 @@ LIMBS = (
     "hip_twist",
     "knee",
     "ankle",
-)  # the angles that each side has its own of
+)
 
 TRUNK_POSES = (
     {"spine_bend": (-6, 12), "spine_side": (-8, 8), "spine_twist": (-12, 12)},
@@ -220,8 +221,7 @@ def sample_pose(rng, body):
 
 
 def swing_twist(side, plane, elevation, twist):
-    """The rotation of a ball joint: swing away from hanging down, then twist about the bone; mirrored for the right
-    side."""
+    """Rotation of a ball joint: swing away from hanging down, twist about the bone; mirrored for the right side."""
     sign = SIDES[side]
     return compose(rot_y(-sign * plane), rot_z(sign * elevation), rot_y(sign * (plane + twist)))
 
@@ -289,14 +289,17 @@ def joint_positions(body, frames):
 
 def collides(body, frames):
     """Whether a hand or elbow is inside the trunk, the head or a thigh (frames with the pelvis at the origin)."""
-    size, chest = body.lengths, frames["chest"]
+    size = body.lengths
+    chest = frames["chest"]
     trunk = (frames["pelvis"].origin, chest.at((0.0, 0.75 * size["trunk"], 0.0)))
     ankles_cross = frames["left_foot"].origin[0] - frames["right_foot"].origin[0] < 0.07 * body.stature
     hands = {side: frames[f"{side}_hand"].at((0.0, -0.5 * size["hand"], 0.0)) for side in SIDES}
     if ankles_cross or norm(add(hands["left"], hands["right"], -1.0)) < 0.11 * body.girth:
         return True
     for side in SIDES:
-        elbow, wrist, hand = frames[f"{side}_forearm"].origin, frames[f"{side}_hand"].origin, hands[side]
+        elbow = frames[f"{side}_forearm"].origin
+        wrist = frames[f"{side}_hand"].origin
+        hand = hands[side]
         limits = [
             (elbow, trunk, 0.15),
             (wrist, trunk, 0.17),
@@ -322,8 +325,9 @@ def sample_view(rng):
 
 
 def place(rng, body, frames, size):
-    """Where the person stands before the camera: (translation in metres, focal length in pixels of an image `size`
-    wide).
+    """Where the person stands before the camera: (translation in metres, focal length in pixels).
+
+    The focal length is that of an image `size` wide.
 
     Most people fill 82 to 99 percent of the picture's height or width, whichever they fill more; some are cut by its
     border.

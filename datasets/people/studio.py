@@ -1,5 +1,7 @@
-"""Where the clips of `people` are taken: seven persons, and four cameras around a stage, each with its light and its
-background."""
+"""Where the clips of `people` are taken: seven persons, and four cameras around a stage.
+
+Each camera has its light and its background.
+"""
 
 import dataclasses
 import functools
@@ -19,8 +21,7 @@ MARGIN = 1.75  # how many times a frame's width of the studio a camera may see a
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """A camera around the stage: its yaw from the stage's front towards its left, height and distance, and how high a
-    field it sees."""
+    """A camera around the stage: yaw from the stage's front to its left, height, distance, height of its field."""
 
     yaw: float
     height: float
@@ -33,8 +34,7 @@ class Camera:
         return self.distance / self.field
 
     def view(self, target):
-        """The rotation from the stage's axes to a camera's that looks at a point of the stage, and the camera's
-        position."""
+        """The rotation from the stage's axes to those of a camera that looks at a point, and its position."""
         position = apply(rot_y(self.yaw), (0.0, self.height, self.distance))
         away = unit(add(target, position, -1.0))
         right = unit(cross(away, (0.0, 1.0, 0.0)))
@@ -65,8 +65,7 @@ def body_of(subject):
 
 @functools.cache
 def lamp(camera):
-    """What a camera's picture is lit by: a unit vector to the lamp in the camera's axes, the ambient share, the
-    tint."""
+    """What lights a camera's picture: a unit vector to the lamp in its axes, the ambient share, the tint."""
     rng = generator(1, list(CAMERAS).index(camera))
     light = unit((uniform(rng, -0.7, 0.7), uniform(rng, -1.0, -0.5), uniform(rng, -1.0, -0.4)))
     return light, uniform(rng, 0.55, 0.7), tuple(uniform(rng, 0.94, 1.04) for _ in range(3))
@@ -74,13 +73,15 @@ def lamp(camera):
 
 @functools.cache
 def surroundings(camera, size):
-    """The studio as a camera sees it, (3, MARGIN * size, MARGIN * size) float32: a wall with panels, a skirting and a
-    floor."""
-    seen, wide = CAMERAS[camera], int(size * MARGIN)
+    """The studio as a camera sees it: a wall with panels, a skirting and a floor.
+
+    (3, MARGIN * size, MARGIN * size) float32.
+    """
+    seen = CAMERAS[camera]
+    wide = int(size * MARGIN)
     rng = generator(2, list(CAMERAS).index(camera))
-    at = (np.arange(wide, dtype=np.float32) - np.float32((wide - size) / 2)) / np.float32(
-        size
-    )  # 0 to 1: the frame that looks at CENTRE
+    # 0 to 1: the frame that looks at CENTRE.
+    at = (np.arange(wide, dtype=np.float32) - np.float32((wide - size) / 2)) / np.float32(size)
     x, y = at[None, :], at[:, None]
     edge = 0.5 + seen.focal * (seen.height / (seen.distance + 3.2) - (seen.height - CENTRE[1]) / seen.distance)
     depth = y - np.float32(edge) + np.float32(uniform(rng, -0.03, 0.03)) * x

@@ -9,14 +9,8 @@ import math
 from kzoo.datasets.people.skeleton import SIDES, choice, uniform
 from kzoo.datasets.people.vectors import sin_cos
 
-TREMBLE = {
-    "spine": 2.0,
-    "head": 4.0,
-    "shoulder": 4.0,
-    "elbow": 5.0,
-    "wrist": 8.0,
-    "turn": 1.0,
-}  # how far slow noise moves angles
+# How far slow noise moves angles.
+TREMBLE = {"spine": 2.0, "head": 4.0, "shoulder": 4.0, "elbow": 5.0, "wrist": 8.0, "turn": 1.0}
 TREMBLE_HZ = (0.25, 0.9)
 OFFSET = 0.7  # the same angles' constant offsets, as a share of twice their noise
 SWAY = 0.006  # of the pelvis

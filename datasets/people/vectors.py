@@ -1,5 +1,6 @@
-"""Three-vectors and rotations on plain Python floats: the same bits on every machine, which BLAS and libm do not
-promise.
+"""Three-vectors and rotations on plain Python floats.
+
+They give the same bits on every machine, which BLAS and libm do not promise.
 
 A vector is a tuple (x, y, z); a rotation is a tuple of three rows, and `apply(rotation, v)` is its product with a
 column.
@@ -13,7 +14,9 @@ IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 def sin_cos(angle_deg):
     """Sine and cosine of an angle in degrees, by their power series (|angle| <= 360; error below 1e-12)."""
     x = angle_deg * (math.pi / 180)
-    sine, cosine, term = 0.0, 0.0, 1.0
+    sine = 0.0
+    cosine = 0.0
+    term = 1.0
     for n in range(0, 48, 4):  # the next four terms x^n / n! of exp(ix)
         cosine += term
         term *= x / (n + 1)
@@ -27,14 +30,17 @@ def sin_cos(angle_deg):
 
 
 def arc_tangent(y, x):
-    """The angle in degrees (-180 to 180) of the point (x, y): halved until its power series is short (error below
-    1e-11)."""
+    """The angle in degrees (-180 to 180) of the point (x, y).
+
+    Halved until its power series is short (error below 1e-11).
+    """
     if x < 0:
         return (180.0 if y >= 0 else -180.0) - arc_tangent(y, -x)
     for _ in range(3):  # (x + r, y) lies at half the angle of (x, y)
         x += math.sqrt(x * x + y * y)
     tangent = y / x if x else 0.0
-    total, power = 0.0, tangent
+    total = 0.0
+    power = tangent
     for n in range(1, 21, 2):
         total += power / n
         power *= -tangent * tangent

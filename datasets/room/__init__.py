@@ -1,5 +1,7 @@
-"""The data set `room`: a camera in a furnished room. The builder loads TensorFlow, so it is imported only when asked
-for."""
+"""The data set `room`: a camera in a furnished room.
+
+The builder loads TensorFlow, so it is imported only when asked for.
+"""
 
 from kzoo.datasets.about import RENDERED, About
 

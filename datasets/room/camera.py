@@ -77,8 +77,7 @@ def matrix(q):
 
 
 def quaternion(yaw, pitch, roll):
-    """Unit quaternion w, x, y, z with w >= 0, camera to world, of yaw from +x towards +y, pitch up and roll in
-    degrees."""
+    """Unit quaternion w, x, y, z, w >= 0, camera to world, of yaw from +x to +y, pitch up and roll in degrees."""
     half = {name: sin_cos(angle / 2) for name, angle in {"yaw": yaw, "pitch": pitch, "roll": roll}.items()}
     about_z = (half["yaw"][1], 0.0, 0.0, half["yaw"][0])
     about_x = (half["pitch"][1], half["pitch"][0], 0.0, 0.0)  # of the camera: raises the optical axis

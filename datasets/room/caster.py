@@ -16,8 +16,9 @@ EDGES = np.array([(a, a | bit) for a in range(8) for bit in (1, 2, 4) if not a &
 
 @dataclasses.dataclass(frozen=True)
 class Solid:
-    """A box, cylinder (its axis upright) or ellipsoid, `half` its extent from `centre` (metres) along its own x, y, z,
-    turned by `yaw`.
+    """A box, cylinder (its axis upright) or ellipsoid.
+
+    `half` is its extent from `centre` (metres) along its own x, y, z, turned by `yaw`.
 
     `texture` (h, w, 3) covers each of its sides once, or is laid out by metres where `scale` says how many texels one
     takes. `source`: what makes it visible, for who shades it to tell; 0 of a room's walls.
@@ -35,8 +36,10 @@ class Solid:
 
 @dataclasses.dataclass(frozen=True)
 class Room:
-    """The shell, `half` its extent from `centre`; textures and labels of its sides at -x, -y, -z, x, y, z; and what is
-    in it."""
+    """The shell, `half` its extent from `centre`, and what is in it.
+
+    Textures and labels are of its sides at -x, -y, -z, x, y, z.
+    """
 
     centre: tuple
     half: tuple
@@ -47,8 +50,10 @@ class Room:
 
 @dataclasses.dataclass
 class Samples:
-    """What the rays meet, planes (H, W). `depth`: z in the camera's frame, metres; `point`, `normal`, `colour`: three
-    planes each."""
+    """What the rays meet, planes (H, W).
+
+    `depth`: z in the camera's frame, metres; `point`, `normal`, `colour`: three planes each.
+    """
 
     depth: np.ndarray  # float64
     label: np.ndarray  # uint8
@@ -103,8 +108,7 @@ def largest(values):
 
 
 def outward(solid, local):
-    """The normal (three arrays, length 1, the solid's own axes) and the axis of the side, at points in units of its
-    half extents."""
+    """Normal (three arrays, length 1, the solid's own axes) and axis of the side, at points in half extents."""
     axis = largest(local)
     if solid.kind == "box":
         return [np.where(axis == k, np.sign(local[k]), 0.0) for k in range(3)], axis
@@ -134,15 +138,13 @@ def lookup(texture, scale, half, local, axis):
 def windows(room, rotation, position, size, focal):
     """The samples (N, 4: top, bottom, left, right) that each solid may cover; of `size` (height, width)."""
     corners = corners_of(room) - np.array(position)
-    axes = [
-        corners[..., 0] * a[0] + corners[..., 1] * a[1] + corners[..., 2] * a[2] for a in transposed(rotation)
-    ]  # (N, 8) each
+    # (N, 8) each.
+    axes = [corners[..., 0] * a[0] + corners[..., 1] * a[1] + corners[..., 2] * a[2] for a in transposed(rotation)]
     (x0, y0, z0), (x1, y1, z1) = ([a[:, EDGES[:, end]] for a in axes] for end in (0, 1))
     bounds = []
     for this, other in (((x0, y0, z0), (x1, y1, z1)), ((x1, y1, z1), (x0, y0, z0))):
-        share = np.where(
-            this[2] < NEAR, (NEAR - this[2]) / (other[2] - this[2]), 0.0
-        )  # of the edge, up to the near plane
+        # Of the edge, up to the near plane.
+        share = np.where(this[2] < NEAR, (NEAR - this[2]) / (other[2] - this[2]), 0.0)
         x, y, z = (a + share * (b - a) for a, b in zip(this, other, strict=True))
         seen = np.maximum(this[2], other[2]) >= NEAR
         for axis, extent in ((y, size[0]), (x, size[1])):
@@ -174,9 +176,11 @@ def cast(room, rotation, position, size, focal):
     """Casts the rays of a camera.
 
     Args:
-        room: a Room; rotation: three rows, camera to world; position: of the camera, metres.
-        size: (height, width) in samples, of which the middle one lies on the optical axis; focal: focal length in
-        samples.
+        room: a Room.
+        rotation: three rows, camera to world.
+        position: of the camera, metres.
+        size: (height, width) in samples, of which the middle one lies on the optical axis.
+        focal: focal length in samples.
     Returns:
         Samples.
     """
@@ -206,15 +210,18 @@ def shell(room, rotation, position, x, y):
     for k, texture in enumerate(room.textures):
         chosen = side == k
         colour[chosen] = lookup(texture, 0.0, room.half, [a[chosen] for a in local], axis[chosen])
-    label, source = np.array(room.labels, np.uint8)[side], np.zeros(depth.shape, np.uint8)
+    label = np.array(room.labels, np.uint8)[side]
+    source = np.zeros(depth.shape, np.uint8)
     return Samples(
         depth, label, source, [p.astype(np.float32) for p in point], normal, [colour[..., k].copy() for k in range(3)]
     )
 
 
 def paint(samples, solid, rotation, position, x, y, corner):
-    """Draws one Solid into a window of the samples, whose first row and column are `corner`, where it is nearer than
-    what is there."""
+    """Draws one Solid into a window of the samples, where it is nearer than what is there.
+
+    `corner` is the window's first row and column.
+    """
     turn = rot_z(-solid.yaw)
     rows = [tuple(a / h for a in row) for row, h in zip(compose(turn, rotation), solid.half, strict=True)]
     start = [a / h for a, h in zip(apply(turn, add(position, solid.centre, -1.0)), solid.half, strict=True)]
@@ -231,7 +238,8 @@ def paint(samples, solid, rotation, position, x, y, corner):
     place = row + corner[0], column + corner[1]
     samples.depth[place], samples.label[place], samples.source[place] = depth, solid.label, solid.source
     x, y = x[0, column], y[row, 0]
-    back, colour = transposed(turn), lookup(solid.texture, solid.scale, solid.half, local, axis)
+    back = transposed(turn)
+    colour = lookup(solid.texture, solid.scale, solid.half, local, axis)
     for k in range(3):
         samples.point[k][place] = position[k] + depth * (rotation[k][0] * x + rotation[k][1] * y + rotation[k][2])
         samples.normal[k][place] = dot(back[k], normal)

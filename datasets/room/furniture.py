@@ -1,5 +1,7 @@
-"""What stands in the room, each piece a list of Solids: its middle on the floor at (x, y), turned by `yaw` degrees
-about the vertical."""
+"""What stands in the room, each piece a list of Solids.
+
+Its middle is on the floor at (x, y), turned by `yaw` degrees about the vertical.
+"""
 
 from kzoo.datasets.people.skeleton import uniform
 from kzoo.datasets.people.vectors import add, apply, rot_z
@@ -7,8 +9,8 @@ from kzoo.datasets.room import textures
 from kzoo.datasets.room.caster import Solid
 
 CLASSES = (
-    "wall", "floor", "ceiling", "door", "window", "curtain", "picture", "table", "chair", "sofa", "shelf", "book", "cupboard", "lamp",
-    "plant", "rug",
+    "wall", "floor", "ceiling", "door", "window", "curtain", "picture", "table", "chair", "sofa", "shelf", "book",
+    "cupboard", "lamp", "plant", "rug",
 )  # fmt: skip
 LIT, DAY, LAMP = range(3)  # sources: a surface that is lit, one that glows as the day outside, one that glows as a lamp
 
@@ -16,33 +18,20 @@ LIT, DAY, LAMP = range(3)  # sources: a surface that is lit, one that glows as t
 def placed(solids, x, y, yaw=0.0):
     """Solids turned about the vertical through the origin, then moved along the floor."""
     turn = rot_z(yaw)
-    return [
-        Solid(
-            s.kind,
-            s.label,
-            add(apply(turn, s.centre), (x, y, 0.0)),
-            s.half,
-            s.texture,
-            (s.yaw + yaw) % 360,
-            s.scale,
-            s.source,
-        )
-        for s in solids
-    ]
+    moved = []
+    for s in solids:
+        centre = add(apply(turn, s.centre), (x, y, 0.0))
+        moved.append(Solid(s.kind, s.label, centre, s.half, s.texture, (s.yaw + yaw) % 360, s.scale, s.source))
+    return moved
 
 
 def solid(kind, name, low, high, texture, **options):
     """A Solid of a class between two corners, with a texture or one colour."""
     centre = tuple((a + b) / 2 for a, b in zip(low, high, strict=True))
     half = tuple((b - a) / 2 for a, b in zip(low, high, strict=True))
-    return Solid(
-        kind,
-        CLASSES.index(name),
-        centre,
-        half,
-        textures.plain(texture) if isinstance(texture, tuple) else texture,
-        **options,
-    )
+    if isinstance(texture, tuple):
+        texture = textures.plain(texture)
+    return Solid(kind, CLASSES.index(name), centre, half, texture, **options)
 
 
 def block(name, low, high, texture, **options):
@@ -118,7 +107,8 @@ def sofa(key, wide, colours):
 def bookshelf(key, wide, high, boards, wood):
     """A shelf that looks along -y: boards with rows of books, a vase and a gap here and there."""
     rng = textures.generator(4, key)
-    x, step = wide / 2, (high - 0.06) / boards
+    x = wide / 2
+    step = (high - 0.06) / boards
     pieces = [block("shelf", (-x, 0.13, 0), (x, 0.16, high), tuple(c * 0.6 for c in wood))]
     pieces += [
         block("shelf", (side - 0.02, -0.16, 0), (side + 0.02, 0.13, high), wood) for side in (-x, -x / 3, x / 3, x)
@@ -135,7 +125,8 @@ def bookshelf(key, wide, high, boards, wood):
                     round_("ellipsoid", "shelf", (left + x / 3, -0.02), 0.09, bottom, bottom + step * 0.7, colour)
                 )
                 continue
-            deep, tall = uniform(rng, -0.15, -0.08), step * uniform(rng, 0.7, 0.9)
+            deep = uniform(rng, -0.15, -0.08)
+            tall = step * uniform(rng, 0.7, 0.9)
             pieces.append(
                 block(
                     "book", (left, deep, bottom), (left + full, 0.12, bottom + tall), textures.spines(rng, full, tall)
@@ -184,7 +175,8 @@ def plant(key, high, leaves, pot, greens):
         round_("cylinder", "plant", (0.0, 0.0), 0.02 * high, 0.28 * high, 0.8 * high, (0.35, 0.25, 0.15)),
     ]
     for leaf in range(leaves):
-        middle, out = high * uniform(rng, 0.45, 0.92), high * uniform(rng, 0.14, 0.22)
+        middle = high * uniform(rng, 0.45, 0.92)
+        out = high * uniform(rng, 0.14, 0.22)
         share = float(rng.random())
         colour = tuple(a + (b - a) * share for a, b in zip(*greens, strict=True))
         low, top = (0.02 * high, -0.05 * high, middle - 0.05 * high), (2 * out, 0.05 * high, middle + 0.05 * high)
@@ -194,7 +186,8 @@ def plant(key, high, leaves, pot, greens):
 
 def hung(name, wide, low, high, texture, frame, source=LIT):
     """A picture or window that looks along -y, its frame round it; the wall is at y = 0."""
-    x, edge = wide / 2, 0.05
+    x = wide / 2
+    edge = 0.05
     return [
         block(name, (-x - edge, -0.03, low - edge), (x + edge, 0.0, high + edge), frame),
         block(name, (-x, -0.04, low), (x, 0.0, high), texture, source=source),

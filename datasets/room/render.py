@@ -1,5 +1,6 @@
-"""One frame of the data set `room`, from its number to its picture and labels. NumPy only: no TensorFlow in the worker
-processes.
+"""One frame of the data set `room`, from its number to its picture and labels.
+
+NumPy only: no TensorFlow in the worker processes.
 
 python -m kzoo.datasets.room.render SPLIT START STOP STEP     pickles the frames of that range to standard output
 """
@@ -17,13 +18,10 @@ from kzoo.datasets.room.furniture import DAY
 SEED = 20240603
 GRAIN = 0.02  # of the sensor's noise, as a share of white
 DRIFT = ((160.0, 0.7), (61.0, 0.3))  # (period in frames, share) of what changes the light
-SAMPLES = (
-    2 * camera.HEIGHT + 1,
-    2 * camera.WIDTH + 1,
-)  # half a pixel apart, from border to border: every second is a pixel's centre
-HALF = tuple(
-    h - 0.02 for h in (scene.LENGTH / 2, scene.DEPTH / 2, scene.HEIGHT / 2)
-)  # beyond: a wall, which is its own corner
+# Half a pixel apart, from border to border: every second is a pixel's centre.
+SAMPLES = (2 * camera.HEIGHT + 1, 2 * camera.WIDTH + 1)
+# Beyond: a wall, which is its own corner.
+HALF = tuple(h - 0.02 for h in (scene.LENGTH / 2, scene.DEPTH / 2, scene.HEIGHT / 2))
 
 
 def render(split, index):
@@ -47,15 +45,17 @@ def render(split, index):
 
 
 def light_at(sequence, frame):
-    """The light of a frame: the strength of day, lamps and their reflections, the tint of each, where the day comes in,
-    and the exposure.
+    """The light of a frame.
+
+    The strength of day, lamps and their reflections, the tint of each, where the day comes in, and the exposure.
 
     A sequence has its own time of day, which drifts from frame to frame.
     """
     rng = np.random.Generator(np.random.PCG64([SEED, 0, sequence]))
     hour, evening, warmth, exposure = (float(rng.random()) for _ in range(4))
     drift = [camera.wave(rng, DRIFT)(frame) for _ in range(6)]
-    day, lamp = 0.45 + 0.55 * hour + 0.12 * drift[0], 0.25 + 0.45 * evening + 0.08 * drift[1]
+    day = 0.45 + 0.55 * hour + 0.12 * drift[0]
+    lamp = 0.25 + 0.45 * evening + 0.08 * drift[1]
     warmth = 0.16 * (warmth - 0.5) + 0.04 * drift[2]
     place = (scene.PANE[0] + 0.8 * drift[3], scene.PANE[1], scene.PANE[2] + 0.3 * drift[4])
     tint = tuple(1 + warmth * k for k in (1.0, 0.1, -1.0))
@@ -99,18 +99,19 @@ def shade(samples, light):
 def corners(point):
     """How much of the light that is everywhere reaches points: less where walls, floor and ceiling meet."""
     gaps = [np.float32(h) - np.abs(p - np.float32(c)) for p, h, c in zip(point, HALF, scene.room().centre, strict=True)]
-    first, second = (
-        np.minimum(gaps[0], gaps[1]),
-        np.maximum(gaps[0], gaps[1]),
-    )  # the second smallest gap: how near an edge is
+    # The second smallest gap: how near an edge is.
+    first = np.minimum(gaps[0], gaps[1])
+    second = np.maximum(gaps[0], gaps[1])
     near = np.minimum(np.maximum(first, np.minimum(second, gaps[2])) / np.float32(0.5), 1)
     near = 1 - np.maximum(near, 0)
     return 1 - np.float32(0.35) * near * near
 
 
 def develop(rng, colour):
-    """(96, 128, 3) uint8 from (3, H, W) float32: each pixel the mean of its nine samples with weights 1 2 1, then
-    sensor noise."""
+    """(96, 128, 3) uint8 from (3, H, W) float32.
+
+    Each pixel is the mean of its nine samples with weights 1 2 1, then sensor noise.
+    """
     wide = colour[:, :, :-1:2] + 2 * colour[:, :, 1::2] + colour[:, :, 2::2]
     picture = (wide[:, :-1:2] + 2 * wide[:, 1::2] + wide[:, 2::2]) * np.float32(1 / 16)
     noise = rng.random(picture.shape).astype(np.float32) + rng.random(picture.shape).astype(np.float32) - np.float32(1)

@@ -57,77 +57,50 @@ def on_the_walls():
     def rng(key):
         return textures.generator(20, key)
 
-    gold, black, white = (0.75, 0.60, 0.28), (0.10, 0.09, 0.09), (0.92, 0.92, 0.90)
+    gold = (0.75, 0.60, 0.28)
+    black = (0.10, 0.09, 0.09)
+    white = (0.92, 0.92, 0.90)
+
+    # North: the window that lets the day in, with its curtains, and two pictures.
     view = textures.landscape(rng(0), 1.8, 1.3, (3, 2))
     north = placed(furniture.hung("window", 1.8, 0.95, 2.25, view, white, source=DAY), PANE[0], DEPTH / 2)
     for side in (-1.12, 1.12):
         drape = textures.folds(rng(1), 0.42, 2.1, ((0.72, 0.22, 0.25), (0.45, 0.10, 0.14)), 5)
         north += placed([block("curtain", (-0.21, -0.13, 0.30), (0.21, -0.04, 2.42), drape)], PANE[0] + side, DEPTH / 2)
-    north += placed(
-        [block("curtain", (-1.45, -0.12, 2.40), (1.45, -0.06, 2.46), (0.30, 0.20, 0.12))], PANE[0], DEPTH / 2
-    )
-    north += placed(
-        furniture.hung(
-            "picture",
-            0.7,
-            1.15,
-            2.1,
-            textures.portrait(rng(2), 0.7, 0.95, ((0.35, 0.30, 0.22), (0.12, 0.16, 0.35), (0.25, 0.14, 0.08))),
-            gold,
-        ),
-        1.75,
-        DEPTH / 2,
-    )
-    north += placed(
-        furniture.hung(
-            "picture",
-            0.5,
-            1.35,
-            1.85,
-            textures.rings(rng(3), 0.5, 0.5, ((0.95, 0.93, 0.85), (0.20, 0.35, 0.65))),
-            black,
-        ),
-        -2.5,
-        DEPTH / 2,
-    )
+    rod = block("curtain", (-1.45, -0.12, 2.40), (1.45, -0.06, 2.46), (0.30, 0.20, 0.12))
+    north += placed([rod], PANE[0], DEPTH / 2)
+    portrait = textures.portrait(rng(2), 0.7, 0.95, ((0.35, 0.30, 0.22), (0.12, 0.16, 0.35), (0.25, 0.14, 0.08)))
+    north += placed(furniture.hung("picture", 0.7, 1.15, 2.1, portrait, gold), 1.75, DEPTH / 2)
+    rings = textures.rings(rng(3), 0.5, 0.5, ((0.95, 0.93, 0.85), (0.20, 0.35, 0.65)))
+    north += placed(furniture.hung("picture", 0.5, 1.35, 1.85, rings, black), -2.5, DEPTH / 2)
+
+    # West: the door and two pictures.
     leaf = textures.panels(0.95, 2.05, ((0.90, 0.88, 0.82), (0.70, 0.68, 0.60), (0.82, 0.80, 0.72)), 2, 3)
     door = furniture.hung("door", 0.95, 0.0, 2.05, leaf, (0.55, 0.40, 0.25))
     door += [furniture.round_("ellipsoid", "door", (0.38, -0.07), 0.04, 1.0, 1.08, (0.85, 0.75, 0.35))]
     west = placed(door, -LENGTH / 2, 1.45, 90)
-    west += placed(
-        furniture.hung("picture", 1.3, 1.3, 2.1, textures.seascape(rng(4), 1.3, 0.8), (0.30, 0.18, 0.10)),
-        -LENGTH / 2,
-        -0.6,
-        90,
-    )
-    west += placed(
-        furniture.hung("picture", 0.6, 1.35, 2.15, textures.blocks(rng(5), 0.6, 0.8, 9), black), -LENGTH / 2, -1.9, 90
-    )
-    east = placed(
-        furniture.hung("picture", 1.1, 1.2, 2.05, textures.blocks(rng(6), 1.1, 0.85, 14), white), LENGTH / 2, -1.55, -90
-    )
-    east += placed(
-        furniture.hung(
-            "window", 0.75, 1.0, 2.2, textures.landscape(rng(7), 0.75, 1.2, (2, 3)), (0.25, 0.35, 0.30), source=DAY
-        ),
-        LENGTH / 2,
-        1.75,
-        -90,
-    )
-    south = placed(
-        furniture.hung(
-            "picture", 0.9, 1.2, 2.0, textures.rings(rng(8), 0.9, 0.8, ((0.85, 0.30, 0.20), (0.98, 0.85, 0.35))), gold
-        ),
-        -0.4,
-        -DEPTH / 2,
-        180,
-    )
+    sea = textures.seascape(rng(4), 1.3, 0.8)
+    west += placed(furniture.hung("picture", 1.3, 1.3, 2.1, sea, (0.30, 0.18, 0.10)), -LENGTH / 2, -0.6, 90)
+    blocks = textures.blocks(rng(5), 0.6, 0.8, 9)
+    west += placed(furniture.hung("picture", 0.6, 1.35, 2.15, blocks, black), -LENGTH / 2, -1.9, 90)
+
+    # East: a picture and a small window.
+    blocks = textures.blocks(rng(6), 1.1, 0.85, 14)
+    east = placed(furniture.hung("picture", 1.1, 1.2, 2.05, blocks, white), LENGTH / 2, -1.55, -90)
+    view = textures.landscape(rng(7), 0.75, 1.2, (2, 3))
+    window = furniture.hung("window", 0.75, 1.0, 2.2, view, (0.25, 0.35, 0.30), source=DAY)
+    east += placed(window, LENGTH / 2, 1.75, -90)
+
+    # South: one picture.
+    rings = textures.rings(rng(8), 0.9, 0.8, ((0.85, 0.30, 0.20), (0.98, 0.85, 0.35)))
+    south = placed(furniture.hung("picture", 0.9, 1.2, 2.0, rings, gold), -0.4, -DEPTH / 2, 180)
     return north + west + east + south
 
 
 def on_the_floor():
     """Furniture."""
-    oak, dark = (0.66, 0.48, 0.28), (0.30, 0.19, 0.12)
+    oak = (0.66, 0.48, 0.28)
+    dark = (0.30, 0.19, 0.12)
     pieces = placed(furniture.sofa(0, 2.1, ((0.25, 0.38, 0.55), (0.33, 0.47, 0.65))), -0.45, 1.98)
     pieces += placed(furniture.bookshelf(0, 1.7, 2.05, 5, oak), 2.82, -0.15, -90)
     pieces += placed(furniture.table(0, 0.85, 1.5, (oak, dark)), -2.15, -0.6)

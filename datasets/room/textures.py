@@ -1,5 +1,7 @@
-"""What the surfaces of the room look like: pictures (h, w, 3) float32 in 0..1, made from random numbers, their first
-row at the bottom."""
+"""What the surfaces of the room look like.
+
+Pictures (h, w, 3) float32 in 0..1, made from random numbers, their first row at the bottom.
+"""
 
 import numpy as np
 
@@ -29,7 +31,8 @@ def plain(colour):
 
 def mix(first, second, weight):
     """Colours or pictures, `second` where the weight (h, w) is 1."""
-    first, second = np.asarray(first, np.float32), np.asarray(second, np.float32)
+    first = np.asarray(first, np.float32)
+    second = np.asarray(second, np.float32)
     return first + (second - first) * np.asarray(weight, np.float32)[..., None]
 
 
@@ -48,8 +51,7 @@ def stained(rng, picture, strength=0.25, cells=(5, 8)):
 
 
 def laid(rng, width, height, piece, colours, joint, shares):
-    """Bricks or planks: rows of pieces (length, height in metres), the tone of each between two colours, `shares` of it
-    joints."""
+    """Bricks or planks: rows of pieces (length, height in metres), toned between two colours, `shares` of it joints."""
     x, y = grid(width, height)
     row = np.floor(y / np.float32(piece[1]))
     count = int(row.max()) + 1
@@ -110,7 +112,10 @@ def panels(width, height, colours, columns, rows):
 def spines(rng, width, height):
     """The backs of books side by side, some lower than others, with titles."""
     x, y = grid(width, height)
-    edges, colours, tops, bands = [0.0], [], [], []
+    edges = [0.0]
+    colours = []
+    tops = []
+    bands = []
     while edges[-1] < width:
         edges.append(edges[-1] + 0.025 + 0.04 * float(rng.random()))
         tone = rng.random(3) * (1.0, 0.85, 0.8)
@@ -152,8 +157,7 @@ def carpet(rng, width, height, colours):
 
 
 def landscape(rng, width, height, bars):
-    """What is seen through a window: sky with clouds, hills, a field and trees, behind so many (columns, rows) of
-    panes."""
+    """The view from a window: sky, clouds, hills, a field and trees, behind so many (columns, rows) of panes."""
     x, y = grid(width, height)
     shape, x, y = (y.size, x.size), x / np.float32(width), y / np.float32(height)
     sky = mix((0.92, 0.96, 1.0), (0.45, 0.68, 0.98), y + 0 * x)
@@ -167,7 +171,9 @@ def landscape(rng, width, height, bars):
         ridge = level + rough * (noise(rng, (1, shape[1]), (1, 6)) - np.float32(0.5))
         picture = mix(picture, colour, y < ridge)
     for _ in range(5):
-        place, size, foot = float(rng.random()), 0.05 + 0.06 * float(rng.random()), 0.12 + 0.1 * float(rng.random())
+        place = float(rng.random())
+        size = 0.05 + 0.06 * float(rng.random())
+        foot = 0.12 + 0.1 * float(rng.random())
         crown = ((x - np.float32(place)) / np.float32(size)) ** 2 + (
             (y - np.float32(foot + 0.12)) / np.float32(1.6 * size)
         ) ** 2 < 1

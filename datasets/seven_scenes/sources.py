@@ -18,7 +18,9 @@ LISTS = {  # kind -> list of each split
     "frames": {"train": "train.txt", "val": "test.txt"},
 }
 COUNTS = ("frames", "sequences", "runs", "converted_pictures")
-FOCAL, CENTRE, SIZE = 585, (320, 240), (640, 480)  # pixels, of pictures of SIZE
+FOCAL = 585  # pixels, of pictures of SIZE
+CENTRE = (320, 240)
+SIZE = (640, 480)
 NO_DEPTH = (0, 65535)  # in the files
 
 _SEQUENCE = re.compile(r"(?:sequence|seq-?)\s*(\d+)", re.IGNORECASE)
@@ -69,7 +71,8 @@ def find_splits(source: Source, depth: bool = False) -> dict[str, list[Frame]]:
       source: the scene.
       depth: whether every frame must have its depth.
     """
-    folders, splits = {}, {}
+    folders = {}
+    splits = {}
     for split, name in LISTS[source.kind].items():
         listed = _listed(source.root / name, source.kind)
         splits[split] = []
@@ -86,8 +89,10 @@ def find_splits(source: Source, depth: bool = False) -> dict[str, list[Frame]]:
 
 
 def intrinsics(size: tuple[int, int]) -> np.ndarray:
-    """(3, 3) float32 in pixels of a picture of `size` (width, height); (0, 0) is the outer corner of the first
-    pixel."""
+    """(3, 3) float32 in pixels of a picture of `size` (width, height).
+
+    (0, 0) is the outer corner of the first pixel.
+    """
     across, down = size[0] / SIZE[0], size[1] / SIZE[1]
     return np.float32([[FOCAL * across, 0, CENTRE[0] * across], [0, FOCAL * down, CENTRE[1] * down], [0, 0, 1]])
 

@@ -75,8 +75,7 @@ def _present(path):
 
 
 def _parsed(path):
-    """Sparse values (N, highest feature) and labels (N,) as they stand in the file; features that a line leaves out are
-    0."""
+    """Sparse values (N, highest feature) and labels (N,) of the file; features that a line leaves out are 0."""
     from sklearn.datasets import load_svmlight_file  # a second that only preparing the set costs
 
     try:

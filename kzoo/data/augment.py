@@ -14,10 +14,8 @@ import tensorflow as tf
 
 from kzoo.data.statistics import IMAGENET, ColourStatistics
 
-cv2.setNumThreads(1)  # the pipeline works on several examples at once
-TO_YIQ = np.array(
-    [[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], "float32"
-)  # NTSC luma and chroma
+# NTSC luma and chroma.
+TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], "float32")
 FROM_YIQ = np.linalg.inv(TO_YIQ)
 
 
@@ -34,9 +32,8 @@ class Geometric:
 
     def scaled(self, strength: float) -> "Geometric":
         """The same ranges times `strength`; the probability of a flip stays."""
-        return Geometric(
-            *(strength * getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "flip"), flip=self.flip
-        )
+        ranges = {f.name: strength * getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "flip"}
+        return Geometric(**ranges, flip=self.flip)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +44,7 @@ class Photometric:
     contrast: float = 0.25  # factor about mid-grey in [1 - c, 1 + c]
     saturation: float = 0.3  # factor about the pixel's luma in [1 - s, 1 + s]
     hue_deg: float = 12.0  # rotation in the chroma plane
-    pca: float = (
-        0.0  # Color PCA: standard deviation of alpha, 0.1 in Krizhevsky et al. 2012 (see kzoo/data/statistics.py)
-    )
+    pca: float = 0.0  # Color PCA (kzoo/data/statistics.py): deviation of alpha, 0.1 in Krizhevsky et al. 2012
     colours: ColourStatistics = IMAGENET  # whose principal axes Color PCA shifts along
 
     def scaled(self, strength: float) -> "Photometric":
@@ -59,12 +54,16 @@ class Photometric:
 
 
 def _matrix(rows) -> tf.Tensor:
-    return tf.stack([tf.stack([tf.cast(value, tf.float32) for value in row]) for row in rows])
+    def vector(row):
+        return tf.stack([tf.cast(value, tf.float32) for value in row])
+
+    return tf.stack([vector(row) for row in rows])
 
 
 def fit_matrix(height, width, shape: tuple[int, int] = (1, 1)) -> tf.Tensor:
-    """Fractions of an output of `shape` -> pixels of a picture of `height` x `width`: all of it, centred, its aspect
-    kept (letterbox).
+    """Fractions of an output of `shape` -> pixels of a picture of `height` x `width` (letterbox).
+
+    All of the picture, centred, its aspect kept.
 
     Returns:
         (3, 3) float32.
@@ -97,9 +96,8 @@ def random_matrix(seed, ranges: Geometric, aspect: float = 1.0) -> tuple[tf.Tens
     shift_x, shift_y = 0.5 + signed[3] * ranges.translate, 0.5 + signed[4] * ranges.translate
     matrix = _matrix([[a, b, shift_x - 0.5 * (a + b)], [c, d, shift_y - 0.5 * (c + d)], [0.0, 0.0, 1.0]])
     if ranges.crop:
-        left, top = tf.unstack(
-            ranges.crop * tf.random.stateless_uniform([2], tf.random.experimental.stateless_fold_in(seed, 1))
-        )
+        seed = tf.random.experimental.stateless_fold_in(seed, 1)
+        left, top = tf.unstack(ranges.crop * tf.random.stateless_uniform([2], seed))
         matrix = _matrix([[1 - ranges.crop, 0.0, left], [0.0, 1 - ranges.crop, top], [0.0, 0.0, 1.0]]) @ matrix
     return matrix, mirrored
 
@@ -137,28 +135,32 @@ def warp(image, matrix, shape: tuple[int, int], *, interpolation: str, fill: int
 
 
 def _warp_and_jitter(image, matrix, colour, offset, shape):
-    """OpenCV's warp and colour map of a (H, W, 3) uint8 picture or (T, H, W, 3) of a clip; the other arguments as in
-    `warp` and from `colour_matrix`, NumPy."""
+    """OpenCV's warp and colour map of a picture (H, W, 3) or of a clip (T, H, W, 3), uint8.
+
+    The other arguments as in `warp` and from `colour_matrix`, NumPy.
+    """
     if image.ndim == 4:
         return np.stack([_warp_and_jitter(frame, matrix, colour, offset, shape) for frame in image])
     transform = matrix[:2] @ index_to_fraction(shape) - [[0, 0, 0.5], [0, 0, 0.5]]  # OpenCV counts pixel centres
+    size = (int(shape[1]), int(shape[0]))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(
-        image, transform, (int(shape[1]), int(shape[0])), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0
-    )
+    border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": 0}
+    warped = cv2.warpAffine(image, transform, size, flags=flags, **border)
     return cv2.transform(warped, np.concatenate([colour.T, offset[:, None]], axis=1))
 
 
 def warp_and_jitter(image, matrix, shape: tuple[int, int], seed, ranges: Photometric | None):
-    """`warp` (bilinear, black outside), then `jitter_colour` if there are ranges, by OpenCV: several times as fast as
-    TensorFlow's kernels.
+    """`warp` (bilinear, black outside), then the map of `colour_matrix` if there are ranges.
 
-    OpenCV places a sample to 1/32 pixel. It releases Python's lock while it works, so calls run beside one another.
+    By OpenCV, which is several times as fast as TensorFlow's kernels and places a sample to 1/32 pixel. It releases
+    Python's lock while it works, so calls run beside one another.
 
     Args:
-        image: (H, W, 3) uint8, or (T, H, W, 3), whose frames are all treated alike; matrix: (3, 3) float32, output
-        fractions -> input pixels; shape: (height, width) of the output in pixels; seed: (2,) int; ranges: of the colour
-        jitter, or None.
+        image: (H, W, 3) uint8, or (T, H, W, 3), whose frames are all treated alike.
+        matrix: (3, 3) float32, output fractions -> input pixels.
+        shape: (height, width) of the output in pixels.
+        seed: (2,) int.
+        ranges: of the colour jitter, or None.
     Returns:
         ([T,] height, width, 3) uint8.
     """
@@ -171,7 +173,8 @@ def warp_points(positions, matrix, source_size):
     """Carry positions along with `warp`.
 
     Args:
-        positions: (..., 2) float32, fractions of the source; matrix: (3, 3) float32, output fractions -> source pixels;
+        positions: (..., 2) float32, fractions of the source.
+        matrix: (3, 3) float32, output fractions -> source pixels.
         source_size: (width, height) of the source in pixels.
     Returns:
         (..., 2) float32, fractions of the output.
@@ -182,34 +185,35 @@ def warp_points(positions, matrix, source_size):
 
 
 def turn_joints(joints, random, shape: tuple[int, int]):
-    """Joints in camera coordinates as the camera sees them whose picture was warped by `random`: turned about the
-    optical axis, mirrored.
+    """Joints in camera coordinates as the camera sees them whose picture was warped by `random`.
 
-    Zoom and translation change what the camera's lens does and leave the joints where they are (the principal point is
-    near the middle).
+    They are turned about the optical axis and mirrored. Zoom and translation change what the camera's lens does and
+    leave the joints where they are (the principal point is near the middle).
 
     Args:
-        joints: (..., 3) float32, x right, y down, z away from the camera; random: (3, 3) float32, output fractions ->
-        fractions of the picture before; the same scale on both axes; shape: (height, width) of the picture.
+        joints: (..., 3) float32, x right, y down, z away from the camera.
+        random: (3, 3) float32, output fractions -> fractions of the picture before; the same scale on both axes.
+        shape: (height, width) of the picture.
     Returns:
         (..., 3) float32.
     """
-    return tf.concat([tf.einsum("...k,ik->...i", joints[..., :2], _turn(random, shape)), joints[..., 2:]], axis=-1)
+    turned = tf.einsum("...k,ik->...i", joints[..., :2], _turn(random, shape))
+    return tf.concat([turned, joints[..., 2:]], axis=-1)
 
 
 def turn_pose(pose, random, shape: tuple[int, int]):
-    """A camera's pose when it was turned about its optical axis as `random` turns the picture; exact where that only
-    rotates about the principal point.
+    """A camera's pose when it was turned about its optical axis as `random` turns the picture.
+
+    Exact where that only rotates about the principal point.
 
     Args:
-        pose: (..., 7) float32, position and unit quaternion w, x, y, z, camera to world; random, shape: see
-        `turn_joints`.
+        pose: (..., 7) float32, position and unit quaternion w, x, y, z, camera to world.
+        random, shape: see `turn_joints`.
     Returns:
         (..., 7) float32, w >= 0.
     """
-    turn = _turn(
-        random, shape
-    )  # points in the camera before -> in the camera after, so that the new camera's axes are the old ones turned back
+    # Points in the camera before -> in the camera after, so that the new camera's axes are the old ones turned back.
+    turn = _turn(random, shape)
     half = -0.5 * tf.atan2(turn[1, 0], turn[0, 0])
     w, x, y, z = tf.unstack(pose[..., 3:], axis=-1)
     cos, sin = tf.cos(half), tf.sin(half)  # the quaternion (cos, 0, 0, sin), on the right
@@ -258,11 +262,3 @@ def colour_matrix(seed, ranges: Photometric) -> tuple[tf.Tensor, tf.Tensor]:
         alpha = ranges.pca * tf.random.stateless_normal([3], tf.random.fold_in(seed, 1))
         offset += tf.linalg.matvec(tf.constant(ranges.colours.pca_shifts, tf.float32), alpha)
     return tf.transpose(colour), offset
-
-
-def jitter_colour(image, seed, ranges: Photometric):
-    """Colour jitter of one picture: (H, W, 3) uint8 -> uint8."""
-    matrix, offset = colour_matrix(seed, ranges)
-    shape = tf.shape(image)
-    flat = tf.reshape(tf.cast(image, tf.float32), [-1, 3]) @ matrix + offset
-    return tf.cast(tf.clip_by_value(tf.reshape(flat, shape) + 0.5, 0.0, 255.0), tf.uint8)

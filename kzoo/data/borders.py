@@ -1,10 +1,12 @@
-"""U-Net's weight map: background pixels between two instances weigh more, so that the network learns to keep the
-instances apart."""
+"""U-Net's weight map: background pixels between two instances weigh more.
+
+So the network learns to keep the instances apart.
+"""
 
 import cv2
 import numpy as np
 
-# in sigmas; what lies further from its second nearest instance gains less than w0 * exp(-24.5), nothing in float32
+# In sigmas; what lies further from its second nearest instance gains less than w0 * exp(-24.5), nothing in float32.
 REACH = 7.0
 
 
@@ -22,8 +24,8 @@ def border_weights(mask, w0: float = 10.0, sigma: float = 5.0, ignore: int = 255
         ignore: id of pixels that are neither instance nor background.
     Returns:
         (H, W) float32 in [1, 1 + w0].
-    Reference:
-        Ronneberger, Fischer and Brox, U-Net, MICCAI 2015, eq. 2.
+
+    Reference: Ronneberger, Fischer and Brox, U-Net, MICCAI 2015, eq. 2.
     """
     mask = np.asarray(mask)
     nearest = np.full((2, *mask.shape), np.inf, "float32")
@@ -31,14 +33,12 @@ def border_weights(mask, w0: float = 10.0, sigma: float = 5.0, ignore: int = 255
     for category in np.unique(mask):
         if category in (0, ignore):
             continue
-        count, components, boxes, _ = cv2.connectedComponentsWithStats(
-            (mask == category).astype("uint8"), connectivity=8
-        )
+        of_category = (mask == category).astype("uint8")
+        count, components, boxes, _ = cv2.connectedComponentsWithStats(of_category, connectivity=8)
         for component, (left, top, width, height, _) in zip(range(1, count), boxes[1:], strict=True):
-            window = (
-                slice(max(0, top - margin), top + height + margin),
-                slice(max(0, left - margin), left + width + margin),
-            )
+            rows = slice(max(0, top - margin), top + height + margin)
+            columns = slice(max(0, left - margin), left + width + margin)
+            window = (rows, columns)
             outside = (components[window] != component).astype("uint8")
             distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
             first, second = nearest[:, *window]

@@ -7,7 +7,7 @@ import dataclasses
 class DataSet:
     """A prepared data set.
 
-    name: with configuration and version; splits: examples of each; fingerprint: of its records; metadata: the builder's.
+    name: with configuration and version; splits: examples of each; fingerprint: of its records; metadata: its own.
     """
 
     name: str

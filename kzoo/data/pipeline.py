@@ -1,6 +1,6 @@
-"""The input pipeline: TFDS records -> shuffle of encoded records -> decode -> one warp -> colour -> batch ->
-prefetch."""
+"""The input pipeline: TFDS records -> shuffle while encoded -> decode -> one warp -> colour -> batch -> prefetch."""
 
+import cv2
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -15,33 +15,36 @@ RAM_BUDGET = 2 * 2**30  # bytes that tf.data's autotuning may fill with prefetch
 
 def _records(builder, split: str, features: set[str], cache: bool) -> tf.data.Dataset:
     size_of(builder, split)
-    decoders = tfds.decode.PartialDecoding(
-        {name: True for name in features}, {name: tfds.decode.SkipDecoding() for name in features if name in ENCODED}
-    )
+    encoded = {name: tfds.decode.SkipDecoding() for name in features if name in ENCODED}
+    decoders = tfds.decode.PartialDecoding(dict.fromkeys(features, True), encoded)
     config = tfds.ReadConfig(try_autocache=False, skip_prefetch=True, interleave_cycle_length=1)
     records = builder.as_dataset(split=split, decoders=decoders, read_config=config)
     return records.cache() if cache else records
 
 
 def _waiting(builder, split: str, features: set[str]) -> int:
-    """Records that the shuffle may hold: all of a small split, of a large one as many as SHUFFLE_BYTES have room
-    for."""
-    size, whole = size_of(builder, split), builder.info.splits[split.partition("[")[0]]
+    """Records that the shuffle may hold: a whole small split, of a large one what SHUFFLE_BYTES have room for."""
+    size = size_of(builder, split)
+    whole = builder.info.splits[split.partition("[")[0]]
     record = whole.num_bytes / whole.num_examples if features & set(PICTURES) else 1024  # joints and the like
     return min(size, max(1, int(SHUFFLE_BYTES / record)))
 
 
 def _shuffle(records: tf.data.Dataset, waiting: int, seed) -> tf.data.Dataset:
-    """`records.shuffle` whose seed may be a tensor and is the only one: the method would mix TensorFlow's global seed
-    into its own."""
+    """`records.shuffle` whose seed may be a tensor and is the only one.
+
+    The method would mix TensorFlow's global seed into its own.
+    """
     specs = tf.nest.flatten(records.element_spec)
+    types = [spec.dtype for spec in specs]
+    shapes = [spec.shape for spec in specs]
     variant = tf.raw_ops.ShuffleDataset(
         input_dataset=tf.data.experimental.to_variant(records),
         buffer_size=waiting,
         seed=seed,
         seed2=1,
-        output_types=[spec.dtype for spec in specs],
-        output_shapes=[spec.shape for spec in specs],
+        output_types=types,
+        output_shapes=shapes,
         reshuffle_each_iteration=False,
     )
     return tf.data.experimental.from_variant(variant, records.element_spec)
@@ -50,8 +53,7 @@ def _shuffle(records: tf.data.Dataset, waiting: int, seed) -> tf.data.Dataset:
 def pipeline(
     builder, split: str, view: View, *, batch_size: int, seed: int = 0, epochs: range | None = None, cache: bool = False
 ) -> tf.data.Dataset:
-    """Batches of (image, labels), (image, labels, extras) when the view has extras, or (image, labels, weights) when it
-    has borders.
+    """Batches of (image, labels), or with a third: extras where the view has them, weights where it has borders.
 
     Args:
         builder: prepared, see `prepare`.
@@ -67,23 +69,30 @@ def pipeline(
     Raises:
         UserError: unknown split, or too few examples for one batch.
     """
+    cv2.setNumThreads(1)  # the pipeline works on several examples at once
     features = stored({*view.reads, *view.labels.values(), *view.extras})
     missing = features - set(builder.info.features)
     if missing:
         raise UserError(
-            f"{builder.info.full_name} has no {', '.join(sorted(missing))}; it has {', '.join(sorted(builder.info.features))}"
+            f"{builder.info.full_name} has no {', '.join(sorted(missing))}; "
+            f"it has {', '.join(sorted(builder.info.features))}"
         )
+
+    # Records with the number of their epoch and their place in it.
     records = _records(builder, split, features, cache)
     if epochs is None:
         numbered = records.enumerate().map(lambda position, record: (tf.constant(0, tf.int64), position, record))
     else:
-        steps, waiting = steps_of(builder, split, batch_size), _waiting(builder, split, features)
+        steps = steps_of(builder, split, batch_size)
+        waiting = _waiting(builder, split, features)
 
         def one_epoch(epoch):
-            shuffled = _shuffle(records, waiting, epoch + 7919 * (seed + 1))
-            return shuffled.take(steps * batch_size).enumerate().map(lambda position, record: (epoch, position, record))
+            shuffled = _shuffle(records, waiting, epoch + 7919 * (seed + 1)).take(steps * batch_size)
+            return shuffled.enumerate().map(lambda position, record: (epoch, position, record))
 
         numbered = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch)
+
+    # Batches of what the network sees of them.
     batches = numbered.map(example_map(builder, view, seed), num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
     options = tf.data.Options()
     options.autotune.ram_budget = RAM_BUDGET
@@ -119,14 +128,19 @@ def in_order(
 
 
 def pictures(builder, split: str, limit: int = 500):
-    """The first pictures of a split as they are stored, of clips the first frame: generator of (image (H, W, 3) uint8,
-    mask (H, W) uint8 or None)."""
+    """The first pictures of a split as they are stored, of clips the first frame.
+
+    Generator of (image (H, W, 3) uint8, mask (H, W) uint8 or None).
+    """
     source = source_of(builder.info.features)
     features = {source, *({"mask"} & set(builder.info.features))}
     for record in _records(builder, split, features, cache=False).take(limit).as_numpy_iterator():
         encoded = record["image"] if source == "image" else record["frames"][0]
         image = tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
-        yield image, tf.io.decode_png(record["mask"], channels=1).numpy()[..., 0] if "mask" in record else None
+        mask = None
+        if "mask" in record:
+            mask = tf.io.decode_png(record["mask"], channels=1).numpy()[..., 0]
+        yield image, mask
 
 
 def values(builder, split: str, feature: str):
@@ -136,11 +150,8 @@ def values(builder, split: str, feature: str):
 
 def without_label(inputs, labels, extras):
     """A batch of a data set without classes: their place is taken by -1."""
-    return (
-        inputs,
-        {**labels, "label": tf.fill(tf.shape(next(iter(extras.values())))[:1], tf.constant(-1, tf.int64))},
-        extras,
-    )
+    count = tf.shape(next(iter(extras.values())))[:1]
+    return inputs, {**labels, "label": tf.fill(count, tf.constant(-1, tf.int64))}, extras
 
 
 def steps_of(builder, split: str, batch_size: int) -> int:

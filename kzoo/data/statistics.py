@@ -1,5 +1,7 @@
-"""Statistics of a training set: its colours (input normalisation, Color PCA), its classes (weights of the loss), the
-bounds of its joints, the places of its camera. NumPy.
+"""Statistics of a training set, in NumPy.
+
+Its colours (input normalisation, Color PCA), its classes (weights of the loss), the bounds of its joints, the places of
+its camera.
 
 Units: the mean and the covariance are those of RGB in 0..255, so eigenvalues are variances in grey levels squared.
 
@@ -11,8 +13,7 @@ variances along their axes they give the channels deviations of .284, .276, .290
 over ImageNet's pixels (pytorch/vision issue 1439; the usual .229, .224, .225 average the deviations within pictures);
 as deviations they would give .12 to .13. So lambda is a variance of RGB in 0..1, and RGB in 0..255 is shifted by alpha
 * lambda / 255 with the eigenvalues of this file. Where alpha's deviation is 0.1, ImageNet's three shifts have
-deviations of 5.5,
-0.5 and 0.1 grey levels: nearly all of it is brightness.
+deviations of 5.5, 0.5 and 0.1 grey levels: nearly all of it is brightness.
 """
 
 import dataclasses
@@ -22,9 +23,8 @@ import numpy as np
 
 from kzoo import UserError
 
-ROUNDING = (
-    1 / 12
-)  # variance of rounding to whole grey levels; no spread is taken to be smaller, or whitening would blow up noise
+# Variance of rounding to whole grey levels; no spread is taken to be smaller, or whitening would blow up noise.
+ROUNDING = 1 / 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +41,8 @@ class ColourStatistics:
             raise UserError(
                 f"colour statistics need 3 means and a 3x3 covariance, got shapes {mean.shape} and {covariance.shape}"
             )
-        object.__setattr__(
-            self, "mean", tuple(mean.tolist())
-        )  # tuples: can be hashed and compared, and JSON brings them back
+        # Tuples: can be hashed and compared, and JSON brings them back.
+        object.__setattr__(self, "mean", tuple(mean.tolist()))
         object.__setattr__(self, "covariance", tuple(map(tuple, covariance.tolist())))
 
     @property
@@ -58,16 +57,20 @@ class ColourStatistics:
 
     @property
     def eigenvectors(self) -> np.ndarray:
-        """Principal axes as columns, in the order of `eigenvalues`: (3, 3), rows R, G, B. The largest entry of each is
-        positive."""
+        """Principal axes as columns, in the order of `eigenvalues`: (3, 3), rows R, G, B.
+
+        The largest entry of each is positive.
+        """
         vectors = np.linalg.eigh(self.covariance)[1][:, ::-1]
         largest = vectors[np.abs(vectors).argmax(axis=0), range(3)]
         return vectors * np.sign(largest)
 
     @property
     def pca_shifts(self) -> np.ndarray:
-        """Shift of RGB, 0..255, by alpha_k = 1 in column k: (3, 3), p_k lambda_k / 255. `pca_shifts @ alpha` is Color
-        PCA (see above)."""
+        """Shift of RGB, 0..255, by alpha_k = 1 in column k: (3, 3), p_k lambda_k / 255.
+
+        `pca_shifts @ alpha` is Color PCA (see above).
+        """
         return self.eigenvectors * self.eigenvalues / 255
 
     def to_dict(self) -> dict:
@@ -75,14 +78,13 @@ class ColourStatistics:
         return {"mean": list(self.mean), "covariance": [list(row) for row in self.covariance], "pixels": self.pixels}
 
 
-_IMAGENET_VECTORS = np.array(
-    [[0.5675, 0.7192, 0.4009], [0.5808, -0.0045, -0.8140], [0.5836, -0.6948, 0.4203]]
-)  # columns, rows R, G, B
 # Mean, eigenvalues and eigenvectors for RGB in 0..1 that facebook/fb.resnet.torch (datasets/imagenet.lua) publishes;
-# the sign of the first vector is turned.
+# the sign of the first vector is turned. The vectors are columns, with rows R, G, B.
+_IMAGENET_VALUES = np.array([0.2175, 0.0188, 0.0045])
+_IMAGENET_VECTORS = np.array([[0.5675, 0.7192, 0.4009], [0.5808, -0.0045, -0.8140], [0.5836, -0.6948, 0.4203]])
 IMAGENET = ColourStatistics(
     mean=255 * np.array([0.485, 0.456, 0.406]),
-    covariance=255**2 * (_IMAGENET_VECTORS * [0.2175, 0.0188, 0.0045]) @ _IMAGENET_VECTORS.T,
+    covariance=255**2 * (_IMAGENET_VECTORS * _IMAGENET_VALUES) @ _IMAGENET_VECTORS.T,
 )
 
 
@@ -91,35 +93,33 @@ def fit_colours(images: Iterable) -> ColourStatistics:
 
     Args:
         images: (H, W, 3) uint8 each, of any sizes, or batches (B, H, W, 3). Every pixel counts once, so feed them
-        without padding.
+            without padding.
     Raises:
         UserError: a picture of another type or shape, or no pixel at all.
     """
-    count, first, second = (
-        0,
-        np.zeros(3, object),
-        np.zeros((3, 3), object),
-    )  # object: Python's integers, which do not overflow
+    count = 0
+    first = np.zeros(3, object)  # object: Python's integers, which do not overflow
+    second = np.zeros((3, 3), object)
     for image in images:
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim not in (3, 4) or image.shape[-1] != 3:
             raise UserError(
-                f"colours are counted in uint8 pictures (H, W, 3) or batches (B, H, W, 3), got {image.dtype} {image.shape}"
+                "colours are counted in uint8 pictures (H, W, 3) or batches (B, H, W, 3), "
+                f"got {image.dtype} {image.shape}"
             )
-        pixels = image.reshape(-1, 3).astype(
-            "float64"
-        )  # products of bytes sum exactly in float64, up to 10^11 pixels a picture
+        # Products of bytes sum exactly in float64, up to 10^11 pixels a picture.
+        pixels = image.reshape(-1, 3).astype("float64")
         count += len(pixels)
         first += pixels.sum(axis=0).astype("int64").astype(object)
         second += (pixels.T @ pixels).astype("int64").astype(object)
     if not count:
         raise UserError("colour statistics need at least one picture, got none")
-    return ColourStatistics(first / count, (count * second - np.outer(first, first)) / count**2, count)
+    covariance = (count * second - np.outer(first, first)) / count**2
+    return ColourStatistics(first / count, covariance, count)
 
 
-NORMALISATIONS: dict[
-    str, Callable
-] = {  # name -> function of the statistics: what is subtracted, (3,), and what then multiplies, (3, 3)
+# name -> function of the statistics: what is subtracted, (3,), and what then multiplies, (3, 3).
+NORMALISATIONS: dict[str, Callable] = {
     "none": lambda _: (np.zeros(3), np.eye(3) / 255),
     "mean": lambda s: (s.mean, np.eye(3) / 255),
     "zscore": lambda s: (s.mean, np.diag(1 / np.sqrt(np.maximum(np.diag(s.covariance), ROUNDING)))),
@@ -132,9 +132,10 @@ def scaling(statistics: ColourStatistics | None, mode: str) -> dict:
 
     Args:
         statistics: of the training set; "none" needs none.
-        mode: "none": RGB / 255. "mean": (RGB - mean) / 255. "zscore": (RGB - mean) / deviation, by channel. "whiten":
-            RGB - mean along the principal axes, each divided by its deviation (PCA whitening); the channels are then
-            the axes, the most spread first. A deviation below that of rounding to whole grey levels counts as that.
+        mode: "none": RGB / 255. "mean": (RGB - mean) / 255. "zscore": (RGB - mean) / deviation, by channel.
+            "whiten": RGB - mean along the principal axes, each divided by its deviation (PCA whitening); the channels
+            are then the axes, the most spread first. A deviation below that of rounding to whole grey levels counts as
+            that.
     Returns:
         {"matrix": 3 lists of 3 numbers, "offset": 3 numbers}, for rgb @ matrix + offset.
     Raises:
@@ -149,13 +150,13 @@ def scaling(statistics: ColourStatistics | None, mode: str) -> dict:
 
 
 def colour_pca_variants(statistics: ColourStatistics, count: int, sigma: float = 0.1, seed: int = 0) -> np.ndarray:
-    """Color PCA at test time: shifts to be added to RGB, in 0..255, of the same picture before its predictions are
-    averaged.
+    """Color PCA at test time: shifts to be added to RGB, 0..255, of one picture; its predictions are averaged.
 
     Args:
         count: number of variants; an odd one begins with the picture as it is, the rest are pairs of a shift and its
-        opposite.
-        sigma: standard deviation of alpha; seed: of the draw.
+            opposite.
+        sigma: standard deviation of alpha.
+        seed: of the draw.
     Returns:
         (count, 3) float64 grey levels that average to 0.
     """
@@ -186,7 +187,8 @@ def fit_classes(masks: Iterable, classes: int, ignore: int = 255) -> tuple[np.nd
             ids = mask[mask != ignore]
             if ids.size and not 0 <= ids.min() <= ids.max() < classes:
                 raise UserError(
-                    f"a mask holds ids {ids.min()} to {ids.max()}; allowed: 0 to {classes - 1}, and {ignore} for unlabelled"
+                    f"a mask holds ids {ids.min()} to {ids.max()}; allowed: 0 to {classes - 1}, "
+                    f"and {ignore} for unlabelled"
                 )
             own = np.bincount(ids, minlength=classes)
             counts += own
@@ -230,7 +232,8 @@ def fit_bounds(joints: Iterable) -> dict[str, list]:
     low = high = None
     for clip in joints:
         least, most = clip.min(axis=0), clip.max(axis=0)
-        low, high = (least, most) if low is None else (np.minimum(low, least), np.maximum(high, most))
+        low = least if low is None else np.minimum(low, least)
+        high = most if high is None else np.maximum(high, most)
     if low is None:
         raise UserError("the training split holds no joints")
     return {"low": low.tolist(), "high": high.tolist()}

@@ -17,9 +17,14 @@ ENCODED = (*PICTURES, "mask")  # features that are pictures: kept encoded until 
 class View:
     """What the network sees of an example.
 
-    size: side of the square input in pixels, or (height, width); labels: output name -> feature; extras: features for
-    reports;
-    reads: the features that the network's inputs are made of: one of PICTURES, keypoints_2d, a picture and its mask.
+    Args:
+        size: side of the square input in pixels, or (height, width).
+        labels: output name -> feature.
+        extras: features for reports.
+        reads: the features that the network's inputs are made of: one of PICTURES, keypoints_2d, a picture and its
+            mask.
+        geometric, photometric: ranges of the augmentation, None without.
+        border: weight and sigma of `kzoo.data.borders.border_weights`: batches then end with these weights.
     """
 
     size: int | tuple[int, int]
@@ -28,9 +33,7 @@ class View:
     reads: tuple[str, ...] = ("image",)
     geometric: augment.Geometric | None = None
     photometric: augment.Photometric | None = None
-    border: tuple[float, float] | None = (
-        None  # weight and sigma of `kzoo.data.borders.border_weights`: batches then end with these weights
-    )
+    border: tuple[float, float] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -50,11 +53,14 @@ class Placement:
 
 
 def decode_reduced(encoded, shape: tuple, jpeg: bool, output: tuple[int, int]):
-    """Picture, shrunk by 2, 4 or 8 while decoding (in the DCT, so without aliasing) as long as 1.25 x the output's
-    pixels remain.
+    """Picture, shrunk by 2, 4 or 8 while decoding as long as 1.25 x the output's pixels remain.
+
+    It is shrunk in the DCT, so without aliasing.
 
     Args:
-        encoded: JPEG or PNG bytes; shape: (H, W, 3), None where it differs by example; jpeg: only JPEG can shrink;
+        encoded: JPEG or PNG bytes.
+        shape: (H, W, 3), None where it differs by example.
+        jpeg: only JPEG can shrink.
         output: (height, width).
     """
 
@@ -66,13 +72,13 @@ def decode_reduced(encoded, shape: tuple, jpeg: bool, output: tuple[int, int]):
     if None not in shape:
         spare = max(shape[0] / output[0], shape[1] / output[1]) / 1.25
         step = min(3, max(0, int(math.log2(spare))))
-        return tf.ensure_shape(decode(step), [-(-side // 2**step) for side in shape[:2]] + [3])
-    spare = (
-        tf.reduce_max(tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.float32) / tf.constant(output, tf.float32))
-        / 1.25
-    )
+        reduced = [-(-side // 2**step) for side in shape[:2]]
+        return tf.ensure_shape(decode(step), [*reduced, 3])
+    size = tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.float32)
+    spare = tf.reduce_max(size / tf.constant(output, tf.float32)) / 1.25
     step = tf.cast(tf.math.floor(tf.math.log(tf.maximum(spare, 1.0)) / math.log(2.0)), tf.int32)
-    return tf.switch_case(tf.clip_by_value(step, 0, 3), [functools.partial(decode, step) for step in range(4)])
+    decoders = [functools.partial(decode, by) for by in range(4)]
+    return tf.switch_case(tf.clip_by_value(step, 0, 3), decoders)
 
 
 def _border_weights(mask, weight: float, sigma: float):
@@ -82,16 +88,17 @@ def _border_weights(mask, weight: float, sigma: float):
 
 def _mask(encoded, placed: Placement, swapped):
     """Encoded ids -> (height, width) uint8; swapped: (256,) uint8, each id's in a mirrored picture."""
-    mask, shape = tf.io.decode_png(encoded, channels=1), placed.view.shape
+    mask = tf.io.decode_png(encoded, channels=1)
+    shape = placed.view.shape
     own = augment.fit_matrix(tf.shape(mask)[0], tf.shape(mask)[1], shape) @ placed.random
     mask = augment.warp(mask, own, shape, interpolation="NEAREST", fill=255)
-    return tf.where(placed.mirrored, tf.gather(swapped, tf.cast(mask, tf.int32)), mask)[..., 0]
+    in_mirror = tf.gather(swapped, tf.cast(mask, tf.int32))
+    return tf.where(placed.mirrored, in_mirror, mask)[..., 0]
 
 
 def _keypoints(keypoints, placed: Placement, swapped):
-    moved = augment.warp_keypoints(
-        keypoints, placed.matrix, placed.source, drop_outside=placed.view.geometric is not None
-    )
+    drop_outside = placed.view.geometric is not None
+    moved = augment.warp_keypoints(keypoints, placed.matrix, placed.source, drop_outside=drop_outside)
     return tf.where(placed.mirrored, tf.gather(moved, swapped), moved)
 
 
@@ -108,17 +115,13 @@ def _joints(joints, placed: Placement, swapped):
 
 
 DERIVED = {"pose": ("position", "rotation")}  # features that are made of others, joined along their last axis
-MOVED = {
-    "mask": _mask,
-    "keypoints": _keypoints,
-    "keypoints_2d": _keypoints_2d,
-    "joints": _joints,
-}  # other features are as they are
+# Other features are as they are.
+MOVED = {"mask": _mask, "keypoints": _keypoints, "keypoints_2d": _keypoints_2d, "joints": _joints}
 
 
 def stored(names) -> set[str]:
     """The features that must be read for these."""
-    return {part for name in names for part in DERIVED.get(name, (name,))}
+    return set().union(*(DERIVED.get(name, (name,)) for name in names))
 
 
 def source_of(features) -> str:
@@ -127,20 +130,22 @@ def source_of(features) -> str:
 
 
 def example_map(builder, view: View, seed: int):
-    """Function (epoch, position, record) -> (input, labels[, extras]) of one example, or (input, labels, weights) where
-    there are borders.
+    """Function (epoch, position, record) -> (input, labels[, extras]) of one example.
+
+    Or (input, labels, weights) where there are borders.
 
     Args:
-        builder: prepared, see `kzoo.data.builders.prepare`; seed: of the augmentation, with epoch and position.
+        builder: prepared, see `kzoo.data.builders.prepare`.
+        seed: of the augmentation, with epoch and position.
     """
-    metadata, features = builder.info.metadata or {}, builder.info.features
-    source = source_of(features)
-    kept = features[source]
+    # How the data set keeps its pictures, and what a mirror swaps in it.
+    metadata = builder.info.metadata or {}
+    source = source_of(builder.info.features)
+    kept = builder.info.features[source]
     shape = (*kept.shape[-3:-1], 3)  # grey pictures are decoded to three equal channels
     jpeg = getattr(kept, "feature", kept).encoding_format == "jpeg"
-    swapped = {
-        "mask": tf.constant(flip_permutation(256, metadata.get("flip_classes", ())).astype("uint8"))
-    }  # ids up to 255 = ignore
+    ids = flip_permutation(256, metadata.get("flip_classes", ()))  # up to 255 = ignore
+    swapped = {"mask": tf.constant(ids.astype("uint8"))}
     if "joints" in metadata:
         joints = tf.constant(flip_permutation(len(metadata["joints"]), metadata["flip_joints"]))
         swapped.update({feature: joints for feature in MOVED if feature != "mask"})
@@ -153,31 +158,36 @@ def example_map(builder, view: View, seed: int):
         return tf.stack([decode_reduced(frame, shape, jpeg, view.shape) for frame in frames])
 
     def example(epoch, position, record):
-        seeds = tf.random.experimental.stateless_split(
-            tf.stack([tf.cast(seed, tf.int64) * 1_000_003 + epoch, position]), 2
-        )
+        # Where the picture comes to lie.
+        of_example = tf.stack([tf.cast(seed, tf.int64) * 1_000_003 + epoch, position])
+        seeds = tf.random.experimental.stateless_split(of_example, 2)
         seen = pictures(record) if source in view.reads else None
         height, width = shape[:2] if seen is None else tf.unstack(tf.shape(seen)[-3:-1])
-        random, mirrored = tf.eye(3), tf.constant(False)
+        random = tf.eye(3)
+        mirrored = tf.constant(False)
         if view.geometric:
             random, mirrored = augment.random_matrix(seeds[0], view.geometric, view.shape[1] / view.shape[0])
-        placed = Placement(
-            view, augment.fit_matrix(height, width, view.shape) @ random, random, mirrored, (width, height)
-        )
+        matrix = augment.fit_matrix(height, width, view.shape) @ random
+        placed = Placement(view, matrix, random, mirrored, (width, height))
 
         def carried(feature):
             if feature in PICTURES:
                 return augment.warp_and_jitter(seen, placed.matrix, view.shape, seeds[1], view.photometric)
-            if feature == "pose":
+            if feature in DERIVED:
                 pose = tf.concat([record[part] for part in DERIVED[feature]], axis=-1)
                 return augment.turn_pose(pose, placed.random, view.shape)
-            return MOVED[feature](record[feature], placed, swapped[feature]) if feature in MOVED else record[feature]
+            if feature in MOVED:
+                return MOVED[feature](record[feature], placed, swapped[feature])
+            return record[feature]
 
+        # What the network reads, and what is carried along with it.
         inputs = {feature: carried(feature) for feature in view.reads}
         inputs = inputs if len(inputs) > 1 else inputs[view.reads[0]]
         labels = {output: carried(feature) for output, feature in view.labels.items()}
         if view.border:  # only for masks
             return inputs, labels, {output: _border_weights(mask, *view.border) for output, mask in labels.items()}
-        return (inputs, labels, {name: carried(name) for name in view.extras}) if view.extras else (inputs, labels)
+        if view.extras:
+            return inputs, labels, {name: carried(name) for name in view.extras}
+        return inputs, labels
 
     return example

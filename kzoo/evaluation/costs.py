@@ -18,11 +18,17 @@ import os
 import pathlib
 import platform
 import resource
+import statistics
 import subprocess
 import sys
 import time
 
+from kzoo.evaluation import child
+from kzoo.runs import Run
+
+# TensorFlow and Keras are imported inside functions: reports of many runs read this file and measure nothing.
 PASSES, SECONDS = 10, 1.0  # at least, of each batch size
+WARM_UPS = 3
 LOOPS = ("While", "StatelessWhile", "Enter", "LoopCond")
 MIB = 2**20
 
@@ -51,19 +57,32 @@ def _inputs(model, batch: int):
 
 def milliseconds(model, batch: int) -> float:
     """Median time of one pass of `batch` examples, over `batch`."""
-    import statistics
-
     import keras
     import tensorflow as tf
 
-    function, inputs, taken = tf.function(lambda inputs: model(inputs, training=False)), _inputs(model, batch), []
+    function = tf.function(lambda inputs: model(inputs, training=False))
+    inputs = _inputs(model, batch)
+    taken = []
     start = 0.0
-    while len(taken) < PASSES + 3 or time.perf_counter() - start < SECONDS:
+    while len(taken) < WARM_UPS + PASSES or time.perf_counter() - start < SECONDS:
         begin = time.perf_counter()
         keras.tree.map_structure(lambda tensor: tensor.numpy(), function(inputs))
         taken.append(time.perf_counter() - begin)
         start = start or time.perf_counter()  # after the first, which compiles
-    return 1000 * statistics.median(taken[3:]) / batch
+    return 1000 * statistics.median(taken[WARM_UPS:]) / batch
+
+
+def threads() -> int:
+    """Threads that runtimes compute with: those of TensorFlow's single operations."""
+    import tensorflow as tf
+
+    chosen = tf.config.threading.get_intra_op_parallelism_threads()
+    return chosen or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or _cores()
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system tells it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resident() -> tuple[float, float] | None:
@@ -87,19 +106,18 @@ def forget_peak() -> bool:
 def most_held() -> float:
     """The most that this process has held, in MiB. Where Linux tells it (/proc): ru_maxrss also counts what started the
     process held."""
-    if known := resident():
-        return known[1]
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        MIB if platform.system() == "Darwin" else 1024
-    )  # bytes there, else KiB
+    if memory := resident():
+        return memory[1]
+    unit = 1 if platform.system() == "Darwin" else 1024  # bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
 
 
-def measure(folder, batch_sizes=(1, 8)) -> dict:
+def measure(run: Run, batch_sizes=(1, 8)) -> dict:
     """Costs of a run's network, in this process; for numbers that mean something call it in a fresh one, as
     `in_own_process` does.
 
     Args:
-        folder: run folder with a trained network; batch_sizes: to be timed.
+        run: with a trained network; batch_sizes: to be timed.
     Returns:
         {"parameters", "flops", "ms_per_example": {batch size: number}, "peak_memory_mib", "network_memory_mib",
         "device", "threads", "versions"}; None for what cannot be told.
@@ -107,50 +125,46 @@ def measure(folder, batch_sizes=(1, 8)) -> dict:
     import keras
     import tensorflow as tf
 
-    from kzoo import runs
-    from kzoo.training import networks
-
-    model = runs.load_model(folder)
-    run, task = runs.describe(folder), runs.task_of(runs.describe(folder))
+    model = run.model_at(run.shape)
     accelerators = tf.config.list_logical_devices("GPU")
     gc.collect()
-    weights = sum(variable.value.numpy().nbytes for variable in model.variables) / MIB
     loaded = most_held()
-    known, before, held = forget_peak(), resident(), None
-    times = {str(batch): milliseconds(model, batch) for batch in batch_sizes}
-    if accelerators:
-        held = tf.config.experimental.get_memory_info("GPU:0")["peak"] / MIB
-    elif known and before:
-        held = weights + max(0.0, resident()[1] - before[0])
-    counted = model
-    if "portable" in networks.hyperparameters_of(task.archs[run["flags"]["arch"]]):
-        counted = runs.load_model(folder, portable=True)  # the same network without loops
+    times, held = _times_and_memory(model, batch_sizes, on_accelerator=bool(accelerators))
     return {
         "parameters": model.count_params(),
-        "flops": flops(counted),
+        "flops": flops(run.portable_model()),  # the same network without loops
         "ms_per_example": times,
         "peak_memory_mib": max(loaded, most_held()),  # `forget_peak` makes it begin anew
         "network_memory_mib": held,
         "device": accelerators[0].name if accelerators else f"CPU, {platform.machine()}",
-        "threads": tf.config.threading.get_intra_op_parallelism_threads()
-        or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
-        or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)),
+        "threads": threads(),
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__},
     }
 
 
+def _times_and_memory(model, batch_sizes, *, on_accelerator: bool) -> tuple[dict[str, float], float | None]:
+    """{batch size: milliseconds}, and what weights and passes held in MiB, None where it cannot be told."""
+    import tensorflow as tf
+
+    weights = sum(variable.value.numpy().nbytes for variable in model.variables) / MIB
+    is_forgotten = forget_peak()
+    before = resident()
+    times = {str(batch): milliseconds(model, batch) for batch in batch_sizes}
+    if on_accelerator:
+        return times, tf.config.experimental.get_memory_info("GPU:0")["peak"] / MIB
+    if is_forgotten and before:
+        return times, weights + max(0.0, resident()[1] - before[0])
+    return times, None
+
+
 def in_own_process(folder, timeout: float = 900.0) -> dict:
-    """`measure` in a process that does nothing else; {"error": last line of its complaint} where it fails."""
-    command = [sys.executable, "-m", "kzoo.costs", str(folder)]
+    """`measure` of a run folder in a process that does nothing else; {"error": one line} where it fails."""
+    command = [sys.executable, "-m", "kzoo.programs.costs", str(folder)]
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=timeout)
+        printed = child.output(command, timeout=timeout, environment=environment)
+    except child.Failed as failure:
+        return {"error": str(failure)}
     except subprocess.TimeoutExpired:
         return {"error": f"not measured within {timeout:g} seconds"}
-    if done.returncode:
-        return {
-            "error": ([line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"])[
-                -1
-            ][:300]
-        }
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(printed.splitlines()[-1])

@@ -23,7 +23,7 @@ def draw(run: Run, scored: Scored, count: int, out=None):
     if count:
         run.save_figures(examples(run, scored, count), out)
     result = scored.result.to_json()
-    run.save_figures(run.task.charts(result, run.names, scored.labels, scored.predictions), out)
+    run.save_figures(run.task.figures.charts(result, run.names, scored.labels, scored.predictions), out)
 
 
 def chosen(errors: np.ndarray, count: int) -> list[tuple[int, str]]:
@@ -41,7 +41,7 @@ def examples(run: Run, scored: Scored, count: int) -> dict:
     """{file name: figure} of the best, median and worst examples, and of those that the report names: "failures" (of
     2-D pose), "cluster_examples". Only these are kept in memory."""
     task, labels, predictions, details = run.task, scored.labels, scored.predictions, scored.result.details
-    errors = task.errors(labels, predictions)
+    errors = task.evaluator.errors(labels, predictions)
     picks = chosen(errors, count)
     indices = [index for index, _ in picks]
     if not indices:
@@ -71,13 +71,13 @@ def examples(run: Run, scored: Scored, count: int) -> dict:
     known = {name: scored.extras[name] for name in ("mask", "class_names") if name in scored.extras}
     known = {name: value[indices] if isinstance(value, np.ndarray) else value for name, value in known.items()}
     outputs = {**scored.predictor(inputs), **answers, **known}
-    drawn = task.figures(pictures, labels[indices], outputs, titles, run.names)
+    drawn = task.figures.examples(pictures, labels[indices], outputs, titles, run.names)
 
     # What lies inside of the network, and what the report names
-    if task.inside:
-        drawn |= task.inside(scored.predictor.model, run.rounds, pictures, titles, run.names)
-    if task.looks_for:
-        drawn |= look(scored.predictor.model, inputs, task.looks_for(labels[indices]), pictures, titles)
+    if task.figures.inside:
+        drawn |= task.figures.inside(scored.predictor.model, run.rounds, pictures, titles, run.names)
+    if task.figures.looks_for:
+        drawn |= look(scored.predictor.model, inputs, task.figures.looks_for(labels[indices]), pictures, titles)
     if any(failures.values()):
         coords = predictions["coords"]
         drawn["failures.png"] = pose_figures.failure_gallery(images, labels, coords, failures, run.names)

@@ -8,43 +8,15 @@ import pathlib
 
 from kzoo.datasets import registry
 from kzoo.datasets.about import About
-from kzoo.evaluation import report, tables
+from kzoo.evaluation import conditions, report, tables
 from kzoo.runs import Run
 
 MODELS = pathlib.Path(__file__).parents[1] / "models"
-IMAGENET = "The encoder started from Keras's ImageNet weights; access to ImageNet is granted for non-commercial research and education."
-LIMITS = {
-    "pose": (
-        "One person a picture: it was scored on pictures that show the person as the boxes above say. With a detector's boxes errors grow.",
-        "It always answers every joint, hidden ones and those outside the picture too; the confidence is not calibrated.",
-    ),
-    "seg": (
-        "Every pixel gets one of the classes above, whatever it shows; nothing marks what the network has never seen.",
-    ),
-    "pose3d": (
-        "Joints are relative to the hip: where the person stands is not answered. One person, centred in the frames.",
-        "The cameras it was trained on are few: other focal lengths and heights were not scored.",
-    ),
-    "loc": (
-        "It knows the one place it was trained in. A picture of another place gets a pose as well, and nothing warns.",
-        "What has moved since the training pictures were taken, furniture or the season, was not scored.",
-    ),
-    "cluster": (
-        "Clusters are no classes: they were matched with the labels once, for the scores alone.",
-        "The number of clusters was given, not found.",
-    ),
-}
+IMAGENET = (
+    "The encoder started from Keras's ImageNet weights; access to ImageNet is granted for non-commercial research and "
+    "education."
+)
 UNKNOWN = About(licence="not known to kzoo")  # of a data set that is no longer in the registry
-CONDITIONS = {
-    "split": "split",
-    "examples": "examples",
-    "boxes": "boxes",
-    "crop": "size (px)",
-    "tile": "tiles (px)",
-    "overlap": "overlap of tiles (px)",
-    "tta": "test-time augmentation",
-    "decoder": "decoder",
-}
 NAMED = 20  # units that are named at most
 PRIVATE = ("data_dir", "data_source")  # flags that name folders of one machine
 
@@ -77,8 +49,8 @@ def limits(run: Run, result: dict) -> list[str]:
     """Sentences on what the scores do not tell."""
     flag, split = run.flags, result["split"]
     data = about_data(flag["dataset"])
-    found = [*LIMITS[flag["task"]], *([data.limits] if data.limits else [])]
-    if run.task.train:
+    found = [*run.task.answers.limits, *([data.limits] if data.limits else [])]
+    if run.task.learning == "clusters":
         if split == flag.get("train_split"):
             found.append(
                 "It was scored on the pictures it was trained on, as is usual for clustering; labels took no part in "
@@ -132,7 +104,7 @@ def card(run: Run, result: dict) -> str:
     kept = {name: value for name, value in flag.items() if name not in PRIVATE}
 
     # How well it does
-    conditions = "; ".join(f"{text}: {result[key]}" for key, text in CONDITIONS.items() if said(result.get(key)))
+    known = conditions.of_report(result, conditions.EXAMPLES, conditions.ANSWERS)
     lines = [
         f"# {flag['task']}/{flag['arch']} on {dataset.name}\n",
         _facts(about),
@@ -140,7 +112,7 @@ def card(run: Run, result: dict) -> str:
         _facts(used),
         *([f"{IMAGENET}\n"] if flag.get("encoder_weights") == "imagenet" else []),
         "## Scores\n",
-        f"{conditions}.\n",
+        f"{conditions.text(known, '; ')}.\n",
         scores_of(result["scores"]),
         *(f"- {note}" for note in result.get("notes", ())),
         *_compared(result),

@@ -3,6 +3,7 @@
 import math
 import shlex
 
+from kzoo.evaluation import conditions
 from kzoo.evaluation.tables import markdown_table
 
 COMMA_LISTS = ("milestones", "border")  # flags that take one list; other lists are flags that may be repeated
@@ -98,8 +99,9 @@ def export_table(rows: dict[str, dict], failed: dict[str, str]) -> str:
         )
     inside = f"; decoder inside: {one['decoder']}" if one["decoder"] else ""
     said = (
-        f"On the first {one['examples']} examples{inside}. Milliseconds: median at batch 1, threads: {one['threads']}. Of whole numbers "
-        "the difference is the share of them that differ. What goes in and comes out is told in exports.json.\n"
+        f"On the first {one['examples']} examples{inside}. Milliseconds: median at batch 1, threads: {one['threads']}. "
+        "Of whole numbers the difference is the share of them that differ. What goes in and comes out is told in "
+        "exports.json.\n"
     )
     return "\n".join(
         [markdown_table(columns, table), said, *(f"- no {form}: {reason}\n" for form, reason in failed.items())]
@@ -118,20 +120,11 @@ def text(result: dict) -> str:
         result: content of `report.json`.
     """
     flag = result["flags"]
-    how = {
-        "boxes": "boxes: ",
-        "crop": "crop (px): ",
-        "tile": "in tiles of ",
-        "overlap": "overlapping by ",
-        "tta": "test-time augmentation: ",
-        "decoder": "decoder: ",
-    }
-    how = ", ".join(f"{text}{result[key]}" for key, text in how.items() if key in result)
+    how = conditions.text(conditions.of_report(result, conditions.ANSWERS))
     lines = [
         f"# {flag['task']}/{flag['arch']} on {result['dataset']}, split {result['split']}\n",
         f"{result['examples']} examples, encoder {flag['encoder'] or OWN_TRUNK}, {result['parameters']:,} parameters, "
-        f"trained with seed {flag['seed']}; "
-        f"{how}.\n",
+        f"trained with seed {flag['seed']}; {how}.\n",
         markdown_table(["score", "value"], [[name, value] for name, value in result["scores"].items()]),
     ]
     if "baselines" in result:

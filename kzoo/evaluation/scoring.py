@@ -18,7 +18,7 @@ from kzoo.runs import Run
 class Result:
     """Content of `report.json`: scores, the conditions they were taken under, and what they are to be compared with.
 
-    scores, tables, notes: of the task's own score, and details: what else it gives, for figures (confusion, failures …);
+    scores, tables, notes: of the task's own score, and details: what else it gives, for figures (confusion …);
     run, flags, parameters, dataset, fingerprint: of the run; split, examples, crop (px), tta, decoder, tile and overlap
     (px), boxes: conditions; baselines: scores of what needs no training, by name, and retrieval: how pictures were
     compared there; stopped: why a clustering ended; decoders, gains: scores by decoder or by test-time augmentation;
@@ -123,18 +123,20 @@ def score(
     batches = run.data(split, shape=shape, batch_size=1 if tile else batch_size, data_dir=data_dir)
     labels, answers, extras = predict_all(predictor, batches, builders.size_of(builder, split))
     extras = builders.named(builder, extras)
-    scored = {name: task.report(labels, predictions, extras, run.names) for name, predictions in answers.items()}
+    scored = {
+        name: task.evaluator.score(labels, predictions, extras, run.names) for name, predictions in answers.items()
+    }
     main = next(iter(scored))
 
     # What stands beside the scores
     more = {}
     if run.clustering:
         more |= as_trained(run, split)
-    if task.baselines:
+    if task.evaluator.baselines:
         more |= without_training(run, split, shape, batch_size, data_dir)
     if decoder == "all":
         more["decoders"] = {name: found["scores"] for name, found in scored.items()}
-    if task.dense and tta == "all":
+    if task.input.dense and tta == "all":
         more["gains"] = {name: {"passes": n, **scored[name]["scores"]} for name, n in predictor.passes.items()}
 
     own = {field.name for field in dataclasses.fields(Result)}
@@ -152,7 +154,7 @@ def score(
         tta=tta,
         tile=tile,
         overlap=overlap if tile else None,
-        decoder=None if task.dense else main,
+        decoder=None if task.input.dense else main,
         **more,
         seconds=round(time.time() - started, 1),
     )
@@ -164,9 +166,9 @@ def check(run: Run, size: str | None, decoder: str | None, tile: str | None) -> 
     if decoder not in (None, "all", decoding.OWN):
         cli.pick(decoding.DECODERS, decoder, "decoder")
     shape = cli.shape_of(size or run.flags["size"])
-    if run.task.square and shape[0] != shape[1]:
+    if run.task.input.square and shape[0] != shape[1]:
         raise UserError(f"--size={size}: {run.flags['task']} works on square crops")
-    if tile and not run.task.dense:
+    if tile and not run.task.input.dense:
         raise UserError(f"--tile is for networks that answer each pixel, not for {run.flags['task']}")
     return shape
 
@@ -186,7 +188,7 @@ def without_training(run: Run, split: str, shape: tuple[int, int], batch_size: i
         pictures = run.data(name, shape=shape, reads=reads, batch_size=batch_size, data_dir=data_dir)
         features.append(retrieval.features(function, pictures, builders.size_of(builder, name)))
     (train_features, train_labels), (asked, labels) = features
-    return {"baselines": run.task.baselines(train_labels, labels, train_features, asked), "retrieval": how}
+    return {"baselines": run.task.evaluator.baselines(train_labels, labels, train_features, asked), "retrieval": how}
 
 
 def predict_all(predictor, batches, examples: int) -> tuple[np.ndarray, dict, dict]:

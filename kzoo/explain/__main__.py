@@ -1,5 +1,4 @@
-"""Why a network answers as it does: maps of what counts in a picture, the first filters, and what single channels
-respond to.
+"""Why a network answers as it does: maps of what counts, the first filters, and what single channels respond to.
 
 python -m kzoo.explain --run=runs/<name> --image=me.jpg --output=coords:left_wrist --method=all
 python -m kzoo.explain --run=runs/<name> --example=12 --method=grad_cam_pp,occlusion --layer=stage3
@@ -8,7 +7,7 @@ python -m kzoo.explain --run=runs/<name> --example=12 --method=grad_cam_pp,occlu
 from absl import flags
 
 from kzoo import UserError, cli
-from kzoo.explain.explanation import EXCITED, METHODS, explain
+from kzoo.explain.methods import EXCITED, METHODS
 
 FLAGS = flags.FLAGS
 
@@ -24,14 +23,16 @@ def define_flags():
     flags.DEFINE_string(
         "output",
         None,
-        "what is explained, <output>[:<unit>[:<component>]]: coords:left_wrist, coords:left_wrist:x, heatmaps:nose, logits:head, "
-        "joints:left_wrist:z, position, rotation:w, assignment:3 (default: the main output's plainest unit)",
+        "what is explained, <output>[:<unit>[:<component>]]: coords:left_wrist, coords:left_wrist:x, heatmaps:nose, "
+        "logits:head, joints:left_wrist:z, position, rotation:w, assignment:3 (default: the main output's plainest "
+        "unit)",
     )
     flags.DEFINE_list("method", ["all"], f"all, or some of {', '.join(METHODS)}")
     flags.DEFINE_multi_string(
         "layer",
         [],
-        "of Grad-CAM and patches; may be repeated (default: the last maps at strides 4, 8, 16 and 32, for patches those of the encoder)",
+        "of Grad-CAM and patches; may be repeated (default: the last maps at strides 4, 8, 16 and 32, for patches "
+        "those of the encoder)",
     )
     flags.DEFINE_multi_integer(
         "channel",
@@ -47,6 +48,13 @@ def define_flags():
 def main():
     if not FLAGS.run:
         raise UserError("--run=<run folder> is needed")
+    if not FLAGS.image and not FLAGS.example:
+        raise UserError(
+            "give a picture, --image=<file>, or an example of the run's data set, --example=<number>; both may be "
+            "repeated"
+        )
+    from kzoo.explain.explanation import explain  # starts the framework, which --helpshort does without
+
     explain(
         FLAGS.run,
         images=FLAGS.image,

@@ -1,5 +1,6 @@
-"""What an answer is made of: how much each pixel, or each joint, of an input counts for any number computed from a
-network's answers.
+"""What an answer is made of: how much each pixel, or each joint, of an input counts.
+
+For any number computed from a network's answers.
 
 Every function of METHODS is f(model, inputs, score, *, source) -> array with an entry for each place of the input
 `source`. Saliency: Simonyan et al., Deep Inside Convolutional Networks, ICLR workshop 2014. Deconvnet and occlusion:
@@ -100,14 +101,15 @@ def _rounded(x):
 def _rectifier(operation, relu: str):
     """The layer that stands for a ReLU that is a layer or an operation; None for all others."""
     if type(operation) is layers.ReLU and not operation.negative_slope and not operation.threshold:
-        maximum, dtype = operation.max_value, operation.dtype_policy
+        maximum = operation.max_value
+        dtype = operation.dtype_policy
     elif type(operation).__name__ in OPERATIONS:
-        maximum, dtype = OPERATIONS[type(operation).__name__], operation.output.dtype
+        maximum = OPERATIONS[type(operation).__name__]
+        dtype = operation.output.dtype
     else:
         return None
-    return layers.Activation(
-        functools.partial(_rectified, relu=relu, maximum=maximum), dtype=dtype, name=operation.name
-    )
+    function = functools.partial(_rectified, relu=relu, maximum=maximum)
+    return layers.Activation(function, dtype=dtype, name=operation.name)
 
 
 def _rectified(x, relu: str, maximum: float | None):
@@ -132,8 +134,8 @@ def saliency(model: keras.Model, inputs: dict, score, *, source: str) -> np.ndar
 
     Args:
         model: functional.
-        inputs: {name: array} of all its inputs: pictures (B, H, W, 3) or clips (B, T, H, W, 3) uint8, keypoints (B, T,
-        J, 2) float32, …
+        inputs: {name: array} of all its inputs: pictures (B, H, W, 3) or clips (B, T, H, W, 3) uint8, keypoints
+            (B, T, J, 2) float32, …
         score: {output: tensor} -> (B,), differentiable and of each example alone.
         source: the input that is explained; the others are held as they are.
     Returns:
@@ -147,8 +149,10 @@ def saliency(model: keras.Model, inputs: dict, score, *, source: str) -> np.ndar
 
 
 def guided_backprop(model: keras.Model, inputs: dict, score, *, source: str) -> np.ndarray:
-    """The gradient, through ReLUs only where it is positive and they are active; arguments, result and errors as
-    `saliency`'s."""
+    """The gradient, through ReLUs only where it is positive and they are active.
+
+    Arguments, result and errors as `saliency`'s.
+    """
     return _gradients(differentiable(model, "guided"), inputs, score, source)
 
 
@@ -168,18 +172,17 @@ def integrated_gradients(
     tolerance: float = 0.01,
     baseline=None,
 ) -> np.ndarray:
-    """What each number adds to a score on the way from a baseline: (x - baseline) times the mean gradient on the
-    straight line between.
+    """What each number adds to a score on the way from a baseline.
 
-    The sum over an example is score(x) - score(baseline), up to the error of the midpoint rule. It begins with `steps`
-    gradients, whose number is tripled (the earlier ones stay midpoints) until every example's sum is right to
-    `tolerance`, or `most` would be passed. Arguments and errors as `saliency`'s (Sundararajan et al. 2017, eq. 1 and
-    3).
+    It is (x - baseline) times the mean gradient on the straight line between. The sum over an example is score(x) -
+    score(baseline), up to the error of the midpoint rule. It begins with `steps` gradients, whose number is tripled
+    (the earlier ones stay midpoints) until every example's sum is right to `tolerance`, or `most` would be passed.
+    Arguments and errors as `saliency`'s (Sundararajan et al. 2017, eq. 1 and 3).
 
     Args:
         tolerance: share of score(x) - score(baseline), see `completeness_gap`; 0: never refine, `steps` gradients.
         baseline: array that broadcasts to the source; None is black for pictures, and for keypoints each frame's mean
-        joint.
+            joint.
     Returns:
         float32 of the source's shape, in the score's unit; signed.
     Raises:
@@ -190,17 +193,20 @@ def integrated_gradients(
     _check(model, inputs, source)
     x = np.asarray(inputs[source], "float32")
     baseline = _baseline(model, inputs, source, baseline)
-    copy, way = differentiable(model), x - baseline
+    copy = differentiable(model)
+    way = x - baseline
+
+    # The midpoint rule, refined until it adds up.
     places = (np.arange(steps) + 0.5) / steps
     total = np.zeros(x.shape)
     while True:
         for place in places:
             total += _gradients(copy, {**inputs, source: baseline + way * place}, score, source)
-        found = (way * total / steps).astype("float32")
+        shares = (way * total / steps).astype("float32")
         if not tolerance or 3 * steps > most:
-            return found
-        if (completeness_gap(copy, inputs, score, found, source=source, baseline=baseline) <= tolerance).all():
-            return found
+            return shares
+        if (completeness_gap(copy, inputs, score, shares, source=source, baseline=baseline) <= tolerance).all():
+            return shares
         steps *= 3
         places = (np.arange(steps) + 0.5) / steps
         places = places[np.arange(steps) % 3 != 1]  # every third one is a midpoint of before
@@ -209,8 +215,9 @@ def integrated_gradients(
 def completeness_gap(
     model: keras.Model, inputs: dict, score, attributions, *, source: str, baseline=None
 ) -> np.ndarray:
-    """How far integrated gradients are from adding up: |sum - (score(x) - score(baseline))| over |score(x) -
-    score(baseline)|.
+    """How far integrated gradients are from adding up.
+
+    |sum - (score(x) - score(baseline))| over |score(x) - score(baseline)|.
 
     Returns:
         (B,) float64, infinite where the score is the same at both ends and the sum is not 0.
@@ -255,18 +262,23 @@ def occlusion(model: keras.Model, inputs: dict, score, *, source: str, side: int
     network = keras.Model(model.inputs, outputs_by_name(model))
 
     def answer(values):
-        return ops.convert_to_numpy(score(network(input_tensors(model, {**inputs, source: values}), training=False)))
+        answers = network(input_tensors(model, {**inputs, source: values}), training=False)
+        return ops.convert_to_numpy(score(answers))
 
+    # Of keypoints, joint by joint.
     whole = answer(x)
     if not _is_picture(_input(model, source)):
         drops = np.stack([whole - answer(hidden) for hidden in _without_joints(x)], axis=-1)  # (B, J)
         return np.broadcast_to(drops[:, None], x.shape[:-1]).astype("float32")
+
+    # Of pictures, square by square.
     height, width = x.shape[-3:-1]
     side = max(1, min(height, width) // 4) if side is None else side
     if not 1 <= side <= min(height, width):
         raise UserError(f"side must be 1 to {min(height, width)} pixels, the picture's shorter side, got {side}")
     colour = np.rint(x.mean(axis=tuple(range(1, x.ndim - 1)), keepdims=True)).astype(x.dtype)
-    total, count = np.zeros((len(x), height, width)), np.zeros((height, width))
+    total = np.zeros((len(x), height, width))
+    count = np.zeros((height, width))
     for top in _starts(height, side):
         for left in _starts(width, side):
             rows, columns = slice(top, top + side), slice(left, left + side)
@@ -293,7 +305,8 @@ def _starts(length: int, side: int) -> list[int]:
 def _gradients(copy, inputs: dict, score, source: str) -> np.ndarray:
     """Of a score with respect to an input of a `differentiable` network."""
     _check(copy, inputs, source)
-    tensors, place = input_tensors(copy, inputs), [x.name for x in copy.inputs].index(source)
+    tensors = input_tensors(copy, inputs)
+    place = [x.name for x in copy.inputs].index(source)
 
     def total(x):
         return ops.sum(score(copy([*tensors[:place], x, *tensors[place + 1 :]], training=False)))

@@ -1,5 +1,6 @@
-"""What single channels respond to: the kernels of the first convolution, and the patches of pictures that excite a
-channel most.
+"""What single channels respond to.
+
+The kernels of the first convolution, and the patches of pictures that excite a channel most.
 
 Patches as in Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, ECCV 2014, fig. 2: the nine
 pictures with the highest activation of a channel, cut to what the unit there sees, and beside each its deconvnet
@@ -8,6 +9,7 @@ backpropagation takes its place, as Springenberg et al. (2015, §4) propose.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 
 import keras
@@ -29,8 +31,8 @@ class Patch:
     """One unit, and what it sees.
 
     value: its activation; example: number of the picture in the order of the batches; frame: of a clip, else 0; cell:
-    row and column in the layer's map; box: top, left, bottom, right, in pixels of the network's input; picture: (h, w,
-    3) uint8 and projection: (h, w, 3) float32 signed, both cut to the box.
+    row and column in the layer's map; box: top, left, bottom, right, in pixels of the network's input; picture:
+    (h, w, 3) uint8 and projection: (h, w, 3) float32 signed, both cut to the box.
     """
 
     value: float
@@ -47,11 +49,11 @@ class Patch:
 
 
 def excited(model: keras.Model, layer, inputs: dict, count: int = 4) -> list[int]:
-    """The channels of a layer whose highest activation over its cells is highest, mean over the pictures; only such
-    that are active.
+    """The active channels of a layer whose highest activation over its cells, mean over pictures, is highest.
 
     Args:
-        layer: keras tensor of maps (B, h, w, K); inputs: {name: (B, …)} of all the network's inputs.
+        layer: keras tensor of maps (B, h, w, K).
+        inputs: {name: (B, …)} of all the network's inputs.
     """
     maps = keras.Model(model.inputs, layer)(feature_maps.input_tensors(model, inputs), training=False)
     peaks = ops.convert_to_numpy(maps).max(axis=(1, 2)).mean(axis=0)
@@ -67,46 +69,57 @@ def find(
     source: str,
     count: int = COUNT,
 ):
-    """The patches that excite channels most, one from each picture or clip; memory does not grow with the number of
-    pictures.
+    """The patches that excite channels most, one from each picture or clip.
+
+    Memory does not grow with the number of pictures.
 
     Args:
-        model: functional; layers: {name: keras tensor of maps (B, h, w, K), or (B T, h, w, K) of clips}; channels:
-        {name: numbers}.
-        batches: of {input: (B, …)}, all the network's inputs; source: the one shown, pictures (B, H, W, 3) or clips (B,
-        T, H, W, 3).
+        model: functional.
+        layers: {name: keras tensor of maps (B, h, w, K), or (B T, h, w, K) of clips}.
+        channels: {name: numbers}.
+        batches: of {input: (B, …)}, all the network's inputs.
+        source: the one shown, pictures (B, H, W, 3) or clips (B, T, H, W, 3).
     Returns:
         {name: {channel: up to `count` of Patch, the strongest first}}; patches without activation are left out.
     """
+    # A network of the wanted channels alone.
     wanted = {name: sorted(set(channels[name])) for name in layers}
-    taps = {
-        number: ops.take(layers[name], np.array(wanted[name], "int32"), axis=-1) for number, name in enumerate(wanted)
-    }
+    taps = {}
+    for number, name in enumerate(wanted):
+        taps[number] = ops.take(layers[name], np.array(wanted[name], "int32"), axis=-1)
     features_of = keras.Model(model.inputs, taps)
-    best = {(name, channel): [] for name in wanted for channel in wanted[name]}
-    kept, start = {}, 0
+
+    # The strongest units of each channel so far, and the examples that they are in.
+    best = {}
+    for name in wanted:
+        best |= {(name, channel): [] for channel in wanted[name]}
+    kept = {}
+    start = 0
     for inputs in batches:
         size = len(inputs[source])
-        found = features_of.predict_on_batch([inputs[x.name] for x in model.inputs])
+        answers = features_of.predict_on_batch([inputs[x.name] for x in model.inputs])
         for number, name in enumerate(wanted):
-            maps = found[number].reshape(size, -1, *found[number].shape[1:])  # (B, T, h, w, channels)
+            maps = answers[number].reshape(size, -1, *answers[number].shape[1:])  # (B, T, h, w, channels)
             for place, channel in enumerate(wanted[name]):
                 units = best[name, channel]
                 units += [_highest(maps[i, ..., place], start + i) for i in range(size)]
                 units.sort(key=lambda unit: -unit[0])
                 del units[count:]
-        used = {unit[1] for units in best.values() for unit in units}
-        kept |= {start + i: {key: value[i] for key, value in inputs.items()} for i in range(size)}
+        for i in range(size):
+            kept[start + i] = {key: value[i] for key, value in inputs.items()}
+        used = {unit[1] for unit in itertools.chain.from_iterable(best.values())}
         kept = {example: value for example, value in kept.items() if example in used}
         start += size
+
+    # What these units see.
     result = {}
     for name, layer in layers.items():
-        units = [(*unit, channel) for channel in wanted[name] for unit in best[name, channel] if unit[0] > 0]
-        shown = _patches(model, layer, units, kept, source)
-        result[name] = {
-            channel: [p for p, unit in zip(shown, units, strict=True) if unit[-1] == channel]
-            for channel in wanted[name]
-        }
+        units = []
+        for channel in wanted[name]:
+            units += [(*unit, channel) for unit in best[name, channel] if unit[0] > 0]
+        result[name] = {channel: [] for channel in wanted[name]}
+        for patch, unit in zip(_patches(model, layer, units, kept, source), units, strict=True):
+            result[name][unit[-1]].append(patch)
     return result
 
 
@@ -117,40 +130,41 @@ def _highest(maps, example: int) -> tuple:
 
 
 def _patches(model, layer, units: list, examples: dict, source: str) -> list[Patch]:
-    """What units of one layer see: the box around the pixels that the unit's gradient depends on, exact for each
-    picture.
+    """What units of one layer see: the box around the pixels that the unit's gradient depends on.
+
+    It is exact for each picture.
 
     Args:
-        units: (value, example, frame, row, column, channel) of each; examples: {example: {input: array}}.
+        units: (value, example, frame, row, column, channel) of each.
+        examples: {example: {input: array}}.
     """
     network = keras.Model(model.inputs, named({"maps": layer}))
-    projection = (
-        "deconvnet"
-        if any("MaxPooling" in type(operation).__name__ for operation in network.operations)
-        else "guided_backprop"
-    )
+    pools = any("MaxPooling" in type(operation).__name__ for operation in network.operations)
+    projection = "deconvnet" if pools else "guided_backprop"
     result = []
-    together = max(1, PIXELS // np.prod(next(x.shape[1:-1] for x in model.inputs if x.name == source)))
-    for some in (units[start : start + together] for start in range(0, len(units), together)):
-        inputs = {x.name: np.stack([examples[unit[1]][x.name] for unit in some]) for x in model.inputs}
-        cells = np.array(
-            [np.ravel_multi_index(unit[2:], (unit[2] + 1, *layer.shape[1:])) for unit in some]
-        )  # in (T, h, w, K)
+    size = next(x.shape[1:-1] for x in model.inputs if x.name == source)
+    together = max(1, PIXELS // np.prod(size))
+    for start in range(0, len(units), together):
+        some = units[start : start + together]
+        inputs = {}
+        for x in model.inputs:
+            inputs[x.name] = np.stack([examples[unit[1]][x.name] for unit in some])
+        # In (T, h, w, K).
+        cells = np.array([np.ravel_multi_index(unit[2:], (unit[2] + 1, *layer.shape[1:])) for unit in some])
 
         def values(outputs, cells=cells):
             flat = ops.reshape(outputs["maps"], (len(cells), -1))
             return ops.take_along_axis(flat, ops.convert_to_tensor(cells[:, None], "int32"), axis=1)[:, 0]
 
-        gradients, projections = (
-            attribution.METHODS[method](network, inputs, values, source=source) for method in ("saliency", projection)
-        )
+        gradients = attribution.METHODS["saliency"](network, inputs, values, source=source)
+        projections = attribution.METHODS[projection](network, inputs, values, source=source)
         for i, (value, example, frame, row, column, _) in enumerate(some):
             at = (i, frame) if inputs[source].ndim == 5 else (i,)
-            top, left, bottom, right = box = box_of(gradients[at])
+            box = box_of(gradients[at])
+            top, left, bottom, right = box
             cut = (slice(top, bottom), slice(left, right))
-            result.append(
-                Patch(value, example, frame, (row, column), box, inputs[source][at][cut], projections[at][cut])
-            )
+            shown = (inputs[source][at][cut], projections[at][cut])
+            result.append(Patch(value, example, frame, (row, column), box, *shown))
     return result
 
 
@@ -177,18 +191,17 @@ def first_filters(model: keras.Model) -> tuple[str, np.ndarray, str]:
     if not path:
         raise UserError(f"{model.name} has no convolution: no filters to show")
     layer = path[-1]
-    kernel = np.asarray(
-        ops.convert_to_numpy(getattr(layer, "cell", layer).kernel), "float32"
-    )  # (height, width, channels, filters)
+    # (height, width, channels, filters).
+    kernel = np.asarray(ops.convert_to_numpy(getattr(layer, "cell", layer).kernel), "float32")
     if type(layer).__name__ == "DepthwiseConv2D":
         kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
-    how = {1: "grey: one input channel", 3: "its three input channels as red, green and blue"}.get(
-        kernel.shape[2], f"grey: mean over {kernel.shape[2]} input channels"
-    )
+    words = {1: "grey: one input channel", 3: "its three input channels as red, green and blue"}
+    how = words.get(kernel.shape[2], f"grey: mean over {kernel.shape[2]} input channels")
     kernel = kernel if kernel.shape[2] == 3 else np.repeat(kernel.mean(axis=2, keepdims=True), 3, axis=2)
     colours = _colours(model, layer) if len(path) == 1 and layer.kernel.shape[2] == 3 else None
     if colours is not None:
-        kernel, how = np.einsum("hwcf,rc->hwrf", kernel, colours), "in red, green and blue of the picture"
+        kernel = np.einsum("hwcf,rc->hwrf", kernel, colours)
+        how = "in red, green and blue of the picture"
     return layer.name, np.moveaxis(kernel, -1, 0), how
 
 
@@ -196,7 +209,8 @@ def _first_convolution(model) -> list:
     """The layers on the way to it: networks, the convolution last."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            if inner := _first_convolution(layer):
+            inner = _first_convolution(layer)
+            if inner:
                 return [layer, *inner]
         kernel = getattr(getattr(layer, "cell", layer), "kernel", None)
         if kernel is not None and len(kernel.shape) == 4:
@@ -205,8 +219,10 @@ def _first_convolution(model) -> list:
 
 
 def _colours(model, layer) -> np.ndarray | None:
-    """(3, channels): what red, green and blue add to what a layer of the network itself reads; None where it reads no
-    picture."""
+    """(3, channels): what red, green and blue add to what a layer of the network itself reads.
+
+    None where it reads no picture.
+    """
     pictures = [x for x in model.inputs if len(x.shape) >= 4 and x.dtype == "uint8"]
     try:
         read = keras.Model(pictures, layer.input)

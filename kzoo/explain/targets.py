@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
-from keras import ops
 
 from kzoo import UserError
 from kzoo.nn import decoding, feature_maps
+from kzoo.runs import Run
 from kzoo.tasks import Task
-
-TINY = 1e-12  # keeps the logarithm of an empty cluster finite
+from kzoo.tasks.explained import Explained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,108 +32,13 @@ class Target:
     scores: Callable
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """How the units of one output are named and scored."""
-
-    scores: Callable  # (name, output, unit, components) -> Target.scores
-    units: str = ""  # what they are, a key of `names`; "" where there are none
-    axis: int = -1  # of the output that counts them
-    components: str = ""  # one letter each, along the last axis
-    optional: bool = False  # the unit may be left out
+def names_of(run: Run) -> dict[str, list[str]]:
+    """Names of the units: what the run's data set tells ({"joints": …, "classes": …}), and the run's own."""
+    told = {key: value for key, value in run.config.dataset.metadata.items() if key in ("joints", "classes")}
+    return {**told, run.task.names: list(run.names)}
 
 
-def _weighted(name, output, unit, weights) -> tuple:
-    """The sum of one unit's map (B, h, w) under constant weights of this shape."""
-    weights = np.asarray(weights, "float32")
-    return ((name, lambda outputs: ops.sum(outputs[output][..., unit] * ops.convert_to_tensor(weights), axis=(1, 2))),)
-
-
-def _peak(name, output, unit, components):
-    """The map's value, a logit where it has no activation, at the cell where it is highest."""
-
-    def scores(answers):
-        maps = np.asarray(answers[output])[..., unit]
-        flat = maps.reshape(len(maps), -1)
-        return _weighted(name, output, unit, np.eye(flat.shape[1])[flat.argmax(axis=1)].reshape(maps.shape))
-
-    return scores
-
-
-def _pixels(name, output, unit, components):
-    """The class's mean logit over the pixels that are given to it; over all of them where none is."""
-
-    def scores(answers):
-        chosen = np.asarray(answers[output]).argmax(axis=-1) == unit
-        chosen |= ~chosen.any(axis=(1, 2), keepdims=True)
-        return _weighted(name, output, unit, chosen / chosen.sum(axis=(1, 2), keepdims=True))
-
-    return scores
-
-
-def _cluster(name, output, unit, components):
-    """log q of a cluster; of the one that is most likely in each picture where none is named."""
-
-    def scores(answers):
-        shares = np.asarray(answers[output])
-        clusters = shares.argmax(axis=-1) if unit is None else np.full(len(shares), unit)
-        chosen = np.eye(shares.shape[-1], dtype="float32")[clusters]
-        return (
-            (name, lambda outputs: ops.log(ops.sum(outputs[output] * ops.convert_to_tensor(chosen), axis=-1) + TINY)),
-        )
-
-    return scores
-
-
-def _numbers(name, output, unit, components):
-    """One component as it is; of several both directions of each. Of clips those of the middle frame."""
-    all_of_them = ROWS[output].components
-
-    def value(outputs, component):
-        x = outputs[output]
-        if len(x.shape) > 2 + (unit is not None):
-            x = x[:, x.shape[1] // 2]
-        return (x if unit is None else x[:, unit])[:, all_of_them.index(component)]
-
-    def scores(answers):
-        if len(components) == 1:
-            return ((name, lambda outputs: value(outputs, components)),)
-        directions = [(component, sign) for component in components for sign in (1, -1)]
-        return tuple(
-            (
-                f"{name}, {'+' if sign > 0 else '-'}{component}",
-                lambda outputs, c=component, s=sign: s * value(outputs, c),
-            )
-            for component, sign in directions
-        )
-
-    return scores
-
-
-ROWS: dict[str, Row] = {
-    "coords": Row(_numbers, "joints", axis=-2, components="xy"),
-    **{name: Row(_peak, "joints") for name in decoding.MAPS},
-    "limb_heatmaps": Row(_peak, "limbs"),
-    "group_heatmaps": Row(_peak, "groups"),
-    "logits": Row(_pixels, "classes"),
-    "joints": Row(_numbers, "joints", axis=-2, components="xyz"),
-    "position": Row(_numbers, components="xyz"),
-    "rotation": Row(_numbers, components="wxyz"),
-    "assignment": Row(_cluster, "clusters", optional=True),
-}
-
-
-def names_of(task: Task, run: dict) -> dict[str, list[str]]:
-    """Names of the units: what the run's data set tells ({"joints": …, "classes": …}), and the run's own.
-
-    Args:
-        run: content of `run.json`.
-    """
-    told = {key: value for key, value in run["dataset"].get("metadata", {}).items() if key in ("joints", "classes")}
-    return {**told, task.names: list(run["names"])}
-
-
-def target(names: Mapping[str, list[str]], model: keras.Model, asked: str) -> Target:
+def target(task: Task, names: Mapping[str, list[str]], model: keras.Model, asked: str) -> Target:
     """The target of `--output=<output>[:<unit>[:<component>]]`.
 
     Of coords the score is the peak of the joint's map where the network emits one, unless components are named; there
@@ -148,17 +52,19 @@ def target(names: Mapping[str, list[str]], model: keras.Model, asked: str) -> Ta
     """
     output, *parts = asked.split(":")
     maps = next((name for name in decoding.MAPS if name in model.output_names), None)
-    allowed = [name for name in ROWS if name in model.output_names or (name == decoding.OWN and maps)]
+    rows = task.answers.explained
+    allowed = [name for name in rows if name in model.output_names or (name == decoding.OWN and maps)]
     if output not in allowed:
         raise UserError(
             f"--output={asked}: no output {output!r} that can be explained; allowed: {', '.join(allowed) or 'none'}"
         )
-    row, unit = ROWS[output], None
-    units = _units(names, model, output)
+    row, unit = rows[output], None
+    units = _units(row, names, model, output)
     if row.units and (parts or not row.optional):
         if not parts:
             raise UserError(
-                f"--output={asked} must name one of the {row.units}, --output={output}:<name>; allowed: {', '.join(units)}"
+                f"--output={asked} must name one of the {row.units}, --output={output}:<name>; "
+                f"allowed: {', '.join(units)}"
             )
         unit = _index(asked, row.units, units, parts.pop(0))
     components = parts.pop(0) if parts else ""
@@ -174,11 +80,11 @@ def target(names: Mapping[str, list[str]], model: keras.Model, asked: str) -> Ta
         raise UserError(
             f"--output={asked}: the network emits {maps} and no coordinates of its own; allowed: {maps}:{units[unit]}"
         )
-    return Target(asked, output, ROWS[output].scores(asked, output, unit, components or row.components))
+    return Target(asked, output, rows[output].scores(asked, output, unit, components or row.components))
 
 
-def _units(names, model, output) -> list[str]:
-    row, outputs = ROWS[output], feature_maps.outputs_by_name(model)
+def _units(row: Explained, names, model, output) -> list[str]:
+    outputs = feature_maps.outputs_by_name(model)
     counted = (
         outputs[output].shape[row.axis]
         if output in outputs
@@ -195,7 +101,8 @@ def _index(asked, what, units, name) -> int:
     if name.isdecimal() and int(name) < len(units):
         return int(name)
     raise UserError(
-        f"--output={asked}: {name!r} is not one of the {what}; allowed: {', '.join(units)}, or a number below {len(units)}"
+        f"--output={asked}: {name!r} is not one of the {what}; allowed: {', '.join(units)}, "
+        f"or a number below {len(units)}"
     )
 
 
@@ -209,8 +116,9 @@ def default(task: Task, names: Mapping[str, list[str]], model: keras.Model, answ
     Args:
         answers: {output: (B, …) array}.
     """
-    output = next(name for name in (*task.main, *ROWS) if name in model.output_names and name in ROWS)
-    row, units = ROWS[output], _units(names, model, output)
+    rows = task.answers.explained
+    output = next(name for name in (*task.main, *rows) if name in model.output_names and name in rows)
+    row, units = rows[output], _units(rows[output], names, model, output)
     if not row.units or row.optional:
         return output
     found = np.asarray(answers[output][0])

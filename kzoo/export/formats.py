@@ -1,9 +1,6 @@
-"""Export: the network rebuilt in float32 with the trained weights, in a form that serves elsewhere, checked in that
-form's own runtime."""
+"""The forms of export: how each is written, opened in its own runtime, and checked there."""
 
 import dataclasses
-import os
-import pathlib
 import re
 import statistics
 import time
@@ -13,13 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kzoo import UserError, files, runs
-from kzoo.export import serving
+from kzoo import UserError, files
+from kzoo.evaluation import costs
 from kzoo.nn.upsampling import MaxSwitches
-from kzoo.tasks import Task
-from kzoo.training.networks import hyperparameters_of
 
-# largest difference to `predict` that an export may have, relative to the output's range where that is above 1
+# Largest difference to `predict` that an export may have, relative to the output's range where that is above 1
 TOLERANCE = 1e-4
 # Answers that jump where two cells or classes are as high but for the last bit: the share of their numbers that may
 # differ by more.
@@ -42,14 +37,6 @@ class Export:
     portable: bool = False  # knows few operations: networks are rebuilt with `portable=True` where they take it
     any_size: bool = True  # its runtime takes pictures of any height and width
     batch: int = BATCH  # examples that are answered at once
-
-
-def threads() -> int:
-    """Threads that each runtime computes with: those of TensorFlow's single operations."""
-    chosen = tf.config.threading.get_intra_op_parallelism_threads() or int(
-        os.environ.get("TF_NUM_INTRAOP_THREADS") or 0
-    )
-    return chosen or os.cpu_count()
 
 
 def _needed(package: str):
@@ -78,20 +65,19 @@ def _write_onnx(model, path):
     _needed("tf2onnx")
     _needed("onnxruntime")
     # Keras refuses ONNX for a model that "has never called".
-    model(
-        keras.tree.map_structure(lambda x: np.zeros([side or 32 for side in x.shape], x.dtype), model.input),
-        training=False,
-    )
+    zeros = keras.tree.map_structure(lambda x: np.zeros([side or 32 for side in x.shape], x.dtype), model.input)
+    model(zeros, training=False)
     model.export(path, format="onnx", verbose=False)
 
 
 def _open_onnx(path) -> Callable:
     runtime = _needed("onnxruntime")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads()
+    options.intra_op_num_threads = costs.threads()
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names, outputs = ([x.name for x in some] for some in (session.get_inputs(), session.get_outputs()))
-    return lambda inputs: dict(zip(outputs, session.run(outputs, _by_name(inputs, names)), strict=True))
+    inputs_of = [tensor.name for tensor in session.get_inputs()]
+    outputs_of = [tensor.name for tensor in session.get_outputs()]
+    return lambda inputs: dict(zip(outputs_of, session.run(outputs_of, _by_name(inputs, inputs_of)), strict=True))
 
 
 def _write_litert(model, path):
@@ -101,7 +87,7 @@ def _write_litert(model, path):
 
 def _open_litert(path) -> Callable:
     """Of LiteRT's own operations: those of TensorFlow that it can be given besides ("Flex") are not in its package."""
-    interpreter = _needed("ai_edge_litert.interpreter").Interpreter(model_path=str(path), num_threads=threads())
+    interpreter = _needed("ai_edge_litert.interpreter").Interpreter(model_path=str(path), num_threads=costs.threads())
     runner = interpreter.get_signature_runner()
     return lambda inputs: runner(**_by_name(inputs, runner.get_input_details()))
 
@@ -151,6 +137,11 @@ def difference(expected, found) -> float:
     return float(_distance(expected, found).max())
 
 
+def differences(expected: dict, found: dict) -> dict[str, float]:
+    """{name: `difference`} of all that was expected."""
+    return {name: difference(value, found[name]) for name, value in expected.items()}
+
+
 def _relative(expected, found) -> np.ndarray:
     return _distance(expected, found) / max(1.0, float(np.abs(expected).max()))
 
@@ -168,8 +159,8 @@ def check(expected: dict, found: dict, share: float = 0.0):
         lost = np.isfinite(value) & ~np.isfinite(found[name])
         if lost.any() or off.mean() > JUMPING.get(name, share if name.startswith(RAW) else 0.0):
             raise UserError(
-                f"the export's {name} differ from predict by {difference(value, found[name]):.2e}, {off.mean():.1%} of them by more than "
-                f"the {TOLERANCE} that is allowed"
+                f"the export's {name} differ from predict by {difference(value, found[name]):.2e}, {off.mean():.1%} of "
+                f"them by more than the {TOLERANCE} that is allowed"
             )
 
 
@@ -205,130 +196,10 @@ def written(form: str, model: keras.Model, path, inputs, expected: dict, answers
         except Exception as error:  # whatever a converter may raise
             raise UserError(f"{form} cannot hold this network: {upstream(error, temporary)}") from error
         check(expected, found, raw_share(model))
-        parts = [part for part in temporary.rglob("*") if part.is_file()] if temporary.is_dir() else [temporary]
-        mib = sum(part.stat().st_size for part in parts) / 2**20
-        return {
-            "difference": {n: difference(x, found[n]) for n, x in expected.items()},
-            "mib": mib,
-            "ms": milliseconds(run, inputs),
-        }, found
+        measured = {"difference": differences(expected, found), "mib": _mib(temporary), "ms": milliseconds(run, inputs)}
+    return measured, found
 
 
-def export_saved_model(model: keras.Model, path, example) -> float:
-    """Write a SavedModel of a network as it is, checked on `example`; see `written`, whose errors it has.
-
-    Returns:
-        largest difference between the loaded SavedModel's outputs and the network's, relative where these are above 1.
-    """
-    return _as_it_is("saved_model", model, path, example)
-
-
-def export_onnx(model: keras.Model, path, example) -> float:
-    """Write an ONNX file of a network as it is. As `export_saved_model`."""
-    return _as_it_is("onnx", model, path, example)
-
-
-def export_litert(model: keras.Model, path, example) -> float:
-    """Write a LiteRT (.tflite) file of a network as it is. As `export_saved_model`."""
-    return _as_it_is("litert", model, path, example)
-
-
-def _as_it_is(form: str, model, path, example) -> float:
-    expected = {name: np.asarray(value) for name, value in model.predict_on_batch(example).items()}
-    _, found = written(form, model, path, example, expected)
-    return max(float(_relative(value, found[name]).max()) for name, value in expected.items())
-
-
-def decoded(task: Task, outputs: dict, decoder: str | None) -> dict:
-    """A network's outputs as what `task.report` takes, as `prediction` makes them without test-time augmentation."""
-    names = serving.needed(task, outputs, decoder)
-    return task.decode(
-        {name: task.outputs[name].activate(outputs[name]) for name in names},
-        **({"decoder": decoder} if decoder else {}),
-    )
-
-
-def as_predictions(answers: dict) -> dict:
-    """A served network's answers as what `task.report` takes: joints have one confidence, the mean of theirs."""
-    if "coords" not in answers:
-        return answers
-    return {
-        **answers,
-        "confidence": answers["score"].mean(axis=-1)
-        if "score" in answers
-        else np.ones(len(answers["coords"]), "float32"),
-    }
-
-
-def export_run(
-    folder, forms, model: keras.Model, shape, decoder: str | None, examples, *, raw: bool = False
-) -> tuple[dict, dict]:
-    """Export the network of a run in several forms and tell how each one does in its own runtime; see `written` for
-    what is kept.
-
-    Args:
-        folder: run folder, which the artefacts are written to, and `exports.json` about them; forms: keys of EXPORTS;
-        model: its network, of `runs.load_model`; shape: as there; decoder: see `serving.served`.
-        examples: first ones of a split: inputs (N, …), labels (N, …), extras {name: (N, …)}.
-        raw: the artefacts also give the network's outputs as they are, logits and heat maps, as raw_<name>; not those
-        for training alone.
-    Returns:
-        {form: what it is, size, latency, differences, score}, and {form: a line on why it was not written}.
-    """
-    check_backend()
-    folder, (inputs, labels, extras) = pathlib.Path(folder), examples
-    run = runs.describe(folder)
-    task = runs.task_of(run)
-    outputs = run_in_batches(model.predict_on_batch, inputs, BATCH)
-    decoded_by_predict = decoded(task, outputs, decoder)
-    beside = tuple(name for name in outputs if raw and task.outputs[name].served)
-    expected = decoded_by_predict | {f"{RAW}{name}": outputs[name] for name in beside}
-    score, value = _score(task, labels, decoded_by_predict, extras, run["names"])
-    own = milliseconds(lambda some: decoded(task, model.predict_on_batch(some), decoder), inputs)
-    common = {
-        "decoder": decoder,
-        "examples": len(labels),
-        "threads": threads(),
-        "predict_ms": own,
-        "score": score,
-        "predict": value,
-    }
-    rows, failed = {}, {}
-    for form in forms:
-        path = folder / EXPORTS[form].file
-        try:
-            network = model
-            if EXPORTS[form].portable and "portable" in hyperparameters_of(task.archs[run["flags"]["arch"]]):
-                network = runs.load_model(folder, shape, portable=True)
-            with runs.float32():
-                network = serving.served(network, task, decoder, any_size=EXPORTS[form].any_size, raw=beside)
-            measured, found = written(form, network, path, inputs, expected, as_predictions)
-        except UserError as error:
-            failed[form] = str(error)
-            continue
-        _, value = _score(task, labels, found, extras, run["names"])
-        rows[form] = {"file": path.name, **common, **measured, "value": value, **described(network)}
-    about = folder / "exports.json"
-    known = files.read_json(about)["forms"] if about.exists() else {}
-    known = {form: row for form, row in known.items() if (folder / row["file"]).exists()}
-    # what `names` of the data set are names of: joints, classes, or the parts of a camera pose, beside whose classes
-    # they would mislead
-    names = {} if task.names == "pose" else {"names": run["names"]}
-    files.write_json(about, {"task": run["flags"]["task"], **names, "forms": {**known, **rows}})
-    return rows, failed
-
-
-def described(model: keras.Model) -> dict:
-    """{"inputs", "outputs"}: {name: type, shape and meaning} of what an artefact of the network takes and gives."""
-
-    def text(tensor):
-        return f"{tensor.dtype} ({', '.join('any' if side is None else str(side) for side in tensor.shape)})"
-
-    inputs = {tensor.name: text(tensor) for tensor in model.inputs}
-    outputs = {name: ": ".join(filter(None, (text(x), serving.MEANINGS.get(name)))) for name, x in model.output.items()}
-    return {"inputs": inputs, "outputs": outputs}
-
-
-def _score(task: Task, labels, predictions: dict, extras: dict, names) -> tuple[str, float]:
-    """The task's first score and its name."""
-    return next(iter(task.report(labels, predictions, extras, names)["scores"].items()))
+def _mib(path) -> float:
+    parts = [part for part in path.rglob("*") if part.is_file()] if path.is_dir() else [path]
+    return sum(part.stat().st_size for part in parts) / 2**20

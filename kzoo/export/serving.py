@@ -10,8 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kzoo.export.decoders import DECODERS, first_highest
-from kzoo.nn import decoding, geometry
+from kzoo.nn import decoding
 from kzoo.nn.layers import named
 from kzoo.tasks import Task
 
@@ -95,72 +94,13 @@ def classes_in_picture(classes, pictures, shape: tuple[int, int]):
 
 
 IN_PICTURE = {"coords": coords_in_picture, "classes": classes_in_picture}  # answers that have a place in the picture
-ACTIVATIONS = {
-    "disc_logits": ops.sigmoid,
-    "latent_heatmaps": geometry.spatial_softmax,
-}  # as the rows of `kzoo.tasks`, in NumPy
-
-
-def _pose(outputs: dict, decoder: str) -> dict:
-    source = next((name for name in decoding.MAPS if name in outputs), None)
-    if source is None:
-        return {"coords": outputs["coords"]}
-    maps = ACTIVATIONS.get(source, lambda maps: maps)(outputs[source])
-    coords = outputs["coords"] if decoder == decoding.OWN else DECODERS[decoder](maps)
-    return {"coords": coords, "score": ops.clip(ops.max(maps, axis=(1, 2)), 0.0, 1.0)}
-
-
-def _classes(outputs: dict, decoder=None) -> dict:
-    return {"classes": ops.cast(first_highest(outputs["logits"]), "uint8")}
-
-
-def _joints(outputs: dict, decoder) -> dict:
-    return {"joints": outputs["joints"]}
-
-
-def _camera(outputs: dict, decoder) -> dict:
-    """As `loc.localisation.decode_loc`."""
-    position, rotation = (
-        x if len(x.shape) == 2 else x[:, x.shape[1] // 2] for x in (outputs["position"], outputs["rotation"])
-    )
-    length = ops.sqrt(ops.sum(ops.square(rotation), axis=-1, keepdims=True))
-    unit = ops.where(length < 1e-6, np.array([1, 0, 0, 0], "float32"), rotation / ops.maximum(length, 1e-6))
-    rotation = ops.where(unit[..., :1] < 0, -unit, unit)
-    return {"position": position, "rotation": rotation, **(_classes(outputs) if "logits" in outputs else {})}
-
-
-def _clusters(outputs: dict, decoder) -> dict:
-    return {
-        "cluster": ops.cast(first_highest(outputs["assignment"]), "int32"),
-        **{n: outputs[n] for n in ("assignment", "code")},
-    }
-
-
-ANSWERS = {  # scored output of a task -> (outputs, decoder) -> answers
-    **dict.fromkeys(("coords", "heatmaps", "disc_logits"), _pose),
-    "logits": _classes,
-    "joints": _joints,
-    "position": _camera,
-    "assignment": _clusters,
-}
-MEANINGS = {
-    "coords": "x and y of each joint as fractions of the picture, from the outer corner of its first pixel",
-    "score": "height of each joint's peak, 0..1; not calibrated",
-    "classes": "class of each pixel, its place in `names`",
-    "joints": "metres from joint 0 in camera coordinates: x right, y down, z away",
-    "position": "the camera's centre in metres; of a window that of its middle frame",
-    "rotation": "the camera's unit quaternion w, x, y, z with w >= 0, camera to world",
-    "cluster": "number of the likeliest cluster",
-    "assignment": "share of each cluster in the soft assignment, sums to 1",
-    "code": "the embedding that is clustered",
-}
 
 
 def needed(task: Task, output_names, decoder: str | None) -> tuple[str, ...]:
     """The outputs that answers are made of, of those that a network emits."""
     names = decoding.sources(output_names) or (
         task.main_of(output_names),
-        *(name for name in task.beside if name in output_names),
+        *(name for name in task.evaluator.beside if name in output_names),
     )
     return tuple(name for name in names if name != decoding.OWN or decoder in (None, decoding.OWN))
 
@@ -184,11 +124,11 @@ def served(
         raw: names of the network's outputs that are given too, as they are, as raw_<name>.
     Returns:
         model with the network's inputs, (B, H, W, 3) or (B, T, H, W, 3) uint8 where `any_size` is used, and as outputs
-        those of MEANINGS that the task has: {"coords": (B, J, 2) float32 [, "score": (B, J)]}, {"classes": (B, H, W)
-        uint8}, {"joints": (B, T, J, 3)}, {"position": (B, 3), "rotation": (B, 4) [, "classes"]} or {"cluster": (B,)
-        int32, "assignment": (B, K), "code": (B, d)}.
+        the answers of the task's `answers.graph`: {"coords": (B, J, 2) float32 [, "score": (B, J)]}, {"classes":
+        (B, H, W) uint8}, {"joints": (B, T, J, 3)}, {"position": (B, 3), "rotation": (B, 4) [, "classes"]} or
+        {"cluster": (B,) int32, "assignment": (B, K), "code": (B, d)}.
     """
-    names, answer = needed(task, network.output_names, decoder), ANSWERS[task.main_of(network.output_names)]
+    names = needed(task, network.output_names, decoder)
     network = keras.Model(network.input, {name: network.output[name] for name in {*names, *raw}}, name=network.name)
     any_size = any_size and takes_any_size(network)
 
@@ -201,7 +141,7 @@ def served(
     if any_size:
         seen = layers.Lambda(functools.partial(letterbox, shape=shape), dtype="uint8", name="letterbox")(inputs)
     outputs = network(seen)
-    answers = answer({name: outputs[name] for name in names}, decoder)
+    answers = task.answers.graph({name: outputs[name] for name in names}, decoder)
     for name in set(IN_PICTURE) & set(answers) if any_size else ():
         back = layers.Lambda(
             lambda found, to=IN_PICTURE[name]: to(*found, shape=shape),

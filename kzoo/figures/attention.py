@@ -6,14 +6,16 @@ from kzoo.metrics import loc_scores
 
 
 def attention_figure(images, maps, titles) -> Figure:
-    """Each example's picture, and one column for each layer with its map laid over the picture: bright where the
-    network looks.
+    """Each example's picture, and for each layer its map laid over it: bright where the network looks.
 
     Args:
-        images: (N, H, W, 3) uint8; maps: of `attention_maps`, L arrays (N, h, w); of windows both have an axis of T
-            frames after N, and the middle one is shown; titles: N strings.
+        images: (N, H, W, 3) uint8.
+        maps: of `attention_maps`, L arrays (N, h, w); of windows both have an axis of T frames after N, and the middle
+            one is shown.
+        titles: N strings.
     """
-    images, *maps = (loc_scores.middle_frame(array, rank) for array, rank in ((images, 4), *((m, 3) for m in maps)))
+    images = loc_scores.middle_frame(images, 4)
+    maps = [loc_scores.middle_frame(layer, 3) for layer in maps]
     height, width = images.shape[1:3]
     figure = Figure(figsize=(2.6 * (1 + len(maps)), (2.6 * height / width + 0.3) * len(images)), layout="constrained")
     axes = figure.subplots(len(images), 1 + len(maps), squeeze=False)

@@ -30,35 +30,33 @@ def curves(histories: dict[str, list[dict]], metric: str) -> Figure:
     """
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("loss", metric), strict=True):
-        for colour, (run, rows) in zip(run_colours(len(histories)), histories.items(), strict=True):
-            epochs = [row["epoch"] for row in rows]
+        for colour, (run, history) in zip(run_colours(len(histories)), histories.items(), strict=True):
+            of_run = "" if len(histories) == 1 else f"{run}, "
+            epochs = [row["epoch"] for row in history]
             for prefix, style, label in (("train_", "--", "training set"), ("val_", "-", "evaluation set")):
-                if rows and prefix + name in rows[0]:
-                    axes.plot(
-                        epochs,
-                        [row[prefix + name] for row in rows],
-                        style,
-                        color=colour,
-                        marker=".",
-                        label=label if len(histories) == 1 else f"{run}, {label}",
-                    )
+                if history and prefix + name in history[0]:
+                    values = [row[prefix + name] for row in history]
+                    axes.plot(epochs, values, style, color=colour, marker=".", label=of_run + label)
         axes.set(xlabel="epoch", ylabel=AXES.get(name, name))
-        if len(histories) == 1 and rows and all(prefix + name in rows[0] for prefix in ("train_", "val_")):
-            axes.fill_between(
-                epochs,
-                *([row[prefix + name] for row in rows] for prefix in ("train_", "val_")),
-                color=colour,
-                alpha=0.12,
-            )
-            axes.set_title(
-                f"gap at the end: {rows[-1]['val_' + name] - rows[-1]['train_' + name]:+.3g}", fontsize="small"
-            )
+        if len(histories) == 1:
+            _fill_gap(axes, history, name, colour)
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
     if histories:
         axes.legend(fontsize="small")
     figure.suptitle(", ".join(histories) if len(histories) == 1 else "", fontsize="medium")
     return figure
+
+
+def _fill_gap(axes, history: list[dict], name: str, colour):
+    """Between the curves of the training and the evaluation set, where there are both."""
+    if not history or f"train_{name}" not in history[0] or f"val_{name}" not in history[0]:
+        return
+    epochs = [row["epoch"] for row in history]
+    training = [row[f"train_{name}"] for row in history]
+    evaluation = [row[f"val_{name}"] for row in history]
+    axes.fill_between(epochs, training, evaluation, color=colour, alpha=0.12)
+    axes.set_title(f"gap at the end: {evaluation[-1] - training[-1]:+.3g}", fontsize="small")
 
 
 def run_colours(count: int):
@@ -69,10 +67,8 @@ def class_colours(names) -> np.ndarray:
     """RGB (C, 3) in [0, 1] of C classes: distinct hues, and black for a first class named background."""
     black = int(names[0] == "background")
     hues = np.arange(len(names) - black) * 0.618034 % 1.0  # golden ratio: neighbours differ most
-    saturation, value = (
-        np.where(np.arange(len(hues)) % 2, 0.5, 0.9),
-        np.where(np.arange(len(hues)) % 3 == 2, 0.65, 0.95),
-    )
+    saturation = np.where(np.arange(len(hues)) % 2, 0.5, 0.9)
+    value = np.where(np.arange(len(hues)) % 3 == 2, 0.65, 0.95)
     wheel = matplotlib.colors.hsv_to_rgb(np.stack([hues, saturation, value], axis=-1))
     return np.concatenate([np.zeros((black, 3)), wheel])
 

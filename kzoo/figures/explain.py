@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kzoo.metrics import loc_scores
-from kzoo.nn.skeletons import H36M_BONES
+from kzoo.nn.skeletons import H36M_BONES, H36M_JOINTS
 
 TITLES = {
     "saliency": "saliency",
@@ -26,10 +26,12 @@ def explanation_figure(sources, maps: dict, titles, heading: str) -> Figure:
 
     Args:
         sources: (N, H, W, 3) or (N, T, H, W, 3) uint8, or joints (N, T, J, 2) fractions.
-        maps: {"method" or "method/layer": array of the source's shape without or with its last axis, or (N, [T,] h,
-        w)}.
-        titles: N strings; heading: of the figure.
+        maps: {"method" or "method/layer": array of the source's shape without or with its last axis, or
+            (N, [T,] h, w)}.
+        titles: N strings.
+        heading: of the figure.
     """
+    # What is drawn, and on what.
     on_joints = sources.ndim == 4 and sources.shape[-1] == 2
     sources = loc_scores.middle_frame(sources, 3 if on_joints else 4)
     shown = {name: _middle_map(name, array, on_joints) for name, array in maps.items()}
@@ -42,12 +44,17 @@ def explanation_figure(sources, maps: dict, titles, heading: str) -> Figure:
         row[0].text(0, -0.03, titles[i], transform=row[0].transAxes, fontsize="small", va="top")
         for axis, (name, array) in zip(row[1:], shown.items(), strict=True):
             draw(axis, sources[i], array[i], name.partition("/")[0])
+
+    # The titles of the columns.
     axes[0, 0].set_title("input", fontsize="medium")
     for axis, name in zip(axes[0, 1:], shown, strict=True):
         method, _, layer = name.partition("/")
         size = f"\n{layer}, {shown[name].shape[1]}x{shown[name].shape[2]}" if layer else ""
         axis.set_title(TITLES.get(method, method) + size, fontsize="small" if layer else "medium")
-    signs = "integrated gradients and occlusion: red speaks for it and blue against it; elsewhere what is bright counts most"
+    signs = (
+        "integrated gradients and occlusion: red speaks for it and blue against it; elsewhere what is bright counts "
+        "most"
+    )
     figure.suptitle(f"{heading}\n{signs}", fontsize="medium")
     return figure
 
@@ -56,7 +63,9 @@ def _middle_map(name: str, array, on_joints: bool):
     """(N, h, w, 3), (N, h, w), or of joints (N, J): the middle frame where there are frames."""
     if on_joints:
         array = array[:, array.shape[1] // 2]  # (N, J, 2) or (N, J)
-        return array if array.ndim == 2 else (array if name == "integrated_gradients" else np.abs(array)).sum(axis=-1)
+        if array.ndim == 2:
+            return array
+        return (array if name == "integrated_gradients" else np.abs(array)).sum(axis=-1)
     signed = "/" not in name and name != "occlusion"  # gradients have the picture's colours; a map may be 3 cells wide
     return loc_scores.middle_frame(array, 4 if signed else 3)
 
@@ -92,14 +101,13 @@ def _draw_on_picture(axis, picture, array, method: str):
 
 def _draw_on_joints(axis, joints, array, method: str):
     """Joints (J, 2) with bones where they are Human3.6M's, coloured and sized by a map (J,)."""
-    if len(joints) == 1 + max(max(pair) for pairs in H36M_BONES.values() for pair in pairs):
+    if len(joints) == len(H36M_JOINTS):
         for pairs in H36M_BONES.values():
             for pair in map(list, pairs):
                 axis.plot(*joints[pair].T, color="lightgrey", linewidth=2, zorder=1)
     strength = np.zeros(len(joints)) if array is None else array / max(np.abs(array).max(), np.finfo("float32").tiny)
-    axis.scatter(
-        *joints.T, s=12 + 90 * np.abs(strength), c=strength, cmap="bwr", vmin=-1, vmax=1, edgecolors="black", zorder=2
-    )
+    sizes = 12 + 90 * np.abs(strength)
+    axis.scatter(*joints.T, s=sizes, c=strength, cmap="bwr", vmin=-1, vmax=1, edgecolors="black", zorder=2)
     axis.set(xticks=[], yticks=[], aspect="equal")
     axis.invert_yaxis()
     axis.margins(0.15)
@@ -113,12 +121,11 @@ def filters_figure(filters, heading: str) -> Figure:
     peaks = np.maximum(np.abs(filters).max(axis=(1, 2, 3), keepdims=True), np.finfo("float32").tiny)
     tiles = 0.5 + 0.5 * filters / peaks
     figure = Figure(figsize=(max(5.0, 0.55 * columns), 0.55 * rows + 0.7), layout="constrained")
-    for axis, tile in zip(
-        figure.subplots(rows, columns, squeeze=False).flat, [*tiles, *[None] * (rows * columns - count)], strict=True
-    ):
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
         axis.set_axis_off()
-        if tile is not None:
-            axis.imshow(tile, interpolation="nearest")
+    for axis, tile in zip(axes.flat, tiles, strict=False):
+        axis.imshow(tile, interpolation="nearest")
     figure.suptitle(heading, fontsize="small")
     return figure
 
@@ -127,7 +134,8 @@ def patches_figure(found: dict, count: int, heading: str) -> Figure:
     """A row for each layer; for each of its channels the patches as a mosaic and beside it their deconvnet projections.
 
     Args:
-        found: {layer: {channel: [`exciting_patches.Patch`, …]}}, the strongest first; count: patches a channel at most.
+        found: {layer: {channel: [`exciting_patches.Patch`, …]}}, the strongest first.
+        count: patches a channel at most.
     """
     side = int(np.ceil(np.sqrt(count)))
     columns = max(1, *(len(channels) for channels in found.values()))
@@ -157,9 +165,8 @@ def _enlarged(tile):
     """(h, w, 3) with a longer side of TILE pixels, aspect kept."""
     scale = TILE / max(tile.shape[:2])
     size = [max(1, round(scale * side)) for side in tile.shape[1::-1]]
-    return cv2.resize(
-        np.ascontiguousarray(tile, "float32"), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-    )
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    return cv2.resize(np.ascontiguousarray(tile, "float32"), size, interpolation=interpolation)
 
 
 def _mosaic(tiles, side: int) -> np.ndarray:
@@ -168,6 +175,8 @@ def _mosaic(tiles, side: int) -> np.ndarray:
     canvas = np.ones((side * step - 3, side * step - 3, 3))
     for number, tile in enumerate(tiles):
         height, width = tile.shape[:2]
-        top, left = number // side * step + (TILE - height) // 2, number % side * step + (TILE - width) // 2
+        row, column = divmod(number, side)
+        top = row * step + (TILE - height) // 2
+        left = column * step + (TILE - width) // 2
         canvas[top : top + height, left : left + width] = np.clip(tile, 0, 1)
     return canvas

@@ -1,5 +1,4 @@
-"""Pictures of camera localisation for people: where cameras stood and were thought to stand, errors, learned
-weights."""
+"""Pictures of camera localisation for people: where cameras stood and were thought to, errors, learned weights."""
 
 import matplotlib
 import numpy as np
@@ -12,16 +11,21 @@ from kzoo.figures import base as figures
 from kzoo.figures import seg as seg_figures
 from kzoo.metrics import loc_scores
 
-TRUTH, PREDICTION, ERROR, BASELINE = "tab:green", "red", "tab:blue", "darkgrey"
-# of the longest side of the true trajectory: as far beyond it may predictions widen the picture; others are cut off
+TRUTH = "tab:green"
+PREDICTION = "red"
+ERROR = "tab:blue"
+BASELINE = "darkgrey"
+# Of the longest side of the true trajectory: as far beyond it may predictions widen the picture; others are cut off.
 MARGIN = 0.25
 TOO_FAR = 4.0  # medians: errors above do not set the scale of the arrows' plans
 RIGHT, DOWN, FORWARD = np.eye(3)  # the camera's axes
 
 
 def _turned(rotations, vector) -> np.ndarray:
-    """A vector (3,) of the camera in world coordinates: unit quaternions (N, 4) -> (N, 3), v + 2 w u x v + 2 u x (u x
-    v)."""
+    """A vector (3,) of the camera in world coordinates: unit quaternions (N, 4) -> (N, 3).
+
+    v + 2 w u x v + 2 u x (u x v).
+    """
     w, u = rotations[:, :1], rotations[:, 1:]
     once = np.cross(u, vector)
     return vector + 2 * (w * once + np.cross(u, once))
@@ -31,7 +35,8 @@ def _plan(poses, height: int) -> tuple[list[int], np.ndarray]:
     """The plan seen from above, which is where the camera's upper edge is on average, and not in a mirror.
 
     Args:
-        poses: (N, 7); height: the world axis that the plan leaves out.
+        poses: (N, 7).
+        height: the world axis that the plan leaves out.
     Returns:
         the world axes that run to the right (the one of larger extent), up in the plan, and out of it, and their signs
         there (3,).
@@ -44,10 +49,10 @@ def _plan(poses, height: int) -> tuple[list[int], np.ndarray]:
 
 
 def _frame(truth, *others) -> np.ndarray:
-    """Lowest and highest corner (2, K) of what is drawn: around the truth (N, K), widened by the others up to
-    MARGIN."""
+    """Lowest and highest corner (2, K) of what is drawn: around the truth (N, K), by others widened up to MARGIN."""
     low, high = truth.min(axis=0), truth.max(axis=0)
-    margin, seen = MARGIN * max(*(high - low), 0.1), np.concatenate([truth, *others])
+    margin = MARGIN * max(*(high - low), 0.1)
+    seen = np.concatenate([truth, *others])
     seen = seen[np.isfinite(seen).all(axis=-1)]
     low, high = np.maximum(seen.min(axis=0), low - margin), np.minimum(seen.max(axis=0), high + margin)
     rim = 0.04 * max(*(high - low), 0.1)
@@ -55,14 +60,16 @@ def _frame(truth, *others) -> np.ndarray:
 
 
 def _cut_off(start, end, corners) -> tuple[np.ndarray, np.ndarray]:
-    """Lines from `start` (N, K), in the box, to `end` (N, K): where they end or leave it, (N, K), and which of the ends
-    are in it, (N,)."""
+    """Lines from `start` (N, K), in the box, to `end` (N, K): where they end or leave it; which ends are in it.
+
+    The first is (N, K), the second (N,).
+    """
     way = end - start
     with np.errstate(divide="ignore", invalid="ignore"):  # a network that diverged answers anything
-        share = np.where(
-            way > 0, (corners[1] - start) / way, np.where(way < 0, (corners[0] - start) / way, np.inf)
-        ).min(axis=-1)
-        return start + way * np.minimum(share, 1.0)[:, None], (share >= 1.0) & np.isfinite(end).all(axis=-1)
+        backwards = np.where(way < 0, (corners[0] - start) / way, np.inf)
+        share = np.where(way > 0, (corners[1] - start) / way, backwards).min(axis=-1)
+        ends = start + way * np.minimum(share, 1.0)[:, None]
+        return ends, (share >= 1.0) & np.isfinite(end).all(axis=-1)
 
 
 def _limits(corners, signs) -> list:
@@ -71,7 +78,8 @@ def _limits(corners, signs) -> list:
 
 
 def _in_words(labels, predictions) -> str:
-    metres, degrees = loc_scores.loc_errors(labels, predictions), loc_scores.rotation_errors_deg(labels, predictions)
+    metres = loc_scores.loc_errors(labels, predictions)
+    degrees = loc_scores.rotation_errors_deg(labels, predictions)
     return f"median error {np.median(metres):.3g} m, {np.median(degrees):.3g}°"
 
 
@@ -88,40 +96,43 @@ def pose_graph(truth, predicted, baseline=None) -> dict[str, Figure]:
     Returns:
         {"pose_graph.png": Figure}.
     """
-    truth, found = np.asarray(truth, "float64"), np.asarray(predicted["position"], "float64")
+    # The places, in the axes of the plan.
+    truth = np.asarray(truth, "float64")
     order, signs = _plan(truth, int(np.argmin(np.ptp(truth[:, :3], axis=0))))
-    places, found = truth[:, order], found[:, order]
-    corners = _frame(places, found)
-    ends, inside = _cut_off(places, found, corners)
+    places = truth[:, order]
+    answers = np.asarray(predicted["position"], "float64")[:, order]
+    corners = _frame(places, answers)
+    ends, inside = _cut_off(places, answers, corners)
     size = np.clip(90 / np.sqrt(len(truth)), 2.5, 7)
     groups = []  # (points (M, 3), marker, colour, label), the last one on top
     if baseline is not None:
         baseline = np.asarray(baseline, "float64")
         words = _in_words(truth, {"position": baseline[:, :3], "rotation": baseline[:, 3:]})
-        shown = baseline[:, order][_cut_off(places, baseline[:, order], corners)[1]]
+        elsewhere = baseline[:, order]
+        shown = elsewhere[_cut_off(places, elsewhere, corners)[1]]
         groups.append((shown, "x", BASELINE, f"baseline: {words}"))
     outside = f"; {np.sum(~inside)} outside the picture" if not inside.all() else ""
     groups.append((places, "o", TRUTH, "truth"))
-    groups.append((found[inside], "o", PREDICTION, f"prediction: {_in_words(truth, predicted)}{outside}"))
+    groups.append((answers[inside], "o", PREDICTION, f"prediction: {_in_words(truth, predicted)}{outside}"))
 
+    # They and the lines between them, in plan and in space.
     width, depth = (corners[1] - corners[0])[:2]
     figure = Figure(figsize=(14, np.clip(1.6 + 7 * depth / width, 4.5, 8.5)), layout="constrained")
     grid = figure.add_gridspec(1, 2, width_ratios=(1.15, 1))
-    plan, space = figure.add_subplot(grid[0]), figure.add_subplot(grid[1], projection="3d", computed_zorder=False)
+    plan = figure.add_subplot(grid[0])
+    space = figure.add_subplot(grid[1], projection="3d", computed_zorder=False)
     lines = np.stack([places, ends], axis=1)  # (N, 2, 3)
     lines = lines[np.isfinite(lines).all(axis=(1, 2))]
     for axis, dimensions, collection in ((plan, 2, LineCollection), (space, 3, Line3DCollection)):
         axis.add_collection(collection(lines[..., :dimensions], colors=ERROR, linewidths=0.8, alpha=0.6, zorder=1))
         for points, marker, colour, label in groups:
-            style = {
-                "linestyle": "none",
-                "marker": marker,
-                "markersize": size,
-                "markeredgewidth": 1.0 if marker == "x" else 0,
-            }
+            edge = 1.0 if marker == "x" else 0
+            style = {"linestyle": "none", "marker": marker, "markersize": size, "markeredgewidth": edge}
             axis.plot(*points.T[:dimensions], color=colour, alpha=0.85, label=label, **style)
         axis.set(**dict(zip(("xlim", "ylim", "zlim")[:dimensions], _limits(corners, signs), strict=False)))
         axis.set(xlabel=f"{'xyz'[order[0]]} (m)", ylabel=f"{'xyz'[order[1]]} (m)")
+
+    # What differs between the two, and the legend.
     plan.set_aspect("equal")
     plan.grid(alpha=0.3)
     space.set_box_aspect(corners[1] - corners[0], zoom=0.85)
@@ -139,38 +150,29 @@ def _draw_shares(axis, errors, colour, label: str, unit: str):
     lowest, highest = axis.get_xlim()
     finite = np.sort(errors[np.isfinite(errors)])
     shares = np.arange(1, 1 + len(finite)) / len(errors)
-    x, y = [lowest, *np.clip(finite, lowest, highest), highest], [0, *shares, *shares[-1:]] if len(finite) else [0, 0]
-    axis.step(
-        x,
-        100 * np.array(y),
-        where="post",
-        color=colour,
-        linewidth=1.8,
-        label=f"{label}: median {np.median(errors):.3g}{unit}",
-    )
+    x = [lowest, *np.clip(finite, lowest, highest), highest]
+    y = [0, *shares, *shares[-1:]] if len(finite) else [0, 0]
+    label = f"{label}: median {np.median(errors):.3g}{unit}"
+    axis.step(x, 100 * np.array(y), where="post", color=colour, linewidth=1.8, label=label)
 
 
 def error_curves(errors_m, errors_deg, others=None) -> Figure:
-    """Share of pictures within an error, over metres and over degrees; the usual bounds on both, with the share within
-    both at once.
+    """Share of pictures within an error, over metres and over degrees.
+
+    The usual bounds are on both, with the share within both at once.
 
     Args:
         errors_m, errors_deg: (N,) each, of the network; not a number where there is no answer.
         others: {name: (errors_m, errors_deg)}, of baselines or other networks.
     """
-    runs = {"network": (errors_m, errors_deg), **(others or {})}
-    runs = {name: tuple(np.asarray(errors, "float64") for errors in pair) for name, pair in runs.items()}
+    runs = {}
+    for name, (metres, degrees) in {"network": (errors_m, errors_deg), **(others or {})}.items():
+        runs[name] = (np.asarray(metres, "float64"), np.asarray(degrees, "float64"))
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     markers = dict(zip(loc_scores.THRESHOLDS, "o^s", strict=True))
-    for k, (axis, unit, lowest, what) in enumerate(
-        zip(
-            figure.subplots(1, 2, sharey=True),
-            (" m", "°"),
-            (0.01, 0.1),
-            ("position (m)", "rotation (degrees)"),
-            strict=True,
-        )
-    ):
+    panels = ((" m", 0.01, "position (m)"), ("°", 0.1, "rotation (degrees)"))
+    for k, (axis, (unit, lowest, what)) in enumerate(zip(figure.subplots(1, 2, sharey=True), panels, strict=True)):
+        # The axis and the usual bounds.
         largest = max(np.max(pair[k], initial=0, where=np.isfinite(pair[k])) for pair in runs.values())
         axis.set_xscale("log")
         axis.set(xlim=(lowest, max(1.2 * largest, 100 * lowest)), ylim=(0, 102), xlabel=f"error of the {what}")
@@ -179,31 +181,26 @@ def error_curves(errors_m, errors_deg, others=None) -> Figure:
         axis.xaxis.set_minor_formatter(NullFormatter())
         for bounds in loc_scores.THRESHOLDS.values():
             axis.axvline(bounds[k], color="grey", linestyle=":", linewidth=1, zorder=0)
+
+        # Each run's curve, and its share within both bounds at once.
         for number, (name, pair) in enumerate(runs.items()):
             colour = f"C{number % 10}"
             _draw_shares(axis, pair[k], colour, name, unit)
             for key, bounds in loc_scores.THRESHOLDS.items():
                 both = 100 * np.mean((pair[0] <= bounds[0]) & (pair[1] <= bounds[1]))
                 label = f"{name} within {100 * bounds[0]:.0f} cm and {bounds[1]:g}°: {both:.1f} %" if k == 0 else None
-                axis.plot(
-                    bounds[k],
-                    both,
-                    markers[key],
-                    color=colour,
-                    markeredgecolor="black",
-                    markersize=7,
-                    label=label,
-                    clip_on=False,
-                )
+                look = {"color": colour, "markeredgecolor": "black", "markersize": 7, "clip_on": False}
+                axis.plot(bounds[k], both, markers[key], label=label, **look)
+
+        # The legends: of the curves in the panel, of the shares below both.
         axis.grid(alpha=0.3)
         curves = [line for line in axis.lines if line.get_drawstyle() == "steps-post"]
         axis.legend(handles=curves, fontsize="small", loc="upper left", framealpha=0.9)
         if k == 0:
             axis.set_ylabel("pictures with at most that error (%)")
             points = [line for line in axis.lines if line.get_marker() in markers.values()]
-            figure.legend(
-                handles=points, loc="outside lower center", ncols=min(3, len(runs)), fontsize="small", frameon=False
-            )
+            ncols = min(3, len(runs))
+            figure.legend(handles=points, loc="outside lower center", ncols=ncols, fontsize="small", frameon=False)
     return figure
 
 
@@ -211,7 +208,8 @@ def weights_curves(rows: list[dict], names: dict[str, str]) -> Figure:
     """The learned weights of the losses over the epochs, alpha or log sigma, with the first and the last value of each.
 
     Args:
-        rows: of `history.csv`; names: column -> label; a column that no row has is left out.
+        rows: of `history.csv`.
+        names: column -> label; a column that no row has is left out.
     """
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axis = figure.subplots()
@@ -219,12 +217,8 @@ def weights_curves(rows: list[dict], names: dict[str, str]) -> Figure:
         points = [(row["epoch"], row[column]) for row in rows if column in row]
         if points:
             epochs, values = zip(*points, strict=True)
-            axis.plot(
-                epochs,
-                values,
-                marker="." if len(points) < 40 else "",
-                label=f"{label}: {values[0]:.3g} to {values[-1]:.3g}",
-            )
+            label = f"{label}: {values[0]:.3g} to {values[-1]:.3g}"
+            axis.plot(epochs, values, marker="." if len(points) < 40 else "", label=label)
     axis.set(xlabel="epoch", ylabel="learned weight (alpha or log sigma)")
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.grid(alpha=0.3)
@@ -235,15 +229,20 @@ def weights_curves(rows: list[dict], names: dict[str, str]) -> Figure:
 
 def _class_colours(ids, classes) -> np.ndarray:
     """RGB (256, 3) in 0..1 of class ids, grey for those beyond the classes."""
-    names = list(classes) or [str(i) for i in range(1 + int(max(x[x < 255].max(initial=0) for x in ids)))]
+    names = list(classes)
+    if not names:
+        largest = max(int(picture[picture < 255].max(initial=0)) for picture in ids)
+        names = [str(i) for i in range(1 + largest)]
     return np.concatenate([figures.class_colours(names), np.tile(seg_figures.IGNORE_GREY, (256 - len(names), 1))])
 
 
 def _draw_directions(axis, poses, half: float, order, signs):
-    """Places and view directions of one picture in plan, `half` metres around the true place. poses: [(pose (7,),
-    colour)], truth first."""
-    (truth, _), (found, _) = poses
-    axis.plot(*np.stack([truth, found])[:, order[:2]].T, color=ERROR, linewidth=1.5, zorder=2)
+    """Places and view directions of one picture in plan, `half` metres around the true place.
+
+    poses: [(pose (7,), colour)], truth first.
+    """
+    (truth, _), (answer, _) = poses
+    axis.plot(*np.stack([truth, answer])[:, order[:2]].T, color=ERROR, linewidth=1.5, zorder=2)
     for (pose, colour), width in zip(poses, (0.02, 0.012), strict=True):  # a truth under a good answer remains in sight
         x, y = pose[order[:2]]
         u, v = 0.6 * half * _turned(pose[None, 3:], FORWARD)[0, order[:2]]
@@ -258,11 +257,11 @@ def _draw_directions(axis, poses, half: float, order, signs):
 
 
 def loc_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
-    """Each example's picture and, in plan, from where and in which direction it was taken: truth in green, prediction
-    in red.
+    """Each example's picture and, in plan, from where and in which direction it was taken.
 
-    All plans have one scale, and the errors stand above. The plan leaves out the world axis nearest to the camera's
-    vertical. Of networks that segment too: their classes beside the picture, and the true ones.
+    Truth is green, prediction red. All plans have one scale, and the errors stand above. The plan leaves out the world
+    axis nearest to the camera's vertical. Of networks that segment too: their classes beside the picture, and the true
+    ones.
 
     Args:
         images: (N, H, W, 3) uint8, or windows (N, T, H, W, 3), of which the middle frame is shown, as it is scored.
@@ -270,24 +269,29 @@ def loc_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
         outputs: "position" (N, 3) or (N, T, 3), "rotation" with 4 numbers likewise; optionally "classes" (N, H, W)
             uint8 and their truth "mask" (N, H, W) or (N, H, W, 1) uint8, 255 = not labelled, and "class_names", C
             strings, for the colours and a legend.
-        titles: N strings; names: of the 7 numbers of a pose.
+        titles: N strings.
+        names: of the 7 numbers of a pose.
     """
-    images, truth = loc_scores.middle_frame(images, 4), loc_scores.middle_frame(labels).astype("float64")
-    found = loc_scores.decode_loc({name: outputs[name] for name in ("position", "rotation")})
-    metres, degrees = loc_scores.loc_errors(truth, found), loc_scores.rotation_errors_deg(truth, found)
-    found = np.concatenate([found["position"], found["rotation"]], axis=-1).astype("float64")
+    # The poses, and the plan they are drawn in.
+    images = loc_scores.middle_frame(images, 4)
+    truth = loc_scores.middle_frame(labels).astype("float64")
+    decoded = loc_scores.decode_loc({name: outputs[name] for name in ("position", "rotation")})
+    metres = loc_scores.loc_errors(truth, decoded)
+    degrees = loc_scores.rotation_errors_deg(truth, decoded)
+    answers = np.concatenate([decoded["position"], decoded["rotation"]], axis=-1).astype("float64")
     order, signs = _plan(truth, int(np.argmax(np.abs(_turned(truth[:, 3:], DOWN).mean(axis=0)))))
     finite = metres[np.isfinite(metres)]
     half = max(0.2, 1.25 * min(finite.max(), TOO_FAR * np.median(finite))) if len(finite) else 1.0
 
+    # The classes of networks that segment too.
     classes = outputs.get("class_names", ())
-    masks = (
-        {"segmentation": outputs.get("classes"), "target (grey: not labelled)": outputs.get("mask")}
-        if "classes" in outputs
-        else {}
-    )
-    masks = {head: np.asarray(x).reshape(images.shape[:3]) for head, x in masks.items() if x is not None}
+    masks = {}
+    if "classes" in outputs:
+        masks = {"segmentation": outputs["classes"], "target (grey: not labelled)": outputs.get("mask")}
+    masks = {head: np.asarray(ids).reshape(images.shape[:3]) for head, ids in masks.items() if ids is not None}
     palette = _class_colours(masks.values(), classes) if masks else None
+
+    # A row for each example.
     heads = ["input", *masks, "plan and view direction"]
     aspect = images.shape[1] / images.shape[2]
     figure = Figure(figsize=(3 * len(heads), (3 * max(aspect, 0.8) + 0.25) * len(images) + 0.5), layout="constrained")
@@ -298,8 +302,8 @@ def loc_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
         for axis, panel in zip(row, panels, strict=False):
             axis.imshow(panel)
             axis.set_axis_off()
-        _draw_directions(row[-1], [(truth[i], TRUTH), (found[i], PREDICTION)], half, order, signs)
-        higher = (found[i] - truth[i])[order[2]] * signs[2]
+        _draw_directions(row[-1], [(truth[i], TRUTH), (answers[i], PREDICTION)], half, order, signs)
+        higher = (answers[i] - truth[i])[order[2]] * signs[2]
         words = f"{metres[i]:.2f} m ({abs(higher):.2f} m too {'high' if higher > 0 else 'low'}), {degrees[i]:.1f}°"
         row[-1].set_title(words, fontsize="small")
         row[-1].set_xlabel(f"{names[order[0]]} (m)", fontsize="small")
@@ -307,29 +311,26 @@ def loc_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
         row[0].text(0, -0.02, titles[i], transform=row[0].transAxes, fontsize="small", va="top")
         for axis, head in zip(row[:-1], heads, strict=False):
             axis.set_title(head if i == 0 else "", fontsize="medium")
-    handles = [
-        matplotlib.lines.Line2D([], [], color=colour, marker="o", label=f"{what}, looking along the arrow")
-        for colour, what in ((TRUTH, "truth"), (PREDICTION, "prediction"))
-    ]
+
+    # The legend.
+    handles = []
+    for colour, what in ((TRUTH, "truth"), (PREDICTION, "prediction")):
+        label = f"{what}, looking along the arrow"
+        handles.append(matplotlib.lines.Line2D([], [], color=colour, marker="o", label=label))
     if masks and classes:
-        handles += [
-            matplotlib.patches.Patch(facecolor=palette[c], edgecolor="black", label=name)
-            for c, name in enumerate(classes)
-        ]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=min(len(handles), 2 * len(heads)),
-        fontsize="small",
-        frameon=False,
-    )
+        for colour, name in zip(palette, classes, strict=False):
+            handles.append(matplotlib.patches.Patch(facecolor=colour, edgecolor="black", label=name))
+    ncols = min(len(handles), 2 * len(heads))
+    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, fontsize="small", frameon=False)
     return {"poses.png": figure}
 
 
 def loc_charts(result: dict, names, labels, predictions) -> dict[str, Figure]:
-    """Pose graph and error curves of all examples, and the charts of networks that segment too, see
-    `loc_scores.loc_report`."""
+    """Pose graph and error curves of all examples; for networks that segment too, `loc_scores.loc_report`'s."""
     charts = pose_graph(loc_scores.middle_frame(labels), predictions)
-    errors = loc_scores.loc_errors(labels, predictions), loc_scores.rotation_errors_deg(labels, predictions)
-    charts["errors.png"] = error_curves(*errors)
-    return {**charts, **seg_figures.seg_charts(result, result["class_names"])} if "confusion" in result else charts
+    metres = loc_scores.loc_errors(labels, predictions)
+    degrees = loc_scores.rotation_errors_deg(labels, predictions)
+    charts["errors.png"] = error_curves(metres, degrees)
+    if "confusion" in result:
+        charts |= seg_figures.seg_charts(result, result["class_names"])
+    return charts

@@ -16,8 +16,10 @@ LIMBS = {
 
 
 def draw_skeleton(axis, positions, drawn, size):
-    """Limbs and joints of one person. positions (J, 2) fractions, drawn (J,) bool, size (H, W) of the picture in
-    pixels."""
+    """Limbs and joints of one person.
+
+    positions (J, 2) fractions, drawn (J,) bool, size (H, W) of the picture in pixels.
+    """
     x, y = positions[:, 0] * size[1] - 0.5, positions[:, 1] * size[0] - 0.5  # imshow puts pixel centres on integers
     for colour, pairs in LIMBS.items():
         for a, b in pairs:
@@ -28,20 +30,25 @@ def draw_skeleton(axis, positions, drawn, size):
 
 
 def pose_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
-    """Input, truth, prediction and all heat maps of each example; each joint's map, each stack's maps and the attention
-    of some.
+    """Input, truth, prediction and all heat maps of each example.
+
+    And each joint's map, each stack's maps and the attention of some.
 
     Args:
-        images: (N, H, W, 3) uint8; labels: (N, J, 3); outputs: what the network emits, activated, and the decoded
-        "coords";
-        titles: N strings; names: J strings.
+        images: (N, H, W, 3) uint8.
+        labels: (N, J, 3).
+        outputs: what the network emits, activated, and the decoded "coords".
+        titles: N strings.
+        names: J strings.
     """
+    # A row for each example.
     coords = outputs["coords"]
     maps = next((outputs[name] for name in decoding.MAPS if name in outputs), None)
     errors = pose_scores.joint_errors(labels, coords)
     figure, axes = grid(len(images), 3 if maps is None else 4, ("input", "truth", "prediction", "heat maps"))
     for i, row in enumerate(axes):
-        size, labelled = images[i].shape[:2], labels[i, :, 2] > 0
+        size = images[i].shape[:2]
+        labelled = labels[i, :, 2] > 0
         for axis in row[:3]:
             axis.imshow(images[i])
         row[0].text(0, -0.02, titles[i], transform=row[0].transAxes, fontsize="small", va="top")
@@ -49,22 +56,19 @@ def pose_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
         draw_skeleton(row[2], coords[i], np.ones(len(labelled), bool), size)
         if np.isfinite(errors[i]).any():
             worst = int(np.nanargmax(errors[i]))
-            row[2].text(
-                0,
-                -0.02,
-                f"worst: {names[worst]} {errors[i, worst]:.0f} px",
-                transform=row[2].transAxes,
-                fontsize="small",
-                va="top",
-            )
+            text = f"worst: {names[worst]} {errors[i, worst]:.0f} px"
+            row[2].text(0, -0.02, text, transform=row[2].transAxes, fontsize="small", va="top")
         if maps is not None:
             overlay_maps(row[3], images[i], _brightest(maps[i]))
+
+    # The maps of what emits some.
     result = {"poses.png": figure}
     if maps is not None:
         result["heatmaps.png"] = _joint_maps(images, maps, titles, names)
     if "aux_heatmaps" in outputs:
         stacks = [*np.moveaxis(outputs["aux_heatmaps"], 1, 0), outputs["heatmaps"]]
-        result["stacks.png"] = _columns(images, [[_brightest(m) for m in stack] for stack in stacks], titles, "stack")
+        brightest = [list(map(_brightest, stack)) for stack in stacks]
+        result["stacks.png"] = _columns(images, brightest, titles, "stack")
     if "attention" in outputs:
         result["attention.png"] = _columns(images, np.moveaxis(outputs["attention"], -1, 0), titles, "attention, stack")
     return result
@@ -77,7 +81,8 @@ def _brightest(maps) -> np.ndarray:
 
 def _columns(images, maps, titles, word: str) -> Figure:
     """Each example's picture and one map per stack. maps: S x N x (h, w)."""
-    figure, axes = grid(len(images), 1 + len(maps), ("input", *(f"{word} {i}" for i in range(1, 1 + len(maps)))))
+    heads = ["input", *(f"{word} {i}" for i in range(1, 1 + len(maps)))]
+    figure, axes = grid(len(images), len(heads), heads)
     for i, row in enumerate(axes):
         row[0].imshow(images[i])
         row[0].text(0, -0.02, titles[i], transform=row[0].transAxes, fontsize="small", va="top")
@@ -87,25 +92,28 @@ def _columns(images, maps, titles, word: str) -> Figure:
 
 
 def failure_gallery(images, labels, coords, picks, names) -> Figure:
-    """The worst joints by the cause of their error, a row a cause: truth as a green ring, answer as a red cross, a line
-    between.
+    """The worst joints by the cause of their error, a row a cause.
+
+    Truth is a green ring, the answer a red cross, with a line between.
 
     Args:
-        images: {example: (H, W, 3) uint8}; labels: (N, J, 3); coords: (N, J, 2) of all examples; picks: {cause:
-        [(example, joint), …]};
+        images: {example: (H, W, 3) uint8}.
+        labels: (N, J, 3).
+        coords: (N, J, 2) of all examples.
+        picks: {cause: [(example, joint), …]}.
         names: J strings.
     """
     causes = [cause for cause, chosen in picks.items() if chosen]
-    figure, axes = grid(max(1, len(causes)), max([1, *(len(chosen) for chosen in picks.values())]), ())
+    columns = max([1, *map(len, picks.values())])
+    figure, axes = grid(max(1, len(causes)), columns, ())
     errors = pose_scores.joint_errors(labels, coords)
     for row, cause in zip(axes, causes, strict=False):
         for axis, (example, joint) in zip(row, picks[cause], strict=False):
             size = images[example].shape[:2]
             axis.imshow(images[example])
             draw_skeleton(axis, coords[example], np.ones(len(names), bool), size)
-            (x, y), (u, v) = (
-                np.array(p) * size[::-1] - 0.5 for p in (labels[example, joint, :2], coords[example, joint])
-            )
+            x, y = labels[example, joint, :2] * size[::-1] - 0.5
+            u, v = coords[example, joint] * size[::-1] - 0.5
             axis.plot([x, u], [y, v], color="red", linewidth=1)
             axis.plot(x, y, "o", markersize=10, markerfacecolor="none", markeredgecolor="lime", markeredgewidth=2)
             axis.plot(u, v, "x", markersize=9, color="red", markeredgewidth=2.5)

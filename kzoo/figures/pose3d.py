@@ -1,5 +1,7 @@
 """Pictures of 3-D pose for people: skeletons beside their frames, whole clips, animations, bars of errors in mm."""
 
+import itertools
+
 import numpy as np
 from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
@@ -14,31 +16,32 @@ COLOURS = {"left": "tab:orange", "right": "tab:cyan", "middle": "tab:pink"}  # a
 FROM_CAMERA = {"elev": 10, "azim": -80}  # nearly from the camera
 FROM_SIDE = {"elev": 10, "azim": 10}  # the camera stands on the left
 GRID = 0.25  # metres between the lines of the floor
-# metres that a wrong prediction may widen the space on each side; beyond, it is cut off and the truth stays readable
+# Metres that a wrong prediction may widen the space on each side; beyond, it is cut off and the truth stays readable.
 MARGIN = 0.5
 HALO = [withStroke(linewidth=2, foreground="white")]  # numbers stay readable on a line
 ANIMATED = 4  # examples in the animation
 
 
 def pose3d_figures(inputs, labels, outputs, titles, names) -> dict[str, Figure | FuncAnimation]:
-    """The middle frame of each clip with its skeletons; all frames of the best and the worst clip; an animation of the
-    first clips.
+    """The middle frame of each clip with its skeletons.
 
-    All skeletons are moved so that joint 0, the root, lies at the origin, as the scores have it.
+    And all frames of the best and the worst clip, and an animation of the first clips. All skeletons are moved so that
+    joint 0, the root, lies at the origin, as the scores have it.
 
     Args:
         inputs: what the network read: frames (N, T, H, W, 3) uint8, or 2-D joints (N, T, J, 2) in fractions of the
-        frame.
+            frame.
         labels: (N, T, J, 3) metres, camera coordinates: x right, y down, z away from the camera.
         outputs: {"joints": (N, T, J, 3)}, likewise; other outputs are not drawn.
-        titles: N strings; names: J strings. Bones are drawn between Human3.6M's joints; of other joints the points
-        alone.
+        titles: N strings.
+        names: J strings. Bones are drawn between Human3.6M's joints; of other joints the points alone.
     Returns:
         {"clips.png": Figure, "frames.png": Figure, "clip.gif": FuncAnimation}, for `figures.save`.
     """
-    labels, joints = (np.asarray(array, "float64") for array in (labels, outputs["joints"]))
+    labels, joints = np.asarray(labels, "float64"), np.asarray(outputs["joints"], "float64")
     joints = np.where(np.isfinite(joints), joints, np.nan)  # of a network that diverged: these lines are left out
-    labels, joints = (array - array[:, :, :1] for array in (labels, joints))
+    labels = labels - labels[:, :, :1]
+    joints = joints - joints[:, :, :1]
     errors = 1000 * np.linalg.norm(joints - labels, axis=-1)  # (N, T, J) mm
     clips = (np.asarray(inputs), _upright(labels), _upright(joints), errors)
     return {
@@ -54,41 +57,43 @@ def _upright(joints) -> np.ndarray:
 
 
 def _draw_skeleton(axis, points, names, *, markers=True, **style) -> list[tuple]:
-    """Bones and joints of one person. points: (J, 2) or (J, 3) in the coordinates of the axis. Returns (line, its
-    joints) of each line."""
-    drawn, bones = [], H36M_BONES if tuple(names) == H36M_JOINTS else {}
+    """Bones and joints of one person. Returns (line, its joints) of each line.
+
+    points: (J, 2) or (J, 3) in the coordinates of the axis.
+    """
+    drawn = []
+    bones = H36M_BONES if tuple(names) == H36M_JOINTS else {}
     for side, pairs in bones.items():
         for pair in map(list, pairs):
             (line,) = axis.plot(*points[pair].T, color=COLOURS[side], linewidth=2, zorder=5, **style)
             drawn.append((line, pair))
     if markers or not bones:
-        look = {
-            "marker": "o",
-            "markersize": 2.5,
-            "markerfacecolor": "white",
-            "markeredgecolor": "black",
-            "markeredgewidth": 0.5,
-        }
-        (line,) = axis.plot(*points.T, linestyle="none", zorder=6, **look)
+        look = {"marker": "o", "markersize": 2.5, "markerfacecolor": "white"}
+        edge = {"markeredgecolor": "black", "markeredgewidth": 0.5}
+        (line,) = axis.plot(*points.T, linestyle="none", zorder=6, **look, **edge)
         drawn.append((line, list(range(len(points)))))
     return drawn
 
 
 def _move_skeleton(drawn, points):
     for line, joints in drawn:
-        (line.set_data_3d if points.shape[-1] == 3 else line.set_data)(*points[joints].T)
+        move = line.set_data_3d if points.shape[-1] == 3 else line.set_data
+        move(*points[joints].T)
 
 
 def _draw_input(axis, picture, clip, names):
-    """One frame (H, W, 3), or the 2-D joints (J, 2) of one, zoomed on the person. clip: all frames. Returns what
-    `_move_input` needs."""
+    """One frame (H, W, 3), or the 2-D joints (J, 2) of one, zoomed on the person.
+
+    clip: all frames. Returns what `_move_input` needs.
+    """
     axis.set(xticks=[], yticks=[])
     if picture.ndim == 3:
         axis.set_axis_off()
         return axis.imshow(picture)
     finite = clip[np.isfinite(clip).all(axis=-1)]
     low, high = (finite.min(axis=0), finite.max(axis=0)) if len(finite) else (np.zeros(2), np.ones(2))
-    middle, half = (low + high) / 2, 0.55 * max(*(high - low), 0.01)
+    middle = (low + high) / 2
+    half = 0.55 * max(*(high - low), 0.01)
     axis.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] + half, middle[1] - half), aspect="equal")
     for spine in axis.spines.values():
         spine.set_color("lightgrey")
@@ -103,17 +108,19 @@ def _move_input(drawn, picture):
 
 
 def _space(truth, predicted) -> np.ndarray:
-    """Lowest and highest corner (2, 3) of the space in which a clip is drawn: on a square floor, around truth and
-    prediction."""
-    (low, high), (low_predicted, high_predicted) = (_bounds(truth), _bounds(predicted))
+    """Lowest and highest corner (2, 3) of the space of a clip: on a square floor, around truth and prediction."""
+    low, high = _bounds(truth)
+    low_predicted, high_predicted = _bounds(predicted)
     low = np.minimum(low, np.maximum(low_predicted, low - MARGIN))
     high = np.maximum(high, np.minimum(high_predicted, high + MARGIN))
-    middle, half = (low[:2] + high[:2]) / 2, max(*(high - low)[:2], 0.8) / 2 + 0.05
+    middle = (low[:2] + high[:2]) / 2
+    half = max(*(high - low)[:2], 0.8) / 2 + 0.05
     return np.stack([[*(middle - half), low[2]], [*(middle + half), max(high[2], low[2] + 0.5)]])
 
 
 def _bounds(points) -> tuple[np.ndarray, np.ndarray]:
-    finite = points.reshape(-1, 3)[np.isfinite(points.reshape(-1, 3)).all(axis=-1)]
+    points = points.reshape(-1, 3)
+    finite = points[np.isfinite(points).all(axis=-1)]
     return (finite.min(axis=0), finite.max(axis=0)) if len(finite) else (np.zeros(3), np.zeros(3))
 
 
@@ -123,9 +130,8 @@ def _add_scene(figure, place, space, view):
     low, high = space
     axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
     width, height = (high - low)[[0, 2]]
-    seen = max(
-        1.15 * width, height + 0.2 * width
-    )  # what both views see of the box: the floor turned by 10 and tilted by 10 degrees
+    # What both views see of the box: the floor turned by 10 and tilted by 10 degrees.
+    seen = max(1.15 * width, height + 0.2 * width)
     axis.set_box_aspect(high - low, zoom=0.94 * np.linalg.norm(high - low) / seen)
     axis.view_init(**view)
     axis.set_proj_type("ortho")
@@ -134,7 +140,8 @@ def _add_scene(figure, place, space, view):
     for across, along in ((0, 1), (1, 0)):
         for at in np.arange(np.ceil(low[across] / GRID), np.floor(high[across] / GRID) + 1) * GRID:
             ends = np.full((2, 3), low[2])
-            ends[:, across], ends[:, along] = at, (low[along], high[along])
+            ends[:, across] = at
+            ends[:, along] = (low[along], high[along])
             lines.append(ends)
     axis.add_collection3d(Line3DCollection(lines, colors="gainsboro", linewidths=0.7, zorder=1))
     return axis
@@ -142,7 +149,8 @@ def _add_scene(figure, place, space, view):
 
 def _caption(axis, text, **place):
     place = {"x": 0, "y": -0.02, "ha": "left", "va": "top", "fontsize": "small", **place}
-    (axis.text2D if axis.name == "3d" else axis.text)(s=text, transform=axis.transAxes, **place)
+    write = axis.text2D if axis.name == "3d" else axis.text
+    write(s=text, transform=axis.transAxes, **place)
 
 
 def _errors_in_words(errors, names) -> str:
@@ -153,22 +161,19 @@ def _errors_in_words(errors, names) -> str:
 
 
 def _legend(figure, names, *, overlay: bool = False):
-    handles = [
-        Line2D([], [], color=colour, linewidth=2, label=side)
-        for side, colour in COLOURS.items()
-        if tuple(names) == H36M_JOINTS
-    ]
+    handles = []
+    if tuple(names) == H36M_JOINTS:
+        handles += [Line2D([], [], color=colour, linewidth=2, label=side) for side, colour in COLOURS.items()]
     if overlay:
-        handles += [
-            Line2D([], [], color="dimgrey", linestyle=style, label=label)
-            for style, label in (("-", "truth"), ("--", "prediction"))
-        ]
+        handles.append(Line2D([], [], color="dimgrey", linestyle="-", label="truth"))
+        handles.append(Line2D([], [], color="dimgrey", linestyle="--", label="prediction"))
     handles.append(Line2D([], [], color="gainsboro", label=f"grid of {100 * GRID:.0f} cm"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize="small", frameon=False)
 
 
 def _middle_frames(inputs, truth, predicted, errors, titles, names) -> Figure:
-    count, t = len(inputs), inputs.shape[1] // 2
+    count = len(inputs)
+    t = inputs.shape[1] // 2
     figure = Figure(figsize=(11, 3.0 * count + 0.6), layout="constrained")
     grid = figure.add_gridspec(count, 4)
     for i in range(count):
@@ -184,12 +189,8 @@ def _middle_frames(inputs, truth, predicted, errors, titles, names) -> Figure:
         _caption(axes[0], titles[i])
         _caption(axes[2], _errors_in_words(errors[i], names))
         if i == 0:
-            heads = (
-                f"input, frame {t + 1} of {inputs.shape[1]}",
-                "truth",
-                "prediction",
-                "both from the side, camera on the left",
-            )
+            head = f"input, frame {t + 1} of {inputs.shape[1]}"
+            heads = (head, "truth", "prediction", "both from the side, camera on the left")
             for axis, head in zip(axes, heads, strict=True):
                 axis.set_title(head, fontsize="medium")
     _legend(figure, names, overlay=True)
@@ -197,18 +198,18 @@ def _middle_frames(inputs, truth, predicted, errors, titles, names) -> Figure:
 
 
 def _all_frames(inputs, truth, predicted, errors, titles, names) -> Figure:
-    order, length = np.argsort(errors.mean(axis=(1, 2))), inputs.shape[1]
+    order = np.argsort(errors.mean(axis=(1, 2)))
+    length = inputs.shape[1]
     chosen = {"best": order[0], "worst": order[-1]} if len(order) > 1 else {"the only": 0}
     figure = Figure(figsize=(1.5 * max(length, 4) + 0.3, 5.0 * len(chosen) + 0.3), layout="constrained")
-    for part, (word, i) in zip(figure.subfigures(len(chosen), 1, squeeze=False)[:, 0], chosen.items(), strict=True):
-        part.suptitle(f"{word} clip: {titles[i]}. {_errors_in_words(errors[i], names)}", fontsize="medium")
-        grid = part.add_gridspec(3, length, height_ratios=(1, 1.05, 1.05))
+    bands = figure.subfigures(len(chosen), 1, squeeze=False)[:, 0]
+    for band, (word, i) in zip(bands, chosen.items(), strict=True):
+        band.suptitle(f"{word} clip: {titles[i]}. {_errors_in_words(errors[i], names)}", fontsize="medium")
+        grid = band.add_gridspec(3, length, height_ratios=(1, 1.05, 1.05))
         space = _space(truth[i], predicted[i])
         for t in range(length):
-            axes = [
-                part.add_subplot(grid[0, t]),
-                *(_add_scene(part, grid[row, t], space, FROM_CAMERA) for row in (1, 2)),
-            ]
+            axes = [band.add_subplot(grid[0, t])]
+            axes += [_add_scene(band, grid[row, t], space, FROM_CAMERA) for row in (1, 2)]
             axes[0].set_title(f"frame {t + 1}", fontsize="small")
             _draw_input(axes[0], inputs[i, t], inputs[i], names)
             _draw_skeleton(axes[1], truth[i, t], names)
@@ -228,25 +229,18 @@ def _animation(inputs, truth, predicted, errors, titles, names) -> FuncAnimation
     moving = []
     for i in range(count):
         space = _space(truth[i], predicted[i])
-        axes = [
-            figure.add_subplot(grid[i, 0]),
-            *(_add_scene(figure, grid[i, column], space, FROM_CAMERA) for column in (1, 2)),
-        ]
+        axes = [figure.add_subplot(grid[i, 0])]
+        axes += [_add_scene(figure, grid[i, column], space, FROM_CAMERA) for column in (1, 2)]
         picture = _draw_input(axes[0], inputs[i, 0], inputs[i], names)
-        moving.append(
-            (
-                picture,
-                *(
-                    _draw_skeleton(axis, clip[i, 0], names)
-                    for axis, clip in zip(axes[1:], (truth, predicted), strict=True)
-                ),
-            )
-        )
+        true = _draw_skeleton(axes[1], truth[i, 0], names)
+        answer = _draw_skeleton(axes[2], predicted[i, 0], names)
+        moving.append((picture, true, answer))
         _caption(axes[0], titles[i])
         _caption(axes[2], f"MPJPE {errors[i].mean():.0f} mm")
         if i == 0:
-            heads = (f"input, frame {length} of {length}", "truth", "prediction")
-            headline = [axis.set_title(head, fontsize="medium") for axis, head in zip(axes, heads, strict=True)][0]
+            headline = axes[0].set_title(f"input, frame {length} of {length}", fontsize="medium")
+            axes[1].set_title("truth", fontsize="medium")
+            axes[2].set_title("prediction", fontsize="medium")
     _legend(figure, names)
     for _ in range(2):  # the second pass knows how high the captions are
         figure.draw_without_rendering()
@@ -263,21 +257,20 @@ def _animation(inputs, truth, predicted, errors, titles, names) -> FuncAnimation
 
 
 def joint_table(per_joint: dict[str, dict[str, float]]) -> Figure:
-    """Bars of the error per joint in mm, side by side for each measure, and a line at each measure's mean over the
-    joints.
+    """Bars of the error per joint in mm, side by side for each measure, and a line at each measure's mean.
 
     Args:
         per_joint: measure -> joint -> mm, for example {"MPJPE": {"hip": 0.0, …}, "PA-MPJPE": {…}}.
     """
-    joints = list(dict.fromkeys(joint for errors in per_joint.values() for joint in errors))
+    joints = list(dict.fromkeys(itertools.chain.from_iterable(per_joint.values())))
     figure = Figure(figsize=(max(6.0, 0.35 * len(per_joint) * len(joints) + 1.5), 4.5), layout="constrained")
-    axis, width = figure.subplots(), 0.8 / len(per_joint)
+    axis = figure.subplots()
+    width = 0.8 / len(per_joint)
     for k, (measure, errors) in enumerate(per_joint.items()):
         values = np.array([errors.get(joint, np.nan) for joint in joints])
         places = np.arange(len(joints)) + (k - (len(per_joint) - 1) / 2) * width
-        bars = axis.bar(
-            places, values, width, color=f"C{k}", label=f"{measure}, line: its mean {np.nanmean(values):.1f} mm"
-        )
+        label = f"{measure}, line: its mean {np.nanmean(values):.1f} mm"
+        bars = axis.bar(places, values, width, color=f"C{k}", label=label)
         axis.bar_label(bars, [f"{value:.0f}" for value in values], padding=2, fontsize="x-small", path_effects=HALO)
         axis.axhline(np.nanmean(values), color=f"C{k}", linestyle="--", linewidth=1)
     axis.set_xticks(range(len(joints)), joints, rotation=45, ha="right", rotation_mode="anchor")
@@ -289,15 +282,17 @@ def joint_table(per_joint: dict[str, dict[str, float]]) -> Figure:
 
 
 def actions_bars(per_action: dict[str, float]) -> Figure:
-    """Bars of the error per action in mm, the best on top, and a line at their mean; actions without a number are left
-    out."""
-    shown = sorted(
-        (action for action in per_action if not np.isnan(per_action[action])), key=per_action.get, reverse=True
-    )
-    mean = np.mean([per_action[action] for action in shown])
+    """Bars of the error per action in mm, the best on top, and a line at their mean.
+
+    Actions without a number are left out.
+    """
+    measured = [action for action in per_action if not np.isnan(per_action[action])]
+    shown = sorted(measured, key=per_action.get, reverse=True)
+    errors = [per_action[action] for action in shown]
+    mean = np.mean(errors)
     figure = Figure(figsize=(7, 1.2 + 0.32 * len(shown)), layout="constrained")
     axis = figure.subplots()
-    bars = axis.barh(shown, [per_action[action] for action in shown], color="tab:blue", height=0.7)
+    bars = axis.barh(shown, errors, color="tab:blue", height=0.7)
     axis.bar_label(bars, fmt="%.1f", padding=3, fontsize="small", path_effects=HALO)
     axis.axvline(mean, color="tab:red", linestyle="--", linewidth=1, label=f"mean {mean:.1f} mm")
     axis.set(xlabel="error (mm)")

@@ -14,17 +14,16 @@ def seg_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
     """Input, truth, prediction and the wrong pixels of each example.
 
     Args:
-        images: (N, H, W, 3) uint8; labels: (N, H, W) uint8; outputs: {"logits": probabilities}; titles: N strings;
+        images: (N, H, W, 3) uint8.
+        labels: (N, H, W) uint8.
+        outputs: {"logits": probabilities}.
+        titles: N strings.
         names: C strings.
     """
     predicted = decoding.decode_seg(outputs)["classes"]
     palette = np.concatenate([class_colours(names), np.tile(IGNORE_GREY, (256 - len(names), 1))])
-    figure, axes = grid(
-        len(images),
-        4,
-        ("input", "truth (grey: ignored)", "prediction", "wrong pixels"),
-        aspect=images.shape[1] / images.shape[2],
-    )
+    heads = ("input", "truth (grey: ignored)", "prediction", "wrong pixels")
+    figure, axes = grid(len(images), len(heads), heads, aspect=images.shape[1] / images.shape[2])
     for i, row in enumerate(axes):
         wrong = (predicted[i] != labels[i]) & (labels[i] != 255)
         shade = images[i].mean(axis=-1, keepdims=True) / 255
@@ -59,28 +58,20 @@ def confusion(matrix, names) -> Figure:
     axis.set(xlabel="predicted", ylabel="true")
     if len(names) <= 24:
         for (i, j), value in np.ndenumerate(share):
-            axis.text(
-                j,
-                i,
-                f"{value:.0f}",
-                ha="center",
-                va="center",
-                fontsize="small",
-                color="white" if value > 60 else "black",
-            )
+            colour = "white" if value > 60 else "black"
+            axis.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize="small", color=colour)
     return figure
 
 
 def iou_bars(iou: dict[str, float], mean: float) -> Figure:
-    """Bars of the IoU per class, the best on top, and a line at the mean; classes absent from the truth are left
-    out."""
+    """Bars of the IoU per class, the best on top, and a line at the mean; without classes absent from the truth."""
     colours = dict(zip(iou, class_colours(list(iou)), strict=True))
     shown = sorted((name for name in iou if not np.isnan(iou[name])), key=iou.get)
     figure = Figure(figsize=(7, 1 + 0.32 * len(shown)), layout="constrained")
     axis = figure.subplots()
-    bars = axis.barh(
-        shown, [iou[name] for name in shown], color=[colours[name] for name in shown], edgecolor="black", linewidth=0.5
-    )
+    lengths = [iou[name] for name in shown]
+    colours = [colours[name] for name in shown]
+    bars = axis.barh(shown, lengths, color=colours, edgecolor="black", linewidth=0.5)
     axis.bar_label(bars, fmt="%.3f", padding=3, fontsize="small")
     axis.axvline(mean, color="tab:red", linestyle="--", label=f"mean {mean:.3f}")
     axis.set(xlim=(0, 1.08), xlabel="IoU")

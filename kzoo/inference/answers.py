@@ -43,10 +43,10 @@ def answerer(run, *, tta: str = "none", decoder: str | None = None, skip: int | 
     model = run.model_at(run.shape)
     if run.reads not in (("image",), ("frames",)):
         raise UserError(
-            f"{run.arch} of {run.folder} reads {' and '.join(run.reads)}; allowed: networks that read pictures or their "
-            "frames alone, lifters for instance with --set=pose_run=<run of pose>"
+            f"{run.arch} of {run.folder} reads {' and '.join(run.reads)}; allowed: networks that read pictures or "
+            "their frames alone, lifters for instance with --set=pose_run=<run of pose>"
         )
-    windows = run.reads == ("frames",) and run.task.middle_frame
+    windows = run.reads == ("frames",) and run.task.input.middle_frame
     if skip and not windows:
         raise UserError(f"skip is for networks of windows, mapnet for instance, and not for this run of {run.arch}")
     frames = 1 if run.reads == ("image",) else model.inputs[0].shape[1]

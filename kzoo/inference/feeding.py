@@ -1,4 +1,5 @@
-"""How networks read the user's pictures: one by one, as crops of persons, as clips or windows of frames; and the way back.
+"""How networks read the user's pictures: one by one, as crops of persons, as clips or windows of frames; and the way
+back.
 
 A step's input is one item: (array as the network reads it, [(picture, part)]): the answer's `part`, all of it or one
 frame's, is an answer for that picture. Items come in the pictures' order and are made one by one, so that little is in
@@ -61,7 +62,8 @@ def crops(sequence, shape, boxes: dict, problem: Callable[[str], None]) -> Itera
             x, y, w, h = box
             if w > width + 1 or h > height + 1 or not -w < x < width or not -h < y < height:
                 problem(
-                    f"{picture.name}: the box {box.tolist()} is left out: it does not lie on the picture of {width}x{height} pixels"
+                    f"{picture.name}: the box {box.tolist()} is left out: it does not lie on the picture of "
+                    f"{width}x{height} pixels"
                 )
                 continue
             side = records.BOX_SCALE * max(w, h)

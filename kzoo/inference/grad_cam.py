@@ -1,8 +1,10 @@
-"""Where a network looks: Grad-CAM++ and Grad-CAM for any number that can be computed from the answers of a functional
-Keras model.
+"""Where a network looks: Grad-CAM++ and Grad-CAM.
 
-Chattopadhyay et al., Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep Convolutional Networks, WACV
-2018. Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization, ICCV 2017.
+For any number that can be computed from the answers of a functional Keras model.
+
+Chattopadhyay et al., Grad-CAM++: Generalized Gradient-based Visual Explanations for Deep Convolutional Networks,
+WACV 2018.
+Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization, ICCV 2017.
 """
 
 import keras
@@ -35,16 +37,12 @@ def _jax_gradient(function, x):
     return jax.grad(function)(x)
 
 
-GRADIENTS = {
-    "tensorflow": _tensorflow_gradient,
-    "torch": _torch_gradient,
-    "jax": _jax_gradient,
-}  # (tensor -> scalar, tensor) -> tensor
+# (tensor -> scalar, tensor) -> tensor.
+GRADIENTS = {"tensorflow": _tensorflow_gradient, "torch": _torch_gradient, "jax": _jax_gradient}
 
 
 def gradient_of(function, x):
-    """The gradient, a tensor, of `function` (tensor -> scalar) at the tensor x; UserError on a backend without
-    gradients."""
+    """The gradient of `function` (tensor -> scalar) at the tensor x; UserError on a backend without gradients."""
     if keras.backend.backend() not in GRADIENTS:
         raise UserError(
             f"explanations need gradients; allowed backends: {', '.join(GRADIENTS)}, got {keras.backend.backend()}"
@@ -56,16 +54,18 @@ def grad_cam_pp(features, gradients) -> np.ndarray:
     """Grad-CAM++ of feature maps.
 
     Args:
-        features: (B, h, w, K), A; gradients: (B, h, w, K) of a score S with respect to them, g.
+        features: (B, h, w, K), A.
+        gradients: (B, h, w, K) of a score S with respect to them, g.
     Returns:
         (B, h, w) float32 in 0..1, its maximum 1, or 0 everywhere where no feature raises the score.
 
-    Reference: Chattopadhyay et al., eq. 19, for Y = exp S, whose own factor cancels: alpha = g^2 / (2 g^2 + g^3 sum A)
-    = 1 / (2 + g sum A); eq. 11 and 12: w = sum alpha relu(g), map = relu(sum_k w_k A_k). Only cells with g > 0 count,
-    so nothing is divided by 0 while A >= 0, as the paper has it after a ReLU; of maps without one, the sum in alpha is
-    that of their positive part.
+    Reference: Chattopadhyay et al., eq. 19, for Y = exp S, whose own factor cancels:
+    alpha = g^2 / (2 g^2 + g^3 sum A) = 1 / (2 + g sum A); eq. 11 and 12: w = sum alpha relu(g), map = relu(sum_k w_k
+    A_k). Only cells with g > 0 count, so nothing is divided by 0 while A >= 0, as the paper has it after a ReLU; of
+    maps without one, the sum in alpha is that of their positive part.
     """
-    features, rising = np.asarray(features, "float64"), np.maximum(np.asarray(gradients, "float64"), 0)
+    features = np.asarray(features, "float64")
+    rising = np.maximum(np.asarray(gradients, "float64"), 0)
     total = np.maximum(features, 0).sum(axis=(1, 2), keepdims=True)
     weights = (rising / (2 + rising * total)).sum(axis=(1, 2), keepdims=True)  # (B, 1, 1, K)
     return _to_peak(np.maximum((weights * features).sum(axis=-1), 0))
@@ -96,8 +96,8 @@ def attention_maps(model: keras.Model, images, score, layers: list, method: str 
         model: functional.
         images: (B, H, W, 3) or (B, T, H, W, 3) uint8, or {input: array} of a network with several inputs.
         score: {output: tensor} -> (B,), differentiable and of each example alone, such as `nearness`, or a class's mean
-            logit. The features that raise it are shown; its unit matters to Grad-CAM++, as alpha compares g sum A with
-            2.
+            logit. The features that raise it are shown; its unit matters to Grad-CAM++, as alpha compares g sum A
+            with 2.
         layers: names of layers, or keras tensors of the model, with maps (B, h, w, K) or (B T, h, w, K).
         method: key of CAMS.
     Returns:
@@ -112,10 +112,11 @@ def attention_maps(model: keras.Model, images, score, layers: list, method: str 
     try:
         features_of = keras.Model(model.inputs, dict(enumerate(taps)))  # not a list: Keras unpacks one of length 1
     except ValueError as error:
-        raise UserError(
-            f"a layer is not of {model.name} itself, but of another network or of one within it: {error}"
-        ) from error
-    inputs = input_tensors(model, images if isinstance(images, dict) else {model.inputs[0].name: images})
+        message = f"a layer is not of {model.name} itself, but of another network or of one within it: {error}"
+        raise UserError(message) from error
+    if not isinstance(images, dict):
+        images = {model.inputs[0].name: images}
+    inputs = input_tensors(model, images)
     count = len(inputs[0])
     result = []
     for number, features in features_of(inputs, training=False).items():
@@ -123,6 +124,6 @@ def attention_maps(model: keras.Model, images, score, layers: list, method: str 
         # picture.
         rest = keras.Model([*model.inputs, taps[number]], outputs_by_name(model))
         gradients = gradient_of(lambda x, rest=rest: ops.sum(score(rest([*inputs, x], training=False))), features)
-        maps = CAMS[method](*(ops.convert_to_numpy(x) for x in (features, gradients)))
+        maps = CAMS[method](ops.convert_to_numpy(features), ops.convert_to_numpy(gradients))
         result.append(maps if len(maps) == count else maps.reshape(count, -1, *maps.shape[1:]))
     return result

@@ -1,4 +1,4 @@
-"""From pictures to answers: a network, test-time augmentation, tiles, decoders. Two kinds, by `Task.dense`."""
+"""From pictures to answers: a network, test-time augmentation, tiles, decoders. Two kinds, by `Task.input.dense`."""
 
 from collections.abc import Callable
 
@@ -48,16 +48,18 @@ class Mirrored:
             raise UserError(f"--tta={tta!r} is not for this task; allowed: {', '.join(MIRRORED_TTA)}")
         if tta == "flip_shift" and not set(decoding.MAPS) & set(model.output_names):
             raise UserError(
-                f"--tta=flip_shift shifts heat maps, and this network emits {', '.join(model.output_names)}; use --tta=flip"
+                f"--tta=flip_shift shifts heat maps, and this network emits {', '.join(model.output_names)}; use "
+                "--tta=flip"
             )
         self.rows, self.model, self.tta = {name: task.outputs[name] for name in model.output_names}, model, tta
         self.task, self.decoders = task, decoders
         main = task.main_of(model.output_names)
         if tta != "none" and not self.rows[main].unflip:
             raise UserError(
-                f"--tta={tta}: the mirrored picture is one of another scene here, its {main} says nothing about this one's"
+                f"--tta={tta}: the mirrored picture is one of another scene here, its {main} says nothing about this "
+                "one's"
             )
-        beside = tuple(name for name in task.beside if name in model.output_names)
+        beside = tuple(name for name in task.evaluator.beside if name in model.output_names)
         self.scored = decoding.sources(model.output_names) or (main, *beside)
         self.permutation = flip_permutation(len(metadata[task.names]), metadata.get(f"flip_{task.names}", ()))
 
@@ -83,13 +85,15 @@ class Mirrored:
     def answers(self, inputs: np.ndarray) -> dict[str | None, dict]:
         """{decoder: decoded answers}."""
         outputs = self(inputs, self.scored)
-        return {name: self.task.decode(outputs, **({"decoder": name} if name else {})) for name in self.decoders}
+        return {
+            name: self.task.evaluator.decode(outputs, **({"decoder": name} if name else {})) for name in self.decoders
+        }
 
     def answer(self, inputs: np.ndarray) -> dict:
-        """Decoded answers by the first decoder; of joints with "scores" (B, J) in 0..1, the peaks of their maps, 1 where
-        there are none."""
+        """Decoded answers by the first decoder; of joints with "scores" (B, J) in 0..1, the peaks of their maps, 1
+        where there are none."""
         outputs, (decoder, *_) = self(inputs, self.scored), self.decoders
-        decoded = self.task.decode(outputs, **({"decoder": decoder} if decoder else {}))
+        decoded = self.task.evaluator.decode(outputs, **({"decoder": decoder} if decoder else {}))
         if "coords" not in decoded:
             return decoded
         maps = next((outputs[name] for name in decoding.MAPS if name in outputs), None)
@@ -130,16 +134,16 @@ class Dense:
     def answers(self, images: np.ndarray) -> dict[str, dict]:
         """{mode: decoded answers} of (B, H, W, 3) uint8; for "all" of every family too, "all" first."""
         if self.mode != "all":
-            return {self.mode: self.task.decode(self(images))}
+            return {self.mode: self.task.evaluator.decode(self(images))}
         decoded = {
-            name: self.task.decode({self.task.main[0]: found})
+            name: self.task.evaluator.decode({self.task.main[0]: found})
             for name, found in averaging.gains(self.network_at, images, self.known)
         }
         return {"all": decoded.pop("all"), **decoded}
 
     def answer(self, images: np.ndarray) -> dict:
         """Decoded answers, averaged over all variants."""
-        return self.task.decode(self(images))
+        return self.task.evaluator.decode(self(images))
 
 
 STRIDE = 32  # what the sides of a network's input are multiples of

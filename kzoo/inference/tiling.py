@@ -22,20 +22,24 @@ from kzoo import UserError
 
 
 def _places(length: int, tile: int, overlap: int, multiple: int) -> tuple[np.ndarray, np.ndarray]:
-    """The tiles along one axis: where they start (n,), and what they weigh (n, length of the padded picture)
-    float32."""
+    """The tiles along one axis: their starts (n,) and weights (n, length of the padded picture) float32."""
     if tile < multiple or tile % multiple:
         raise UserError(f"a tile's sides must be multiples of {multiple} (the network's stride), got {tile}")
     if not 0 <= overlap <= tile - multiple:
         raise UserError(
-            f"overlap must be 0 to {tile - multiple} px (tile {tile} less the network's stride {multiple}), got {overlap}"
+            f"overlap must be 0 to {tile - multiple} px (tile {tile} less the network's stride {multiple}), "
+            f"got {overlap}"
         )
+
+    # Where they start, spread evenly; in units of `multiple` first.
     padded = max(tile, -(-length // multiple) * multiple)
-    step, steps = (tile - overlap) // multiple, (padded - tile) // multiple  # in units of `multiple`
+    step = (tile - overlap) // multiple
+    steps = (padded - tile) // multiple
     count = -(-steps // step)
-    starts = multiple * np.array(
-        [index * steps // count for index in range(count + 1)] if count else [0]
-    )  # spread evenly
+    starts = [index * steps // count for index in range(count + 1)] if count else [0]
+    starts = multiple * np.array(starts)
+
+    # What they weigh.
     weights = np.zeros((len(starts), padded))
     for row, start in zip(weights, starts, strict=True):
         row[start : start + tile] = 1
@@ -49,7 +53,8 @@ def _places(length: int, tile: int, overlap: int, multiple: int) -> tuple[np.nda
 def _ramp(size: int) -> np.ndarray:
     """0 for a quarter, sin^2 for a half, 1 for a quarter, (size,): with its mirror image it sums to 1."""
     margin = size // 4
-    return np.sin(np.pi / 2 * np.clip((np.arange(size) + 0.5 - margin) / max(size - 2 * margin, 1), 0, 1)) ** 2
+    share = np.clip((np.arange(size) + 0.5 - margin) / max(size - 2 * margin, 1), 0, 1)
+    return np.sin(np.pi / 2 * share) ** 2
 
 
 def _cut(image, top: int, left: int, tile: tuple[int, int]) -> np.ndarray:
@@ -80,7 +85,10 @@ def predict_tiled(
         tile: (height, width) in pixels, multiples of `multiple`.
         overlap: pixels that neighbours share, at least. From four times the receptive field's radius on, the answer is
             the whole picture's everywhere.
-        classes: C; batch_size: tiles at once; multiple: the network's stride; progress: show a bar.
+        classes: C.
+        batch_size: tiles at once.
+        multiple: the network's stride.
+        progress: show a bar.
     Returns:
         (H, W, C) float32, which sum to 1 over C as the network's do.
     Raises:
@@ -91,18 +99,23 @@ def predict_tiled(
         raise UserError(f"tiles are cut from one uint8 picture (H, W, 3), got {image.dtype} {image.shape}")
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1, got {batch_size}")
-    rows, columns = (zip(*_places(image.shape[axis], tile[axis], overlap, multiple), strict=True) for axis in (0, 1))
+
+    # Each tile's place: where it starts and what it weighs, along both axes.
+    rows = zip(*_places(image.shape[0], tile[0], overlap, multiple), strict=True)
+    columns = zip(*_places(image.shape[1], tile[1], overlap, multiple), strict=True)
     places = list(itertools.product(rows, columns))
+
+    # The answers of a batch of tiles are added where they belong.
     answer = np.zeros((*image.shape[:2], classes), "float32")
     with tqdm(total=len(places), unit="tile", desc="predict", dynamic_ncols=True, disable=not progress) as bar:
         for first in range(0, len(places), batch_size):
             batch = places[first : first + batch_size]
-            found = np.asarray(predict(np.stack([_cut(image, top, left, tile) for (top, _), (left, _) in batch])))
-            if found.shape != (len(batch), *tile, classes):
-                raise UserError(
-                    f"the network must answer tiles with {(len(batch), *tile, classes)} probabilities, got {found.shape}"
-                )
-            for ((top, down), (left, across)), maps in zip(batch, found, strict=True):
+            tiles = np.stack([_cut(image, top, left, tile) for (top, _), (left, _) in batch])
+            answers = np.asarray(predict(tiles))
+            expected = (len(batch), *tile, classes)
+            if answers.shape != expected:
+                raise UserError(f"the network must answer tiles with {expected} probabilities, got {answers.shape}")
+            for ((top, down), (left, across)), maps in zip(batch, answers, strict=True):
                 here = answer[top : top + tile[0], left : left + tile[1]]  # smaller than the tile where black was added
                 height, width = here.shape[:2]
                 weight = down[top : top + height, None] * across[left : left + width]
@@ -115,12 +128,14 @@ def seams(shape: tuple[int, int], tile: tuple[int, int], overlap: int, multiple:
     """How much of the picture the tiles of `predict_tiled` see around each pixel.
 
     Args:
-        shape: (H, W) of the picture; tile, overlap, multiple: see `predict_tiled`.
+        shape: (H, W) of the picture.
+        tile, overlap, multiple: see `predict_tiled`.
     Returns:
         (H, W) float32: pixels between this one and the nearest end of a tile that counts here. The picture's own border
         is no end of a tile, so it is inf where a tile ends nowhere else.
     """
-    rows, columns = (_contexts(shape[axis], tile[axis], overlap, multiple) for axis in (0, 1))
+    rows = _contexts(shape[0], tile[0], overlap, multiple)
+    columns = _contexts(shape[1], tile[1], overlap, multiple)
     return np.minimum(rows[:, None], columns)
 
 

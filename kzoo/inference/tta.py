@@ -1,5 +1,6 @@
-"""Test-time augmentation of segmentation: a picture is shown to the network in several ways, and the probabilities are
-averaged. NumPy.
+"""Test-time augmentation of segmentation, in NumPy.
+
+A picture is shown to the network in several ways, and the probabilities are averaged.
 
 The families, each averaged with the answer for the picture as it is:
 
@@ -20,6 +21,7 @@ INTER_LINEAR).
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -45,9 +47,8 @@ class Variant:
         """Probabilities (B, H, W, C) float32; the network sees no more pictures at once than came in."""
         shown = self.forward(images)
         network = predict_at(shown.shape[1:3])
-        return self.backward(
-            np.concatenate([np.asarray(network(part), "float32") for part in np.split(shown, self.passes)])
-        )
+        answers = [np.asarray(network(batch), "float32") for batch in np.split(shown, self.passes)]
+        return self.backward(np.concatenate(answers))
 
 
 PLAIN = Variant("none", lambda images: images, lambda maps: maps)
@@ -60,9 +61,11 @@ def _resize(stack, size: tuple[int, int]) -> np.ndarray:
     """(B, h, w, K) of uint8 or float32 -> (B, *size, K)."""
     resized = []
     for x in stack:
-        parts = [np.ascontiguousarray(x[..., first : first + CHANNELS]) for first in range(0, x.shape[-1], CHANNELS)]
-        parts = [cv2.resize(part, (size[1], size[0]), interpolation=cv2.INTER_LINEAR) for part in parts]
-        resized.append(np.dstack(parts))  # brings back an axis of one channel, which OpenCV drops
+        channels = []
+        for first in range(0, x.shape[-1], CHANNELS):
+            some = np.ascontiguousarray(x[..., first : first + CHANNELS])
+            channels.append(cv2.resize(some, (size[1], size[0]), interpolation=cv2.INTER_LINEAR))
+        resized.append(np.dstack(channels))  # brings back an axis of one channel, which OpenCV drops
     return np.stack(resized)
 
 
@@ -85,7 +88,7 @@ def scales(size: tuple[int, int], factors: Iterable[float] = (0.75, 1.25), multi
     Args:
         size: (H, W) of the pictures.
         factors: of both sides, each rounded to the nearest multiple of `multiple` (away from H, W where two are as
-        near) and at least that.
+            near) and at least that.
         multiple: what the network's input must be a multiple of.
     Raises:
         UserError: a factor is not above 0, or its size is that of the pictures.
@@ -96,11 +99,16 @@ def scales(size: tuple[int, int], factors: Iterable[float] = (0.75, 1.25), multi
 def _scale(size, factor, multiple) -> Variant:
     if not factor > 0:
         raise UserError(f"a scale must be above 0, got {factor}")
-    cells = [side * factor / multiple for side in size]
-    scaled = tuple(multiple * max(1, math.ceil(n - 0.5) if factor < 1 else math.floor(n + 0.5)) for n in cells)
+
+    def rounded(side):
+        cells = side * factor / multiple
+        return multiple * max(1, math.ceil(cells - 0.5) if factor < 1 else math.floor(cells + 0.5))
+
+    scaled = tuple(rounded(side) for side in size)
     if scaled == tuple(size):
         raise UserError(
-            f"scale {factor} of {size[0]}x{size[1]} px is that size again, in multiples of {multiple}; take other scales"
+            f"scale {factor} of {size[0]}x{size[1]} px is that size again, in multiples of {multiple}; "
+            "take other scales"
         )
     return Variant(f"scale {factor:g}", lambda images: _resize(images, scaled), lambda maps: _resize(maps, size))
 
@@ -119,7 +127,10 @@ def color_pca(shifts) -> tuple[Variant, ...]:
 
 
 def _shifted(name, shift) -> Variant:
-    return Variant(name, lambda images: np.clip(np.rint(images + shift), 0, 255).astype("uint8"), lambda maps: maps)
+    def forward(images):
+        return np.clip(np.rint(images + shift), 0, 255).astype("uint8")
+
+    return Variant(name, forward, lambda maps: maps)
 
 
 def crops(size: tuple[int, int], fraction: float = 7 / 8) -> tuple[Variant, ...]:
@@ -140,16 +151,16 @@ def crops(size: tuple[int, int], fraction: float = 7 / 8) -> tuple[Variant, ...]
     height, width = window
 
     def forward(images):
-        return np.concatenate(
-            [_resize(images[:, top : top + height, left : left + width], size) for top, left in corners]
-        )
+        shown = [_resize(images[:, top : top + height, left : left + width], size) for top, left in corners]
+        return np.concatenate(shown)
 
     def backward(maps):
         batch = len(maps) // len(corners)
         answer = np.zeros((batch, *size, maps.shape[-1]), "float32")
         for index, ((top, left), weight) in enumerate(zip(corners, weights, strict=True)):
             here = np.s_[top : top + height, left : left + width]
-            answer[:, *here] += weight[here][..., None] * _resize(maps[index * batch : (index + 1) * batch], window)
+            of_crop = maps[index * batch : (index + 1) * batch]
+            answer[:, *here] += weight[here][..., None] * _resize(of_crop, window)
         return answer
 
     return (Variant("crops", forward, backward, passes=len(corners)),)
@@ -159,25 +170,30 @@ def crop_weights(size: tuple[int, int], window: tuple[int, int]) -> tuple[list[t
     """Where the five crops lie, and what their answers count.
 
     Args:
-        size: (H, W) of the picture; window: (height, width) of a crop.
+        size: (H, W) of the picture.
+        window: (height, width) of a crop.
     Returns:
         their five upper left corners (row, column), and weights (5, H, W) float32 that sum to 1 at every pixel: 0
         outside a crop, falling linearly towards its ends inside the picture, so that its answer has no visible border.
     """
     rest = [side - kept for side, kept in zip(size, window, strict=True)]
     corners = [(0, 0), (0, rest[1]), (rest[0], 0), (rest[0], rest[1]), (rest[0] // 2, rest[1] // 2)]
-    rows, columns = (
-        [_taper(side, kept, corner[axis]) for corner in corners]
-        for axis, (side, kept) in enumerate(zip(size, window, strict=True))
-    )
-    weights = np.stack([row[:, None] * column for row, column in zip(rows, columns, strict=True)])
+    weights = []
+    for top, left in corners:
+        row = _taper(size[0], window[0], top)
+        column = _taper(size[1], window[1], left)
+        weights.append(row[:, None] * column)
+    weights = np.stack(weights)
     return corners, (weights / weights.sum(axis=0)).astype("float32")
 
 
 def _taper(side: int, kept: int, start: int) -> np.ndarray:
-    """Weights (side,) of a crop along one axis: 1 within, down to 0 over side - kept pixels where it ends before the
-    picture does."""
-    pixels, length = np.arange(side) + 0.5, max(side - kept, 1)
+    """Weights (side,) of a crop along one axis: 1 within, down to 0 where it ends before the picture does.
+
+    That is over side - kept pixels.
+    """
+    pixels = np.arange(side) + 0.5
+    length = max(side - kept, 1)
     before = np.clip((pixels - start) / length, 0, 1) if start else 1.0
     after = np.clip((start + kept - pixels) / length, 0, 1) if start + kept < side else 1.0
     return np.minimum(before, after) * np.ones(side)
@@ -187,7 +203,9 @@ def families(size: tuple[int, int], permutation, shifts) -> dict[str, tuple[Vari
     """All families of variants by their name in TTA, as the functions above make them by default.
 
     Args:
-        size: (H, W) of the pictures; permutation: see `flip`; shifts: see `color_pca`.
+        size: (H, W) of the pictures.
+        permutation: see `flip`.
+        shifts: see `color_pca`.
     """
     return {"flip": flip(permutation), "scales": scales(size), "color_pca": color_pca(shifts), "crops": crops(size)}
 
@@ -196,19 +214,23 @@ def variants_of(tta: str, known: Mapping[str, tuple[Variant, ...]]) -> tuple[Var
     """What is averaged, the picture as it is first.
 
     Args:
-        tta: "none", "all" or a key of `known`; known: of `families`.
+        tta: "none", "all" or a key of `known`.
+        known: of `families`.
     Raises:
         UserError: another name.
     """
     if tta not in ("none", "all", *known):
         raise UserError(f"unknown tta {tta!r}; allowed: none, {', '.join(known)}, all")
-    wanted = known if tta == "all" else {"none": (), **known}
-    return PLAIN, *(variant for name, variants in wanted.items() if tta in ("all", name) for variant in variants)
+    if tta == "none":
+        return (PLAIN,)
+    wanted = known.values() if tta == "all" else [known[tta]]
+    return PLAIN, *itertools.chain.from_iterable(wanted)
 
 
 def average(predictions: Iterable) -> np.ndarray:
     """Mean of arrays of the same shape, float32, as they come: two of them are in memory at once."""
-    total, count = None, 0
+    total = None
+    count = 0
     for prediction in predictions:
         total = np.array(prediction, "float32") if total is None else np.add(total, prediction, out=total)
         count += 1
@@ -223,7 +245,8 @@ def predict(predict_at: Callable, images, variants: Iterable[Variant]) -> np.nda
     Args:
         predict_at: (h, w) -> the network at that size: a function (B, h, w, 3) uint8 -> (B, h, w, C) probabilities. It
             is asked for one batch after the other, so it should keep what it has built.
-        images: (B, H, W, 3) uint8; variants: of `variants_of`.
+        images: (B, H, W, 3) uint8.
+        variants: of `variants_of`.
     Returns:
         (B, H, W, C) float32.
     """
@@ -234,13 +257,15 @@ def gains(predict_at: Callable, images, known: Mapping[str, tuple[Variant, ...]]
     """What every family brings, and all of them together, with each variant predicted once.
 
     Args:
-        predict_at, images: see `predict`; known: of `families`.
+        predict_at, images: see `predict`.
+        known: of `families`.
     Yields:
         (name, (B, H, W, C) float32 probabilities): "none"; every family, averaged with that; "all". Equal to `predict`
         of `variants_of` each.
     """
     plain = PLAIN.answer(predict_at, images)
-    everything, count = plain.copy(), 1
+    everything = plain.copy()
+    count = 1
     yield "none", plain.copy()
     for name, variants in known.items():
         total = plain.copy()
@@ -255,4 +280,7 @@ def gains(predict_at: Callable, images, known: Mapping[str, tuple[Variant, ...]]
 
 def passes(known: Mapping[str, tuple[Variant, ...]]) -> dict[str, int]:
     """Forward passes for one picture of every name that `gains` yields."""
-    return {name: sum(variant.passes for variant in variants_of(name, known)) for name in ("none", *known, "all")}
+    counts = {}
+    for name in ("none", *known, "all"):
+        counts[name] = sum(variant.passes for variant in variants_of(name, known))
+    return counts

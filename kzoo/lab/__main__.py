@@ -6,6 +6,7 @@ python -m kzoo.lab --data_source=… --encoder=mobilenetv2 --encoder_weights=<fi
 After Ctrl-C, a crash or kill -9 the same command goes on: finished runs stay, the one that was cut is continued.
 """
 
+import dataclasses
 import pathlib
 import sys
 
@@ -16,6 +17,7 @@ from kzoo.lab import plan
 from kzoo.lab.course import lab
 
 FLAGS = flags.FLAGS
+SETTINGS = [field.name for field in dataclasses.fields(plan.Settings)]
 
 
 def define_flags():
@@ -37,9 +39,9 @@ def define_flags():
 
 
 def main():
-    names = ("data_source", "budget", "encoder", "encoder_weights", "seed", "data_dir")
     cli.hear_signals()
-    result = lab(plan.Settings(**{name: FLAGS[name].value for name in names}), FLAGS.out, FLAGS.work)
+    settings = plan.Settings(**{name: FLAGS[name].value for name in SETTINGS})
+    result = lab(settings, FLAGS.out, FLAGS.work)
     for lines in result["findings"].values():
         print(" ".join(lines))
     out = pathlib.Path(FLAGS.out)

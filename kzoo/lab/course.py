@@ -6,6 +6,7 @@ import tempfile
 
 from kzoo import UserError, cli, files
 from kzoo.lab import plan
+from kzoo.runs import Run
 
 
 def lab(settings: plan.Settings, out="report.pdf", work=None) -> dict:
@@ -24,46 +25,51 @@ def lab(settings: plan.Settings, out="report.pdf", work=None) -> dict:
         raise UserError(f"--out={out} must end with .pdf")
     work = pathlib.Path(work or out.with_name(f"{out.stem}-runs"))
     settings.check()
-    try:  # hours of training should not end at a report that cannot be written
-        out.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out.parent).close()
-    except OSError as error:
-        raise UserError(f"could not write to {out.parent}, where --out lies: {error.strerror}") from error
+    check_writable(out)
 
     from kzoo.data import builders as data_sets  # slow: only once the flags are known to be sound
     from kzoo.lab import findings, measurements, pages, runner
 
+    # What to train on, and which runs
     pages.needed()
     check_encoder(settings)
-    builders = {
-        task: data_sets.prepare(f"coco_subset/{task}", settings.data_dir, settings.data_source or None)
-        for task in plan.BUDGETS["quick"].flags
-    }
-    sizes = {
-        task: {split: data_sets.size_of(builder, split) for split in ("train", "val")}
-        for task, builder in builders.items()
-    }
+    builders = {}
+    sizes = {}
+    for task in plan.BUDGETS["quick"].flags:
+        builder = data_sets.prepare(f"coco_subset/{task}", settings.data_dir, settings.data_source or None)
+        builders[task] = builder
+        sizes[task] = {split: data_sets.size_of(builder, split) for split in ("train", "val")}
     planned = plan.runs(settings, sizes)
     plan.keep(work, settings, planned)
-    done = sum(runner.is_finished(work / run.name) for run in planned)
-    print(
-        f"{len(planned)} runs in {work}, {done} of them finished; all take {plan.BUDGETS[settings.budget].takes}",
-        flush=True,
-    )
+
+    # The runs
+    done = sum(runner.is_finished(work / one.name) for one in planned)
+    takes = plan.BUDGETS[settings.budget].takes
+    print(f"{len(planned)} runs in {work}, {done} of them finished; all take {takes}", flush=True)
     failed = runner.work(work, planned)
 
+    # Their numbers, and the pages
     found = measurements.collect(work, settings, planned, failed, builders)
     if not found["rows"]:
-        raise UserError(
-            f"no run has ended, so there is nothing to report: {'; '.join(f'{n}: {why}' for n, why in failed.items())}"
-        )
+        reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
+        raise UserError(f"no run has ended, so there is nothing to report: {reasons}")
     poses, pictures = look(work, found, settings.data_dir)
-    told, command = findings.findings(found), command_of(settings, out, work)
+    told = findings.findings(found)
+    command = command_of(settings, out, work)
     result = {**found, "findings": told, "command": command, "pages": None}
     files.write_json(out.with_suffix(".json"), result)  # the numbers stay where the pages cannot be laid out
     result["pages"] = pages.write(out, found, told, command, pages.figures_of(found, poses, pictures))
     files.write_json(out.with_suffix(".json"), result)
     return result
+
+
+def check_writable(out: pathlib.Path):
+    """Hours of training should not end at a report that cannot be written. Raises UserError."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        raise UserError(f"could not write to {out.parent}, where --out lies: {error.strerror}") from error
 
 
 def check_encoder(settings: plan.Settings):
@@ -80,7 +86,8 @@ def check_encoder(settings: plan.Settings):
     if settings.encoder_weights == "imagenet" and not encoder.imagenet:
         able = ", ".join(name for name, other in encoders.ENCODERS.items() if other.imagenet)
         raise UserError(
-            f"there are no ImageNet weights for --encoder={settings.encoder}; give --encoder_weights=<file>, or one of: {able}"
+            f"there are no ImageNet weights for --encoder={settings.encoder}; give --encoder_weights=<file>, "
+            f"or one of: {able}"
         )
     encoders.encode(keras.Input((64, 64, 3), dtype="uint8"), settings.encoder, settings.encoder_weights)
 
@@ -90,18 +97,24 @@ def look(work: pathlib.Path, found: dict, data_dir: str | None) -> tuple[dict | 
     are missing."""
     from kzoo.lab import examples, measurements
 
-    rows, poses, pictures = found["rows"], None, None
-    if best := measurements.best_softargmax(rows):
-        poses = examples.poses(work / rows[best]["run"], data_dir)
-        median, poses["compared"], found["spreads"] = len(poses["persons"]) // 2, {}, {}
-        for name in (plan.SOFTARGMAX, plan.NO_REGULARISER):
-            if name in rows:
-                opened = examples.Opened(work / rows[name]["run"], data_dir)
-                found["spreads"][name] = examples.map_spread(opened)
-                poses["compared"][name] = examples.maps_of(opened, [poses["persons"][median]["image"]])[0]
-    folders = {name: work / rows[name]["run"] for name in (plan.UNET, plan.ENCDEC, plan.FCN) if name in rows}
-    if folders:
-        pictures = examples.segmentations(folders, data_dir)
+    rows = found["rows"]
+    poses = pictures = None
+
+    def opened(*names) -> dict[str, Run]:
+        return {name: Run.open(work / rows[name]["run"]) for name in names if name in rows}
+
+    best = measurements.best_softargmax(rows)
+    if best:
+        poses = examples.poses(opened(best)[best], data_dir)
+        median = poses["persons"][len(poses["persons"]) // 2]["image"]
+        poses["compared"] = {}
+        found["spreads"] = {}
+        for name, run in opened(plan.SOFTARGMAX, plan.NO_REGULARISER).items():
+            found["spreads"][name] = examples.map_spread(run, data_dir)
+            poses["compared"][name] = examples.maps_of(run, [median], data_dir)[0]
+    networks = opened(plan.UNET, plan.ENCDEC, plan.FCN)
+    if networks:
+        pictures = examples.segmentations(networks, data_dir)
     return poses, pictures
 
 

@@ -100,8 +100,11 @@ def panels(rows: int, columns: int, titles=(), *, aspect: float = 1.0, titled: b
     Args:
         titles: of the columns; titled: room for a line above each picture too.
     """
-    side, below, above, gap = WIDTH_MM / columns, 3.0, 3.0, 0.6
-    picture, top = (side - gap) * aspect, above if titles and not titled else 0.5
+    below = above = 3.0  # millimetres, as all of these
+    gap = 0.6
+    side = WIDTH_MM / columns
+    picture = (side - gap) * aspect
+    top = above if titles and not titled else 0.5
     pitch = picture + below + (above if titled else 0)
     height = top + rows * pitch
     figure = Figure(figsize=(WIDTH_MM / INCH_MM, height / INCH_MM))
@@ -163,9 +166,10 @@ def compared_maps(found: dict, words: dict[str, str]) -> Figure | None:
     if not shown or not joints:
         return None
     figure, axes = panels(len(shown), max(4, len(joints)), [joint.replace("_", " ") for joint in joints])
+    median = found["persons"][len(found["persons"]) // 2]["image"]
     for row, (name, maps) in zip(axes, shown.items(), strict=True):
         for axis, joint in zip(row, joints, strict=False):
-            heat(axis, found["persons"][len(found["persons"]) // 2]["image"], maps[..., found["names"].index(joint)])
+            heat(axis, median, maps[..., found["names"].index(joint)])
         write(row[0], words[name])
     return figure
 
@@ -178,11 +182,11 @@ def failures(found: dict) -> Figure | None:
         return None
     figure, axes = panels(-(-len(shown) // 4), 4, titled=True)
     for axis, example in zip(axes.flat, shown, strict=False):
-        image, joint = example["image"], example["joint"]
+        image = example["image"]
+        joint = example["joint"]
         skeleton(axis, image, example["coords"], np.ones(len(example["coords"]), bool))
-        (x, y), (u, v) = (
-            np.array(p) * image.shape[1::-1] - 0.5 for p in (example["label"][joint, :2], example["coords"][joint])
-        )
+        x, y = example["label"][joint, :2] * image.shape[1::-1] - 0.5
+        u, v = example["coords"][joint] * image.shape[1::-1] - 0.5
         axis.plot([x, u], [y, v], color="red", linewidth=0.8)
         axis.plot(x, y, "o", markersize=5, markerfacecolor="none", markeredgecolor="lime", markeredgewidth=1.2)
         axis.plot(u, v, "x", markersize=4.5, color="red", markeredgewidth=1.4)
@@ -210,10 +214,9 @@ def segmentations(found: dict, words: dict[str, str]) -> Figure | None:
     )
     for row, picture in zip(axes, found["pictures"], strict=True):
         row[0].imshow(picture["image"])
-        shade, truth = picture["image"].mean(axis=-1, keepdims=True) / 255, picture["truth"]
-        answers = (
-            np.where(truth == 255, 255, picture["answers"][name]) for name in order
-        )  # what is ignored is not scored
+        shade = picture["image"].mean(axis=-1, keepdims=True) / 255
+        truth = picture["truth"]
+        answers = [np.where(truth == 255, 255, picture["answers"][name]) for name in order]  # ignored: not scored
         for axis, classes in zip(row[1:], (truth, *answers), strict=True):
             axis.imshow(0.45 * shade + 0.55 * palette[classes])
         for axis, name in zip(row[2:], order, strict=True):

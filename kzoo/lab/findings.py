@@ -25,7 +25,8 @@ def seed_words(seeds) -> str:
 
 def compare(name: str, one: dict, other_name: str, other: dict) -> str:
     """One sentence on two rows of `measurements.collect`, at the seeds that both have; without a full stop."""
-    task, seeds = one["task"], measurements.shared_seeds(one, other)
+    task = one["task"]
+    seeds = measurements.shared_seeds(one, other)
     values = [measurements.score_at(r, seeds or r["by_seed"]) for r in (one, other)]
     told = " against ".join(amount(v, task) for v in values)
     if set(one["by_seed"]) != set(other["by_seed"]):
@@ -35,11 +36,9 @@ def compare(name: str, one: dict, other_name: str, other: dict) -> str:
     if difference < LEVEL * max(values):
         return f"{name} and {other_name} are level ({told})"
     word = "better" if (values[0] > values[1]) == UNITS[task][2] else "worse"
-    noise = (
-        f", within the spread of {max(one['seeds'], other['seeds'])} seeds"
-        if spreads and difference < math.hypot(*spreads)
-        else ""
-    )
+    noise = ""
+    if spreads and difference < math.hypot(*spreads):
+        noise = f", within the spread of {max(one['seeds'], other['seeds'])} seeds"
     share = 100 * difference / values[1]
     return f"{name} is {word} than {other_name} by {amount(difference, task)} ({share:.0f} %: {told}){noise}"
 
@@ -57,8 +56,8 @@ def target(arch: str, score: float, condition: dict) -> str:
 
 def trained_on(condition: dict) -> str:
     """`1,200 of 3,150 training crops`"""
-    split, whole = condition["trained_on"], condition["splits"]["train"]
-    count = int(split.partition("[:")[2].rstrip("]") or whole)
+    whole = condition["splits"]["train"]
+    count = int(condition["trained_on"].partition("[:")[2].rstrip("]") or whole)
     return f"{count:,} of {whole:,} training examples" if count < whole else f"all {whole:,} training examples"
 
 
@@ -70,7 +69,8 @@ def moved(values: list[float], task: str) -> str:
 def evolution(found: dict) -> list[str]:
     """Item 1."""
     row = found["rows"][plan.IMAGENET]
-    curve, mean = row["curve"], f" (mean of {row['seeds']} seeds)" if row["seeds"] > 1 else ""
+    curve = row["curve"]
+    mean = f" (mean of {row['seeds']} seeds)" if row["seeds"] > 1 else ""
     return [
         f"From epoch 1 to {row['epochs']} the error{mean} {moved(curve['train'], 'pose')} on the training set and "
         f"{moved(curve['val'], 'pose')} on the evaluation set, "
@@ -88,12 +88,12 @@ def initialisation(found: dict) -> list[str]:
     reached = next((i for i, v in enumerate(faster["curve"]["val"], start=1) if v <= min(slower["curve"]["val"])), None)
     if reached:
         sentences.append(f"From {name} the other's best value is reached in epoch {reached} of {faster['epochs']}.")
-    if mean := found["baselines"].get("mean_pose_px"):
-        gains = [
-            f"{mean - r['score']:.1f} px from {word}" for word, r in (("ImageNet", imagenet), ("scratch", scratch))
-        ]
+    mean = found["baselines"].get("mean_pose_px")
+    if mean:
+        gains = f"{mean - imagenet['score']:.1f} px from ImageNet and {mean - scratch['score']:.1f} px from scratch"
         sentences.append(
-            f"Always answering the mean pose of the training set errs by {mean:.1f} px; against that training gains {' and '.join(gains)}."
+            f"Always answering the mean pose of the training set errs by {mean:.1f} px; against that training gains "
+            f"{gains}."
         )
     return sentences
 
@@ -102,12 +102,16 @@ def choices(found: dict) -> list[str]:
     """Item 3, the ablation."""
     rows = found["rows"]
     base = rows[plan.SOFTARGMAX]
+
+    # The base at the seeds that changed rows have too
     changed = {r["words"]: r for r in rows.values() if r["ablation"]}
     paired = {name: r for name, r in changed.items() if measurements.shared_seeds(base, r)}
-    seeds = [seed for seed in base["by_seed"] if any(seed in r["by_seed"] for r in paired.values())] or list(
-        base["by_seed"]
-    )
-    score, at = measurements.score_at(base, seeds), f" ({seed_words(seeds)})" if len(seeds) < base["seeds"] else ""
+    others = {seed for r in paired.values() for seed in r["by_seed"]}
+    seeds = [seed for seed in base["by_seed"] if seed in others] or list(base["by_seed"])
+    score = measurements.score_at(base, seeds)
+    at = f" ({seed_words(seeds)})" if len(seeds) < base["seeds"] else ""
+
+    # What each change does to it
     changes = {name: measurements.change(r, base) for name, r in paired.items()}
     worse = sorted((name for name, d in changes.items() if d >= LEVEL * score), key=lambda name: -changes[name])
     better = sorted((name for name, d in changes.items() if d <= -LEVEL * score), key=changes.get)
@@ -123,20 +127,23 @@ def choices(found: dict) -> list[str]:
         sentences.append(f"Better than the base of {score:.1f} px{at}: {told(better)}.")
     if level:
         sentences.append(f"Level with it (within {100 * LEVEL:.0f} %): {told(level)}.")
-    if alone := [name for name in changed if name not in paired]:
+    alone = [name for name in changed if name not in paired]
+    if alone:
         sentences.append(f"Not compared, for the base has no run of their seed: {'; '.join(alone)}.")
     if any(r["seeds"] == 1 for r in changed.values()):
-        spread = (
-            "" if base["spread"] is None else f"; the base's {base['seeds']} seeds spread by {base['spread']:.1f} px"
-        )
+        spread = ""
+        if base["spread"] is not None:
+            spread = f"; the base's {base['seeds']} seeds spread by {base['spread']:.1f} px"
         sentences.append(f"One seed a row: how far chance alone would move these numbers was not measured{spread}.")
     return sentences
 
 
 def heads(found: dict) -> list[str]:
     """Item 3, regression against soft-argmax."""
-    rows, best = found["rows"], measurements.best_softargmax(found["rows"])
-    base, regression = rows.get(plan.SOFTARGMAX), rows.get(plan.IMAGENET)
+    rows = found["rows"]
+    best = measurements.best_softargmax(rows)
+    base = rows.get(plan.SOFTARGMAX)
+    regression = rows.get(plan.IMAGENET)
     sentences = []
     if base and regression:
         sentences.append(
@@ -144,7 +151,8 @@ def heads(found: dict) -> list[str]:
             + ", on the same data, encoder and epochs."
         )
     if best and best != plan.SOFTARGMAX:
-        row, at = rows[best], ""
+        row = rows[best]
+        at = ""
         if base and set(row["by_seed"]) != set(base["by_seed"]):
             seeds = measurements.shared_seeds(row, base)
             at = f", against {amount(measurements.score_at(base, seeds), 'pose')} of the base ({seed_words(seeds)})"
@@ -159,7 +167,8 @@ def maps(found: dict) -> list[str]:
     spreads = found.get("spreads", {})
     if plan.SOFTARGMAX not in spreads:
         return []
-    base, plain = spreads[plan.SOFTARGMAX], spreads.get(plan.NO_REGULARISER)
+    base = spreads[plan.SOFTARGMAX]
+    plain = spreads.get(plan.NO_REGULARISER)
     told = f"Around their mean the latent maps spread by {base:.0f} px (standard deviation along an axis) in the base"
     if plain is None:
         return [f"{told}."]
@@ -173,19 +182,19 @@ def failures(found: dict) -> list[str]:
     """Item 4, what goes wrong in the best run of soft-argmax."""
     tables = found["rows"][measurements.best_softargmax(found["rows"])]["tables"]
     sentences = []
-    if shares := tables.get(measurements.CAUSES):
+    shares = tables.get(measurements.CAUSES)
+    if shares:
         wrong = sorted((cause for cause in shares if cause != "good"), key=lambda cause: -shares[cause])
         causes = ", ".join(f"{cause} {100 * shares[cause]:.0f} %" for cause in wrong)
-        sentences.append(
-            f"{100 * shares['good']:.0f} % of the labelled joints are as good as a human's; the others by cause: {causes}."
-        )
-    joints = sorted((kv for kv in tables["MPJPE per joint (px)"].items() if math.isfinite(kv[1])), key=lambda kv: kv[1])
+        good = f"{100 * shares['good']:.0f} % of the labelled joints are as good as a human's"
+        sentences.append(f"{good}; the others by cause: {causes}.")
+    errors = {name: error for name, error in tables["MPJPE per joint (px)"].items() if math.isfinite(error)}
+    joints = sorted(errors, key=errors.get)
     if len(joints) > 2:
-        low, high = (
-            [f"{name.replace('_', ' ')} {error:.0f} px" for name, error in some]
-            for some in (joints[:2], joints[:-3:-1])
-        )
-        sentences.append(f"Easiest are {' and '.join(low)}, hardest {' and '.join(high)}.")
+        told = {name: f"{name.replace('_', ' ')} {error:.0f} px" for name, error in errors.items()}
+        low = " and ".join(map(told.get, joints[:2]))
+        high = " and ".join(map(told.get, joints[:-3:-1]))
+        sentences.append(f"Easiest are {low}, hardest {high}.")
     return sentences
 
 
@@ -194,26 +203,22 @@ def overfitting(found: dict) -> list[str]:
     rows = {name: r for name, r in found["rows"].items() if r["task"] == "pose"}
     widest = max(rows.values(), key=lambda r: r["gap"])
     sentences = [f"Largest gap after the last epoch: {widest['words']}, {gap(widest)}."]
-    base, plain = rows.get(plan.SOFTARGMAX), rows.get(plan.NO_AUGMENTATION)
-    others = [
-        f"{words} {gap(r)}"
-        for words, r in (("the base", base), ("without augmentation", plain))
-        if r and r is not widest
-    ]
+    beside = {"the base": rows.get(plan.SOFTARGMAX), "without augmentation": rows.get(plan.NO_AUGMENTATION)}
+    others = [f"{words} {gap(r)}" for words, r in beside.items() if r and r is not widest]
     if others:
         sentences.append(f"Beside it: {', '.join(others)}.")
-    rising = {
-        r["words"]: (r["curve"]["val"][-1] - min(r["curve"]["val"]), r["best_epoch"])
-        for r in rows.values()
-        if r["curve"]["val"][-1] - min(r["curve"]["val"]) > LEVEL * min(r["curve"]["val"])
-    }
+    rising = {}
+    for r in rows.values():
+        least = min(r["curve"]["val"])
+        rise = r["curve"]["val"][-1] - least
+        if rise > LEVEL * least:
+            rising[r["words"]] = (rise, r["best_epoch"])
     if rising:
         told = "; ".join(f"{name} ({rise:+.1f} px since epoch {epoch})" for name, (rise, epoch) in rising.items())
         sentences.append(f"The evaluation error rose again in {len(rising)} of {len(rows)} rows: {told}.")
     else:
-        sentences.append(
-            f"In none of the {len(rows)} rows had the evaluation error risen again by over {100 * LEVEL:.0f} % at the end."
-        )
+        risen = f"had the evaluation error risen again by over {100 * LEVEL:.0f} % at the end"
+        sentences.append(f"In none of the {len(rows)} rows {risen}.")
     return sentences
 
 

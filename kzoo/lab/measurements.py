@@ -7,19 +7,19 @@ import statistics
 
 import numpy as np
 
-from kzoo import files, runs
 from kzoo.data import pipeline
-from kzoo.evaluation import report
+from kzoo.evaluation import conditions, report
 from kzoo.lab import plan, runner
 from kzoo.metrics import pose_scores
+from kzoo.runs import Run
 from kzoo.sweep import study_trials
 
 MAIN = {"pose": ("mpjpe", min), "seg": ("miou", max)}  # score by task, and which is better
 CAUSES = "Share of labelled joints by cause"
-CONDITIONS = ("boxes", "crop", "tta", "decoder", "split", "examples", "dataset", "fingerprint")  # of report.json
+FLAGS = ("size", "epochs", "batch_size", "lr", "optimizer", "schedule", "augment")  # that are told
 
 
-def collect(folder, settings: plan.Settings, planned: list[plan.Run], failed: dict[str, str], builders: dict) -> dict:
+def collect(folder, settings: plan.Settings, planned: list[plan.Planned], failed: dict[str, str], builders) -> dict:
     """The numbers of the report.
 
     Args:
@@ -29,41 +29,40 @@ def collect(folder, settings: plan.Settings, planned: list[plan.Run], failed: di
         {"settings", "failed", "rows": {name: see `row`}, "conditions": {task: …}, "baselines": {"mean_pose_px",
         "background_miou"}}; rows of which no run has ended are left out.
     """
-    folder, rows = pathlib.Path(folder), {}
-    for run in planned:
-        if runner.is_finished(folder / run.name):
-            rows.setdefault(run.row.name, []).append(run)
-    found = {name: row(folder, trained) for name, trained in rows.items()}
-    held = {
-        task: conditions(folder / next(run.name for some in rows.values() for run in some if run.row.task == task))
-        for task in MAIN
-        if any(r["task"] == task for r in found.values())
-    }
+    folder = pathlib.Path(folder)
+    trained: dict[str, list[plan.Planned]] = {}
+    for one in planned:
+        if runner.is_finished(folder / one.name):
+            trained.setdefault(one.row.name, []).append(one)
+    rows = {name: row(folder, some) for name, some in trained.items()}
+    held = {}
+    for found in rows.values():
+        held.setdefault(found["task"], conditions_of(Run.open(folder / found["run"])))
     return {
         "settings": vars(settings),
         "failed": failed,
-        "rows": found,
-        "conditions": held,
-        "baselines": baselines(builders, found, held),
+        "rows": rows,
+        "conditions": {task: held[task] for task in MAIN if task in held},
+        "baselines": baselines(builders, rows, held),
     }
 
 
-def row(folder: pathlib.Path, trained: list[plan.Run]) -> dict:
+def row(folder: pathlib.Path, trained: list[plan.Planned]) -> dict:
     """One row of the tables: scores, tables and curves are means over its seeds, of which `by_seed` has the main
     score."""
     kind = trained[0].row
-    reports = [files.read_json(folder / run.name / "report.json") for run in trained]
-    histories = [study_trials.history(folder / run.name) for run in trained]
     name, better = MAIN[kind.task]
-    by_seed = {str(run.seed): found["scores"][name] for run, found in zip(trained, reports, strict=True)}
-    values = list(by_seed.values())
-    curve = {
-        split: [
-            statistics.fmean(epoch[f"{split}_{name}"] for epoch in epochs) for epochs in zip(*histories, strict=True)
-        ]
-        for split in ("train", "val")
-    }
-    return {
+    opened = [Run.open(folder / one.name) for one in trained]
+    reports = [run.report for run in opened]
+    histories = [run.history for run in opened]
+
+    # Over the seeds
+    values = [found["scores"][name] for found in reports]
+    by_seed = {str(one.seed): value for one, value in zip(trained, values, strict=True)}
+    curve = {split: mean_curve(histories, f"{split}_{name}") for split in ("train", "val")}
+    finite = [value for value in curve["val"] if math.isfinite(value)]
+    tables = {title: means([found["tables"][title] for found in reports]) for title in reports[0]["tables"]}
+    result = {
         "task": kind.task,
         "arch": kind.arch,
         "words": kind.words,
@@ -73,26 +72,33 @@ def row(folder: pathlib.Path, trained: list[plan.Run]) -> dict:
         "seeds": len(trained),
         "by_seed": by_seed,
         "scores": means([found["scores"] for found in reports]),
-        "tables": {title: means([found["tables"][title] for found in reports]) for title in reports[0]["tables"]},
+        "tables": tables,
         "parameters": reports[0]["parameters"],
-        "cpu_minutes": cpu_minutes([folder / run.name / "cost.json" for run in trained]),
+        "cpu_minutes": cpu_minutes(opened),
         "curve": curve,
         "epochs": len(curve["val"]),
-        "best_epoch": 1 + curve["val"].index(better(v for v in curve["val"] if math.isfinite(v))),
+        "best_epoch": 1 + curve["val"].index(better(finite)),
         "gap": curve["val"][-1] - curve["train"][-1],
         "run": trained[0].name,
-        "command": report.command(reports[0]["flags"]),
-        **({"background": background(reports[0]["confusion"])} if "confusion" in reports[0] else {}),
+        "command": report.command(opened[0].flags),
     }
+    if "confusion" in reports[0]:
+        result["background"] = background(reports[0]["confusion"])
+    return result
+
+
+def mean_curve(histories: list[list[dict]], column: str) -> list[float]:
+    """Mean over runs of a column of their histories, for each epoch."""
+    return [statistics.fmean(row[column] for row in rows) for rows in zip(*histories, strict=True)]
 
 
 def means(found: list[dict[str, float]]) -> dict[str, float]:
     return {key: statistics.fmean(numbers[key] for numbers in found) for key in found[0]}
 
 
-def cpu_minutes(paths: list[pathlib.Path]) -> float | None:
-    """Processor time of all these runs, see `runner.cost`; None where that of one is not known."""
-    seconds = [files.read_json(path)["seconds"] if path.exists() else None for path in paths]
+def cpu_minutes(opened: list[Run]) -> float | None:
+    """Processor time of all these runs; None where that of one is not known."""
+    seconds = [study_trials.LaunchedFolder(run.folder).seconds for run in opened]
     return None if None in seconds else sum(seconds) / 60
 
 
@@ -102,19 +108,19 @@ def background(confusion) -> float:
     return float(truth[0] / truth.sum() / (truth > 0).sum())
 
 
-def conditions(folder: pathlib.Path) -> dict:
+def conditions_of(run: Run) -> dict:
     """What holds for all runs of a task, read from one of them."""
-    run, found = files.read_json(folder / "run.json"), files.read_json(folder / "report.json")
-    flags, task = run["flags"], runs.task_of(run)
+    flags = run.flags
+    losses = run.task.outputs[run.task.main[0]].losses
     return {
-        **{key: found[key] for key in CONDITIONS if key in found},
-        "splits": run["dataset"]["splits"],
+        **conditions.of_report(run.report),
+        "splits": run.config.dataset.splits,
         "trained_on": flags["train_split"],
-        **{key: flags[key] for key in ("size", "epochs", "batch_size", "lr", "optimizer", "schedule", "augment")},
-        "loss": flags["loss"] or next(iter(task.outputs[task.main[0]].losses)),
-        "device": run["device"],
-        "versions": run["versions"],
-        "commit": run["commit"],
+        **{key: flags[key] for key in FLAGS},
+        "loss": flags["loss"] or next(iter(losses)),
+        "device": run.config.device,
+        "versions": run.config.versions,
+        "commit": run.config.commit,
     }
 
 
@@ -132,9 +138,8 @@ def baselines(builders: dict, rows: dict, held: dict) -> dict:
         train, val = (np.stack(list(pipeline.values(builders["pose"], split, "keypoints"))) for split in splits)
         labelled = train[..., 2:] > 0
         mean = (train[..., :2] * labelled).sum(axis=0) / np.maximum(labelled.sum(axis=0), 1)
-        found["mean_pose_px"] = float(
-            np.nanmean(pose_scores.joint_errors(val, np.broadcast_to(mean, val[..., :2].shape)))
-        )
+        errors = pose_scores.joint_errors(val, np.broadcast_to(mean, val[..., :2].shape))
+        found["mean_pose_px"] = float(np.nanmean(errors))
     return found
 
 
@@ -157,7 +162,8 @@ def change(row: dict, base: dict) -> float | None:
 def best_softargmax(rows: dict) -> str | None:
     """Name of the row of soft-argmax that is better than the base by most; without the base, with the lowest error."""
     names = [name for name, r in rows.items() if r["arch"] == "softargmax"]
-    if base := rows.get(plan.SOFTARGMAX):
+    base = rows.get(plan.SOFTARGMAX)
+    if base:
         changes = {name: change(rows[name], base) for name in names}
         return min((name for name in names if changes[name] is not None), key=changes.get)
     return min(names, key=lambda name: rows[name]["score"], default=None)

@@ -20,13 +20,12 @@ class Row:
     budgets: tuple[str, ...] = ("quick", "full")
 
 
-PATHS, KEYWORDS = (
-    ("data_source", "encoder_weights"),
-    ("imagenet", "none", "official"),
-)  # flags that name a path, and what is none
+PATHS = ("data_source", "encoder_weights")  # flags that name a path
+KEYWORDS = ("imagenet", "none", "official")  # their values that name none
 IMAGENET, SCRATCH, SOFTARGMAX = "regression", "regression-scratch", "softargmax"
 FCN, ENCDEC, UNET = SEGMENTATION = ("fcn", "encdec", "unet")
 NO_AUGMENTATION, NO_REGULARISER = "no-augmentation", "no-regulariser"
+PLAN = "plan.json"  # in the folder of the runs
 
 
 def ablation(name: str, words: str, *changes: str, budgets=("quick", "full")) -> Row:
@@ -103,7 +102,8 @@ class Settings:
         cli.pick(BUDGETS, self.budget, "budget")
         if self.encoder_weights == "none":
             raise UserError(
-                "--encoder_weights=none: the report compares training from ImageNet with training from scratch; allowed: imagenet or a file"
+                "--encoder_weights=none: the report compares training from ImageNet with training from scratch; "
+                "allowed: imagenet or a file"
             )
         if self.encoder_weights != "imagenet" and not pathlib.Path(self.encoder_weights).is_file():
             raise UserError(
@@ -112,8 +112,8 @@ class Settings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """One call of train.py."""
+class Planned:
+    """A run that the report needs: one call of train.py."""
 
     name: str
     row: Row
@@ -126,35 +126,38 @@ def split(name: str, examples: int, most: int | None) -> str:
     return f"{name}[:{most}]" if most and most < examples else name
 
 
-def runs(settings: Settings, sizes: dict[str, dict[str, int]]) -> list[Run]:
+def runs(settings: Settings, sizes: dict[str, dict[str, int]]) -> list[Planned]:
     """The runs of a budget, in the order in which they are trained.
 
     Args:
         sizes: task -> split -> examples that there are.
     """
-    budget, found = BUDGETS[settings.budget], []
-    places = {"data_source": settings.data_source, "data_dir": settings.data_dir}
+    budget = BUDGETS[settings.budget]
+    found = []
     for row in ROWS:
         if settings.budget not in row.budgets:
             continue
-        widths = budget.widths.get(row.arch)
-        for seed in range(settings.seed, settings.seed + (budget.seeds if row.repeated else 1)):
-            flags = [
-                *(f"{name}={value}" for name, value in places.items() if value),
-                *(f"{name}={getattr(settings, name)}" for name in ("encoder", "encoder_weights")),
-                f"seed={seed}",
-                *budget.flags[row.task],
-                *(
-                    f"{name}_split={split(name, sizes[row.task][name], budget.examples[row.task].get(name))}"
-                    for name in ("train", "val")
-                ),
-                *([f"set=widths={widths}".replace(" ", "")] if widths else []),
-                *(flag.format(width=widths and widths[0]) for flag in row.flags),
-            ]
-            known = (f"--task={row.task}", f"--arch={row.arch}", "--dataset=coco_subset")
+        seeds = budget.seeds if row.repeated else 1
+        for seed in range(settings.seed, settings.seed + seeds):
             name = row.name if seed == settings.seed else f"{row.name}-seed{seed}"
-            found.append(Run(name, row, seed, (*known, *(f"--{flag}" for flag in flags))))
+            found.append(Planned(name, row, seed, arguments(row, seed, settings, budget, sizes[row.task])))
     return found
+
+
+def arguments(row: Row, seed: int, settings: Settings, budget: Budget, sizes: dict[str, int]) -> tuple[str, ...]:
+    """Of train.py, for a row; sizes: split -> examples that there are."""
+    places = {"data_source": settings.data_source, "data_dir": settings.data_dir}
+    flags = [f"{name}={value}" for name, value in places.items() if value]
+    flags += [f"encoder={settings.encoder}", f"encoder_weights={settings.encoder_weights}", f"seed={seed}"]
+    flags += budget.flags[row.task]
+    for name in ("train", "val"):
+        most = budget.examples[row.task].get(name)
+        flags.append(f"{name}_split={split(name, sizes[name], most)}")
+    widths = budget.widths.get(row.arch)
+    if widths:
+        flags.append(f"set=widths={widths}".replace(" ", ""))
+    flags += [flag.format(width=widths and widths[0]) for flag in row.flags]
+    return (f"--task={row.task}", f"--arch={row.arch}", "--dataset=coco_subset", *(f"--{flag}" for flag in flags))
 
 
 def one_spelling(name: str, value):
@@ -172,30 +175,34 @@ def comparable(plan: dict) -> dict:
         return f"{flag}{equals}{one_spelling(flag.removeprefix('--'), value)}"
 
     settings = {name: one_spelling(name, value) for name, value in plan.items() if name != "runs"}
-    return {**settings, "runs": {name: [argument(a) for a in arguments] for name, arguments in plan["runs"].items()}}
+    runs = {name: list(map(argument, arguments)) for name, arguments in plan["runs"].items()}
+    return {**settings, "runs": runs}
 
 
-def keep(folder, settings: Settings, planned: list[Run]):
+def keep(folder, settings: Settings, planned: list[Planned]):
     """Write the plan of a folder of runs, or compare with the one that stands there.
 
     Raises:
         UserError: the runs there were made by another plan.
     """
-    path = pathlib.Path(folder) / "plan.json"
-    moving = ("--data_dir=",)
-    arguments = {run.name: [a for a in run.arguments if not a.startswith(moving)] for run in planned}
-    plan = comparable({**{k: v for k, v in dataclasses.asdict(settings).items() if k != "data_dir"}, "runs": arguments})
+    path = pathlib.Path(folder) / PLAN
+    chosen = dataclasses.asdict(settings)
+    del chosen["data_dir"]  # may move
+    runs = {one.name: [a for a in one.arguments if not a.startswith("--data_dir=")] for one in planned}
+    plan = comparable({**chosen, "runs": runs})
     if not path.exists():
         files.write_json(path, plan)
         return
-    known, arguments = comparable(files.read_json(path)), plan["runs"]
-    for name, value in plan.items():
-        if name != "runs" and known.get(name) != value:
+    known = comparable(files.read_json(path))
+    for name in chosen:
+        if known.get(name) != plan[name]:
             raise UserError(
-                f"{folder} holds runs of --{name}={known.get(name)}, and this call has --{name}={value}; "
+                f"{folder} holds runs of --{name}={known.get(name)}, and this call has --{name}={plan[name]}; "
                 "give the same flags, or another --work"
             )
-    changed = [name for name in {**known["runs"], **arguments} if known["runs"].get(name) != arguments.get(name)]
+    before = known["runs"]
+    now = plan["runs"]
+    changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if changed:
         raise UserError(
             f"{folder} holds runs of another version's plan, which differs in {', '.join(changed)}; give another --work"

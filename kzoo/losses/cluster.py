@@ -26,16 +26,15 @@ def _compared(y_true, y_pred):
 class ClusterKL(keras.losses.Loss):
     """Kullback-Leibler divergence KL(P || Q) of the soft assignment from its target: cluster hardening.
 
-    Call: y_true (B, K) the target p, y_pred (B, K) the assignment q, rows that sum to 1 -> (B,) sum over j of p log(p /
-    q), where 0 log 0 is 0; finite for q = 0 too.
+    Call: y_true (B, K) the target p, y_pred (B, K) the assignment q, rows that sum to 1 -> (B,) sum over j of
+    p log(p / q), where 0 log 0 is 0; finite for q = 0 too.
 
     Raises:
         ValueError: the shapes differ.
 
     Reference: Xie, Girshick and Farhadi, Unsupervised Deep Embedding for Clustering Analysis, ICML 2016, eq. 2, which
-    sums over the
-    examples: as in Guo et al. (IJCAI 2017) it is their mean here, so that the rate of learning does not depend on the
-    batch.
+    sums over the examples: as in Guo et al. (IJCAI 2017) it is their mean here, so that the rate of learning does not
+    depend on the batch.
     """
 
     def __init__(self, name: str = "cluster_kl", **kwargs):
@@ -43,7 +42,9 @@ class ClusterKL(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         p, q = _compared(y_true, y_pred)
-        return ops.sum(p * (ops.log(ops.maximum(p, SMALLEST)) - ops.log(ops.maximum(q, SMALLEST))), axis=-1)
+        log_p = ops.log(ops.maximum(p, SMALLEST))
+        log_q = ops.log(ops.maximum(q, SMALLEST))
+        return ops.sum(p * (log_p - log_q), axis=-1)
 
     def get_config(self):
         return super().get_config()

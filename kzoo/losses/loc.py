@@ -1,5 +1,6 @@
-"""Losses of camera localisation; y_true is always the feature `pose`: position in metres and unit quaternion w, x, y,
-z.
+"""Losses of camera localisation.
+
+y_true is always the feature `pose`: position in metres and unit quaternion w, x, y, z.
 
 All are float32 scalars. Learned weights come with the answer (`kzoo.nn.layers.LearnedWeights`): a loss stays a function
 of label and answer. With them a loss may be negative: the minimum over a of e^-a L + a is 1 + log L.
@@ -14,6 +15,7 @@ from kzoo.losses import base as loss_base
 from kzoo.losses import seg as seg_losses
 from kzoo.losses.base import register
 from kzoo.nn import rotations
+from kzoo.nn.camera_heads import TERMS
 
 DISTANCES = {  # (…, 3) difference -> scalar
     "l1": lambda difference: ops.mean(ops.abs(difference)),
@@ -27,10 +29,9 @@ WEIGHTINGS = {  # (term, learned weight) -> weighted term; the weight is alpha, 
 }
 SEMANTIC_WEIGHTINGS = {**WEIGHTINGS, "uncertainty": lambda term, weight: ops.exp(-2 * weight) * term + weight}
 RELATIVES = ("difference", "composition")
-TERMS = ("trans_abs", "rot_abs", "trans_rel", "rot_rel")  # order of the learned weights
 
 
-def _known(value: str, allowed, what: str) -> str:
+def _allowed(value: str, allowed, what: str) -> str:
     if value not in allowed:
         raise ValueError(f"{what} must be one of {', '.join(allowed)}, got {value!r}")
     return value
@@ -42,8 +43,7 @@ def _mean_length(difference):
 
 
 def _rotation_distance(truth, answer, nearest: bool):
-    """Mean length of the difference of quaternions (…, 4), the answer normalised; nearest: to q or -q, whichever is
-    closer."""
+    """Mean length of the difference of quaternions (…, 4), the answer normalised; nearest: to the closer of q, -q."""
     answer = rotations.normalise(answer)
     if nearest:
         truth = truth * ops.where(ops.sum(truth * answer, axis=-1, keepdims=True) < 0, -1.0, 1.0)
@@ -52,8 +52,9 @@ def _rotation_distance(truth, answer, nearest: bool):
 
 @register
 class PoseLoss(keras.losses.Loss):
-    """Absolute and relative terms of position and log-quaternion, summed under learned weights: the report's eq. (1) to
-    (3).
+    """Absolute and relative terms of position and log-quaternion, summed under learned weights.
+
+    These are the report's eq. (1) to (3).
 
     The terms are trans_abs and rot_abs, of each frame, and trans_rel and rot_rel, of consecutive frames of a window.
     Without an axis of time, or with windows of one frame, there are only the first two: the other two weights then get
@@ -89,9 +90,9 @@ class PoseLoss(keras.losses.Loss):
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
-        self.weighting = _known(weighting, WEIGHTINGS, "weighting")
-        self.relative = _known(relative, RELATIVES, "relative")
-        self.norm = _known(norm, DISTANCES, "norm")
+        self.weighting = _allowed(weighting, WEIGHTINGS, "weighting")
+        self.relative = _allowed(relative, RELATIVES, "relative")
+        self.norm = _allowed(norm, DISTANCES, "norm")
         self.beta = beta
         if beta != 1 and weighting != "none":
             raise ValueError(
@@ -101,9 +102,8 @@ class PoseLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         terms = self.terms(y_true, y_pred)
         y_pred = ops.cast(y_pred, "float32")
-        weights = ops.mean(
-            ops.reshape(y_pred[..., 6:], (-1, len(TERMS))), axis=0
-        )  # each was broadcast over the batch and the frames
+        weights = ops.reshape(y_pred[..., 6:], (-1, len(TERMS)))
+        weights = ops.mean(weights, axis=0)  # each was broadcast over the batch and the frames
         total = 0.0
         for index, (name, term) in enumerate(terms.items()):
             factor = self.beta if name.startswith("rot") else 1.0
@@ -117,16 +117,14 @@ class PoseLoss(keras.losses.Loss):
         pairs = {"abs": (self._logarithms(y_true), answer)}
         if len(y_pred.shape) == 3 and y_pred.shape[1] > 1:
             turned = ops.concatenate([answer[..., :3], rotations.exp(answer[..., 3:])], axis=-1)
-            pairs["rel"] = (
-                self._relatives(y_true),
-                self._relatives(turned) if self.relative == "composition" else _differences(answer),
-            )
+            moved = self._relatives(turned) if self.relative == "composition" else _differences(answer)
+            pairs["rel"] = (self._relatives(y_true), moved)
         distance = DISTANCES[self.norm]
-        return {
-            f"{part}_{kind}": distance(found[..., place] - truth[..., place])
-            for kind, (truth, found) in pairs.items()
-            for part, place in (("trans", slice(0, 3)), ("rot", slice(3, 6)))
-        }
+        terms = {}
+        for kind, (truth, predicted) in pairs.items():
+            terms[f"trans_{kind}"] = distance(predicted[..., :3] - truth[..., :3])
+            terms[f"rot_{kind}"] = distance(predicted[..., 3:6] - truth[..., 3:6])
+        return terms
 
     @staticmethod
     def _logarithms(pose):
@@ -183,14 +181,14 @@ class SemanticsLoss(keras.losses.Loss):
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
-        self.weighting = _known(weighting, SEMANTIC_WEIGHTINGS, "weighting")
-        self.ignore, self.class_weights = ignore, class_weights
+        self.weighting = _allowed(weighting, SEMANTIC_WEIGHTINGS, "weighting")
+        self.ignore = ignore
+        self.class_weights = class_weights
 
     def call(self, y_true, y_pred):
         y_pred = ops.cast(y_pred, "float32")
-        pixels = seg_losses.PixelCrossEntropy(ignore=self.ignore, class_weights=self.class_weights).call(
-            y_true, y_pred[..., :-1]
-        )
+        cross_entropy = seg_losses.PixelCrossEntropy(ignore=self.ignore, class_weights=self.class_weights)
+        pixels = cross_entropy.call(y_true, y_pred[..., :-1])
         weighted = SEMANTIC_WEIGHTINGS[self.weighting](ops.mean(pixels), ops.mean(y_pred[..., -1]))
         labelled = ops.any(ops.not_equal(ops.cast(y_true, "int32"), self.ignore))
         return ops.where(labelled, weighted, 0.0)
@@ -222,8 +220,9 @@ class PositionLoss(keras.losses.Loss):
 
 @register
 class RotationLoss(keras.losses.Loss):
-    """Length of the difference of unit quaternions, mean over the batch and the frames. PoseNet's beta is the weight of
-    this loss.
+    """Length of the difference of unit quaternions, mean over the batch and the frames.
+
+    PoseNet's beta is the weight of this loss.
 
     Args:
         nearest: compare with q or -q, whichever is closer. The paper compares with q: right only while answers stay
@@ -251,7 +250,8 @@ class AuxPoseLoss(keras.losses.Loss):
     """PoseNet's loss of its auxiliary heads: position + beta * rotation of each, summed over the heads.
 
     Args:
-        beta: factor of the rotation; nearest: as in `RotationLoss`.
+        beta: factor of the rotation.
+        nearest: as in `RotationLoss`.
 
     Call: y_true (B, 7), y_pred (B, S, 7) of S heads, quaternions normalised here -> scalar.
 
@@ -261,10 +261,12 @@ class AuxPoseLoss(keras.losses.Loss):
 
     def __init__(self, beta: float = 500.0, nearest: bool = False, name: str = "aux_pose_loss", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.beta, self.nearest = beta, nearest
+        self.beta = beta
+        self.nearest = nearest
 
     def call(self, y_true, y_pred):
-        y_true, y_pred = ops.cast(y_true, "float32")[:, None], ops.cast(y_pred, "float32")
+        y_true = ops.cast(y_true, "float32")[:, None]  # (B, 1, 7)
+        y_pred = ops.cast(y_pred, "float32")
         position = _mean_length(y_pred[..., :3] - y_true[..., :3])
         rotation = _rotation_distance(y_true[..., 3:], y_pred[..., 3:], self.nearest)
         return y_pred.shape[1] * (position + self.beta * rotation)

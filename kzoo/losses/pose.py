@@ -25,12 +25,14 @@ class CoordinateLoss(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         if norm not in NORMS:
             raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {norm!r}")
-        self.norm, self.scale = norm, scale
+        self.norm = norm
+        self.scale = scale
 
     def call(self, y_true, y_pred):
         y_true, y_pred = ops.cast(y_true, "float32"), staged(y_pred, 4)
-        distance = NORMS[self.norm](self.scale * (y_pred - y_true[:, None, :, :2]))
-        return y_pred.shape[1] * masked_mean(distance, ops.broadcast_to(labelled(y_true)[:, None], ops.shape(distance)))
+        distance = NORMS[self.norm](self.scale * (y_pred - y_true[:, None, :, :2]))  # (B, S, J)
+        weights = ops.broadcast_to(labelled(y_true)[:, None], ops.shape(distance))
+        return y_pred.shape[1] * masked_mean(distance, weights)
 
     def get_config(self):
         return {**super().get_config(), "norm": self.norm, "scale": self.scale}
@@ -67,8 +69,9 @@ class HeatmapDivergence(keras.losses.Loss):
 
 @register
 class HeatmapMSE(keras.losses.Loss):
-    """Squared difference to Gaussians of height 1 at the joints: mean over the cells and the labelled joints, summed
-    over the stages.
+    """Squared difference to Gaussians of height 1 at the joints.
+
+    Mean over the cells and the labelled joints, summed over the stages.
 
     Args:
         sigma: standard deviation of the target in cells of the map.
@@ -81,7 +84,8 @@ class HeatmapMSE(keras.losses.Loss):
 
     def __init__(self, sigma: float = 2.0, scale: float = 1.0, name: str = "heatmap_mse", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.sigma, self.scale = sigma, scale
+        self.sigma = sigma
+        self.scale = scale
 
     def call(self, y_true, y_pred):
         y_true, y_pred = ops.cast(y_true, "float32"), staged(y_pred, 5)
@@ -96,8 +100,9 @@ class HeatmapMSE(keras.losses.Loss):
 
 @register
 class PartMSE(keras.losses.Loss):
-    """Squared difference to pictures of parts drawn from bones: mean over the cells and the parts whose joints are all
-    labelled.
+    """Squared difference to pictures of parts drawn from bones.
+
+    Mean over the cells and the parts whose joints are all labelled.
 
     Args:
         level: key of `LEVELS`: limbs or groups of COCO's joints.
@@ -112,15 +117,17 @@ class PartMSE(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         if level not in LEVELS:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}")
-        self.level, self.sigma = level, sigma
+        self.level = level
+        self.sigma = sigma
 
     def call(self, y_true, y_pred):
         y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
         height, width = y_pred.shape[2:4]
-        target, valid = hierarchy.segment_maps(
-            y_true[..., :2], labelled(y_true), LEVELS[self.level], height, width, self.sigma
-        )
-        return masked_mean(ops.sum(ops.mean(ops.square(y_pred - target[:, None]), axis=(2, 3)), axis=1), valid)
+        bones = LEVELS[self.level]
+        target, valid = hierarchy.segment_maps(y_true[..., :2], labelled(y_true), bones, height, width, self.sigma)
+        squared = ops.square(y_pred - target[:, None])  # (B, S, h, w, P)
+        per_part = ops.sum(ops.mean(squared, axis=(2, 3)), axis=1)
+        return masked_mean(per_part, valid)
 
     def get_config(self):
         return {**super().get_config(), "level": self.level, "sigma": self.sigma}
@@ -128,8 +135,9 @@ class PartMSE(keras.losses.Loss):
 
 @register
 class DiscCrossEntropy(keras.losses.Loss):
-    """Sigmoid cross-entropy of "this cell lies on the joint": 1 within a disc around it, mean over the cells and the
-    labelled joints.
+    """Sigmoid cross-entropy of "this cell lies on the joint": 1 within a disc around it.
+
+    Mean over the cells and the labelled joints.
 
     Args:
         radius: of the disc, fraction of the picture's side; 0.04 is 10 px of 256.
@@ -147,7 +155,8 @@ class DiscCrossEntropy(keras.losses.Loss):
         y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
         _, height, width, _ = y_pred.shape
         target = geometry.disc_maps(y_true[..., :2], height, width, self.radius)
-        return masked_mean(ops.mean(ops.softplus(y_pred) - target * y_pred, axis=(1, 2)), labelled(y_true))
+        per_joint = ops.mean(ops.softplus(y_pred) - target * y_pred, axis=(1, 2))
+        return masked_mean(per_joint, labelled(y_true))
 
     def get_config(self):
         return {**super().get_config(), "radius": self.radius}

@@ -32,7 +32,8 @@ class JointLoss(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         if norm not in JOINT_NORMS:
             raise ValueError(f"norm must be one of {', '.join(JOINT_NORMS)}, got {norm!r}")
-        self.norm, self.scale = norm, scale
+        self.norm = norm
+        self.scale = scale
 
     def call(self, y_true, y_pred):
         y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")

@@ -1,5 +1,6 @@
-"""Alignment of skeletons, frame by frame, before their distance is measured: by the root, by a scale, by a similarity
-(Procrustes).
+"""Alignment of skeletons, frame by frame: by the root, by a scale, by a similarity (Procrustes).
+
+It comes before their distance is measured.
 
 Everything stays in sums of products: `ops.matmul` runs in TF32 on recent GPUs, which costs tenths of a millimetre.
 """
@@ -47,8 +48,7 @@ def scale_aligned(predicted, target):
 
 
 def procrustes_aligned(predicted, target):
-    """`predicted` scaled, rotated and moved, never mirrored, so that its squared distance to `target` is smallest, per
-    frame.
+    """`predicted` scaled, rotated and moved, never mirrored: its squared distance to `target` is smallest, per frame.
 
     Args:
         predicted, target: (…, J, 3) float, metres.
@@ -56,20 +56,20 @@ def procrustes_aligned(predicted, target):
         (…, J, 3). A prediction whose joints lie in one point goes to the centre of the target; NaN where an input is
         not finite.
 
-    Reference: Umeyama, Least-Squares Estimation of Transformation Parameters Between Two Point Patterns, PAMI 1991, eq.
-    34-43; the rotation is that of Kabsch 1976.
+    Reference: Umeyama, Least-Squares Estimation of Transformation Parameters Between Two Point Patterns, PAMI 1991,
+    eq. 34-43; the rotation is that of Kabsch 1976.
     """
     centre = ops.mean(target, axis=-2, keepdims=True)
-    predicted, target = predicted - ops.mean(predicted, axis=-2, keepdims=True), target - centre
+    predicted = predicted - ops.mean(predicted, axis=-2, keepdims=True)
+    target = target - centre
     size = _size(target)
     predicted, target = predicted / _size(predicted), target / size  # both of size 1: float32 then serves all units
     covariance = _product(ops.swapaxes(predicted, -1, -2), target)  # (…, 3, 3)
-    covariance = ops.where(
-        ops.isfinite(covariance), covariance, 0.0
-    )  # some backends raise; the frame becomes NaN in the last line
+    # Some backends raise where it is not finite; the frame becomes NaN in the last line.
+    covariance = ops.where(ops.isfinite(covariance), covariance, 0.0)
     u, singular, vh = ops.svd(covariance)
     # Umeyama's S (eq. 39): the axis of the smallest singular value turns round where the best orthogonal matrix would
-    # mirror
+    # mirror.
     last = ops.where(_determinant(u) * _determinant(vh) < 0, -1.0, 1.0)
     signs = ops.stack([ops.ones_like(last), ops.ones_like(last), last], axis=-1)
     rotation = _product(u * signs[..., None, :], vh)

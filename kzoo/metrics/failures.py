@@ -1,32 +1,33 @@
-"""Why a joint was missed, in NumPy: the causes of error of Ronchi and Perona, Benchmarking and Error Diagnosis in
-Multi-Instance Pose Estimation, ICCV 2017, §3, for one person per picture (so no swaps between persons), with hidden
-joints as a cause of their own.
+"""Why a joint was missed, in NumPy: causes of error, for one person per picture.
+
+The causes are those of Ronchi and Perona, Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation, ICCV
+2017, §3, without swaps between persons and with hidden joints as a cause of their own.
 """
 
 import numpy as np
 
 from kzoo.nn.geometry import flip_permutation
 
-COCO_SIGMAS = (
-    np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000
-)  # spread of annotators, per joint
+# Spread of annotators, per joint.
+COCO_SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000
 CAUSES = ("good", "jitter", "left-right", "occluded", "miss")
-GOOD, NEAR = (
-    0.85,
-    0.5,
-)  # similarity that human annotators reach, and that of a joint that is roughly right (ibid., §3.1)
-EXTENT_TO_AREA = (
-    0.38  # where no area is known: person's area over the square of the longer side of the tight box of the joints
-)
+# Similarity that human annotators reach, and that of a joint that is roughly right (ibid., §3.1).
+GOOD = 0.85
+NEAR = 0.5
+# Where no area is known: person's area over the square of the longer side of the tight box of the joints.
+EXTENT_TO_AREA = 0.38
 
 
 def similarity(squared, areas, sigmas=COCO_SIGMAS) -> np.ndarray:
     """Keypoint similarity exp(-d^2 / (2 area (2 sigma)^2)) in 0..1, whose mean over the labelled joints is COCO's OKS.
 
     Args:
-        squared: (N, J) squared distances; areas: (N,) of the persons, in the same unit squared; sigmas: (J,) per joint.
+        squared: (N, J) squared distances.
+        areas: (N,) of the persons, in the same unit squared.
+        sigmas: (J,) per joint.
     """
-    return np.exp(-np.asarray(squared, "float64") / (2 * np.asarray(areas, "float64")[:, None] * (2 * sigmas) ** 2))
+    squared, areas = np.asarray(squared, "float64"), np.asarray(areas, "float64")
+    return np.exp(-squared / (2 * areas[:, None] * (2 * sigmas) ** 2))
 
 
 def causes(labels, coords, areas, flip_pairs, sigmas=COCO_SIGMAS) -> np.ndarray:
@@ -36,15 +37,18 @@ def causes(labels, coords, areas, flip_pairs, sigmas=COCO_SIGMAS) -> np.ndarray:
     inversion): ks >= 0.5 to the truth of the mirrored joint; miss: all else.
 
     Args:
-        labels: (N, J, 3) keypoints; coords: (N, J, 2), both in fractions of the crop.
+        labels: (N, J, 3) keypoints.
+        coords: (N, J, 2), both in fractions of the crop.
         areas: (N,) of the persons, fractions of the crop's area; None: 0.38 times the square of the longer side of the
             tight box around the labelled joints, the median over 764 persons of the COCO subset (over 500 of `people`:
             0.25).
-        flip_pairs: pairs of indices of left and right joints; sigmas: (J,).
+        flip_pairs: pairs of indices of left and right joints.
+        sigmas: (J,).
     Returns:
         (N, J) int8: index into CAUSES, -1 for unlabelled joints.
     """
-    truth, coords, visible = np.asarray(labels[..., :2], "float64"), np.asarray(coords, "float64"), labels[..., 2]
+    truth, coords = np.asarray(labels[..., :2], "float64"), np.asarray(coords, "float64")
+    visible = labels[..., 2]
     if areas is None:
         inside = np.where(visible[..., None] > 0, truth, np.nan)
         inside[~(visible > 0).any(axis=1)] = 0
@@ -59,7 +63,8 @@ def causes(labels, coords, areas, flip_pairs, sigmas=COCO_SIGMAS) -> np.ndarray:
         "jitter": own >= NEAR,
         "left-right": (other >= NEAR) & (visible[:, mirrored] > 0),
     }
-    codes = np.select(list(rules.values()), [CAUSES.index(name) for name in rules], CAUSES.index("miss"))
+    numbers = [CAUSES.index(name) for name in rules]
+    codes = np.select(list(rules.values()), numbers, CAUSES.index("miss"))
     return np.where(visible > 0, codes, -1).astype("int8")
 
 
@@ -73,7 +78,9 @@ def gallery_picks(codes, errors, per_cause: int) -> dict[str, list[tuple[int, in
     """The worst joints of each cause but "good", each of another example.
 
     Args:
-        codes: (N, J) of `causes`; errors: (N, J), large is bad; per_cause: how many at most.
+        codes: (N, J) of `causes`.
+        errors: (N, J), large is bad.
+        per_cause: how many at most.
     Returns:
         {cause: [(example, joint), …]}, worst first.
     """

@@ -27,7 +27,8 @@ class MPJPE(keras.metrics.Metric):
 
     def __init__(self, pixels: float = 256.0, joints: int = 17, name: str = "mpjpe", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.pixels, self.joints = pixels, joints
+        self.pixels = pixels
+        self.joints = joints
         self.total = self.add_variable((joints,), "zeros", name="total")
         self.count = self.add_variable((joints,), "zeros", name="count")
 

@@ -1,4 +1,4 @@
-"""Metrics of 3-D pose, sums and counts as in `metrics.py`.
+"""Metrics of 3-D pose that stream: their state is sums and counts.
 
 All take y_true and y_pred (B, T, J, 3) in metres and first move both skeletons, frame by frame, so that joint 0 is the
 origin.
@@ -14,7 +14,8 @@ NAMES = {"none": "mpjpe_mm", "scale": "n_mpjpe_mm", "procrustes": "pa_mpjpe_mm"}
 
 
 def _root_aligned(y_true, y_pred):
-    return alignment.root_aligned(ops.cast(y_true, "float32")), alignment.root_aligned(ops.cast(y_pred, "float32"))
+    y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+    return alignment.root_aligned(y_true), alignment.root_aligned(y_pred)
 
 
 def _length_mm(difference):
@@ -33,7 +34,7 @@ class MPJPE3D(keras.metrics.Metric):
 
     Args:
         align: "none" (MPJPE), "scale" (N-MPJPE, Rhodin et al. 2018) or "procrustes" (PA-MPJPE), of each frame, after
-        the root.
+            the root.
         joints: J.
         name: by default mpjpe_mm, n_mpjpe_mm or pa_mpjpe_mm.
 
@@ -49,13 +50,15 @@ class MPJPE3D(keras.metrics.Metric):
         if align not in NAMES:
             raise ValueError(f"align must be one of {', '.join(NAMES)}, got {align!r}")
         super().__init__(name=name or NAMES[align], **kwargs)
-        self.align, self.joints = align, joints
+        self.align = align
+        self.joints = joints
         self.total = self.add_variable((joints,), "zeros", name="total")
         self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         target, predicted = _root_aligned(y_true, y_pred)
-        errors = _length_mm(alignment.ALIGNMENTS[self.align](predicted, target) - target)  # (B, T, J)
+        aligned = alignment.ALIGNMENTS[self.align](predicted, target)
+        errors = _length_mm(aligned - target)  # (B, T, J)
         self.total.assign_add(ops.sum(errors, axis=(0, 1)))
         self.count.assign_add(_count(errors[..., 0]))
 
@@ -125,30 +128,3 @@ class PCK3D(keras.metrics.Metric):
 
     def get_config(self):
         return {**super().get_config(), "threshold_mm": self.threshold_mm}
-
-
-@register
-class AUC3D(keras.metrics.Metric):
-    """Area under the curve of 3-D PCK, as a fraction: mean of it over the thresholds 0, 5, …, 150 mm.
-
-    The comparison is strict, as in MPI-INF-3DHP's evaluation code, so that a perfect answer has 30/31.
-
-    Call: y_true, y_pred (B, T, J, 3) metres.
-
-    Reference: Mehta et al., 3DV 2017.
-    """
-
-    def __init__(self, name: str = "auc3d", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.total = self.add_variable((), "zeros", name="total")
-        self.count = self.add_variable((), "zeros", name="count")
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        target, predicted = _root_aligned(y_true, y_pred)
-        errors = _length_mm(predicted - target)
-        thresholds = ops.convert_to_tensor(pose3d_scores.AUC_THRESHOLDS_MM, "float32")
-        self.total.assign_add(ops.sum(ops.mean(ops.cast(errors[..., None] < thresholds, "float32"), axis=-1)))
-        self.count.assign_add(_count(errors))
-
-    def result(self):
-        return ratio(self.total, self.count)

@@ -15,8 +15,7 @@ def decode_pose3d(outputs: dict) -> dict:
 
 
 def unflip_joints(joints, permutation):
-    """Answer for the mirrored clip -> answer for the clip: x changes its sign, left and right joints are swapped. (B,
-    T, J, 3)."""
+    """Answer (B, T, J, 3) for the mirrored clip -> for the clip: x changes its sign, left and right are swapped."""
     return np.asarray(joints)[..., permutation, :] * np.array([-1, 1, 1], "float32")
 
 
@@ -37,13 +36,13 @@ def _scale_aligned(predicted, target) -> np.ndarray:
 def _procrustes_aligned(predicted, target) -> np.ndarray:
     """As `kzoo.metrics.alignment.procrustes_aligned` (Umeyama 1991, eq. 34-43)."""
     centre = target.mean(axis=-2, keepdims=True)
-    predicted, target = predicted - predicted.mean(axis=-2, keepdims=True), target - centre
+    predicted = predicted - predicted.mean(axis=-2, keepdims=True)
+    target = target - centre
     size = _size(target)
     predicted, target = predicted / _size(predicted), target / size
     covariance = predicted.swapaxes(-1, -2) @ target  # (…, 3, 3)
-    u, singular, vh = np.linalg.svd(
-        np.where(np.isfinite(covariance), covariance, 0)
-    )  # NaN would raise; it comes back in the last line
+    covariance = np.where(np.isfinite(covariance), covariance, 0)  # NaN would raise; it comes back in the last line
+    u, singular, vh = np.linalg.svd(covariance)
     signs = np.ones_like(singular)
     signs[..., 2] = np.where(np.linalg.det(u) * np.linalg.det(vh) < 0, -1, 1)
     scale = size * (singular * signs).sum(axis=-1)[..., None, None]
@@ -57,8 +56,8 @@ def joint_errors_mm(labels, joints, align: str = "none") -> np.ndarray:
     """Distance of each joint in mm, after both skeletons are put with joint 0 in the origin.
 
     Args:
-        labels, joints: (N, T, J, 3) metres; align: of each frame, after the root: "none", "scale" or "procrustes", see
-            `kzoo.metrics.alignment`.
+        labels, joints: (N, T, J, 3) metres.
+        align: of each frame, after the root: "none", "scale" or "procrustes", see `kzoo.metrics.alignment`.
     Returns:
         (N, T, J) float64, NaN where an answer is not finite.
     """
@@ -67,14 +66,19 @@ def joint_errors_mm(labels, joints, align: str = "none") -> np.ndarray:
 
 
 def velocity_errors_mm(labels, joints) -> np.ndarray:
-    """Norm of the difference of frame-to-frame velocities, mm per frame: (N, T, J, 3) metres, twice -> (N, T - 1, J)
-    float64."""
-    return MM * np.linalg.norm(np.diff(_root_aligned(joints) - _root_aligned(labels), axis=1), axis=-1)
+    """Norm of the difference of frame-to-frame velocities, mm per frame.
+
+    (N, T, J, 3) metres, twice -> (N, T - 1, J) float64.
+    """
+    difference = _root_aligned(joints) - _root_aligned(labels)
+    return MM * np.linalg.norm(np.diff(difference, axis=1), axis=-1)
 
 
 def pose3d_errors(labels, predictions) -> np.ndarray:
-    """One number per clip, small is good: its mean joint error (N,) in mm. labels (N, T, J, 3) metres, predictions
-    {"joints": the same}."""
+    """One number per clip, small is good: its mean joint error (N,) in mm.
+
+    labels (N, T, J, 3) metres, predictions {"joints": the same}.
+    """
     return joint_errors_mm(labels, predictions["joints"]).mean(axis=(1, 2))
 
 
@@ -84,8 +88,10 @@ def pck3d(errors_mm, threshold_mm: float = PCK_THRESHOLD_MM) -> float:
 
 
 def auc3d(errors_mm) -> float:
-    """Mean of `pck3d` over the thresholds 0, 5, …, 150 mm, as a fraction: 30/31 where all is right, since no error is
-    below 0."""
+    """Mean of `pck3d` over the thresholds 0, 5, …, 150 mm, as a fraction.
+
+    30/31 where all is right, since no error is below 0.
+    """
     return float(np.mean([pck3d(errors_mm, threshold) for threshold in AUC_THRESHOLDS_MM]))
 
 
@@ -99,7 +105,9 @@ def pose3d_report(labels, predictions, extras, names) -> dict:
     """Scores of 3-D pose.
 
     Args:
-        labels: (N, T, J, 3) metres, root-relative; predictions: {"joints": the same shape}; names: J joint names.
+        labels: (N, T, J, 3) metres, root-relative.
+        predictions: {"joints": the same shape}.
+        names: J joint names.
         extras: of the same clips, each may be missing: action and camera (N,) strings, subject (N,) integers.
     Returns:
         {"scores": {name: number}, "tables": {title: {row: number}}, "notes": [text]}, all in mm but pck3d@150 and
@@ -108,8 +116,9 @@ def pose3d_report(labels, predictions, extras, names) -> dict:
     Reference: MPJPE: Ionescu et al., PAMI 2014; PA-MPJPE: "protocol 2" of Pavllo et al., CVPR 2019, §5; MPJVE: there,
     §6.1; N-MPJPE: Rhodin et al., ECCV 2018; 3DPCK and AUC: Mehta et al., 3DV 2017.
     """
+    # Errors, and their means over joints, actions and cameras.
     errors = {align: joint_errors_mm(labels, predictions["joints"], align) for align in ALIGNMENTS}
-    clips = {align: found.mean(axis=(1, 2)) for align, found in errors.items()}  # all clips have as many frames
+    clips = {align: values.mean(axis=(1, 2)) for align, values in errors.items()}  # all clips have as many frames
     velocities = velocity_errors_mm(labels, predictions["joints"])
     velocity = float(velocities.mean()) if velocities.size else float("nan")
     per_joint = map(float, errors["none"].mean(axis=(0, 1)))
@@ -120,31 +129,38 @@ def pose3d_report(labels, predictions, extras, names) -> dict:
     if "camera" in extras:
         tables["MPJPE per camera (mm)"] = _per_group(clips["none"], extras["camera"])
     per_action = list(tables.get("MPJPE per action (mm)", {}).values())
-    result = {
-        "mpjpe_mm": float(errors["none"].mean()),
-        **({"mpjpe_actions_mm": float(np.mean(per_action))} if per_action else {}),
+
+    # The scores, in the order of the report.
+    scores = {"mpjpe_mm": float(errors["none"].mean())}
+    if per_action:
+        scores["mpjpe_actions_mm"] = float(np.mean(per_action))
+    scores |= {
         "pa_mpjpe_mm": float(errors["procrustes"].mean()),
         "n_mpjpe_mm": float(errors["scale"].mean()),
         "mpjve_mm": velocity,
         f"pck3d@{PCK_THRESHOLD_MM}": pck3d(errors["none"]),
         "auc3d": auc3d(errors["none"]),
     }
+
+    # How they are meant.
     count, frames, joints = errors["none"].shape
-    subjects = f" of subjects {', '.join(map(str, np.unique(extras['subject'])))}" if "subject" in extras else ""
+    subjects = ""
+    if "subject" in extras:
+        subjects = f" of subjects {', '.join(map(str, np.unique(extras['subject'])))}"
     notes = [
-        f"{count} clips of {frames} frames, {count * frames} frames in all{subjects}; a frame that is in two clips counts twice.",
-        f"MPJPE, 3DPCK and AUC: answer and truth are moved, frame by frame, so that the root (joint 0, {names[0]}) of both is the origin; "
-        f"nothing else is aligned. The root counts with its error 0 as one of {joints} joints, as in VideoPose3D.",
-        "N-MPJPE: after the root also the scale, per frame, that makes the squared error smallest. PA-MPJPE (protocol 2): scale, rotation "
-        "and translation, per frame, without mirroring.",
-        f"MPJVE: difference of velocities in mm per frame at {FPS} Hz, {FPS * velocity:.4g} mm/s; at Human3.6M's own 50 Hz a frame has "
-        "about half of it.",
-        f"3DPCK: share of joints off by less than {PCK_THRESHOLD_MM} mm. AUC: its mean over the thresholds 0, 5, …, 150 mm, at most 30/31; "
-        f"both over all {joints} joints (the tables of MPI-INF-3DHP leave out root, spine and head).",
-        *(
-            ["MPJPE over actions: mean of the actions' own means, so that each action counts the same."]
-            if per_action
-            else []
-        ),
+        f"{count} clips of {frames} frames, {count * frames} frames in all{subjects}; a frame that is in two clips "
+        "counts twice.",
+        "MPJPE, 3DPCK and AUC: answer and truth are moved, frame by frame, so that the root (joint 0, "
+        f"{names[0]}) of both is the origin; nothing else is aligned. The root counts with its error 0 as one of "
+        f"{joints} joints, as in VideoPose3D.",
+        "N-MPJPE: after the root also the scale, per frame, that makes the squared error smallest. PA-MPJPE "
+        "(protocol 2): scale, rotation and translation, per frame, without mirroring.",
+        f"MPJVE: difference of velocities in mm per frame at {FPS} Hz, {FPS * velocity:.4g} mm/s; at Human3.6M's own "
+        "50 Hz a frame has about half of it.",
+        f"3DPCK: share of joints off by less than {PCK_THRESHOLD_MM} mm. AUC: its mean over the thresholds 0, 5, …, "
+        f"150 mm, at most 30/31; both over all {joints} joints (the tables of MPI-INF-3DHP leave out root, spine and "
+        "head).",
     ]
-    return {"scores": result, "tables": tables, "notes": notes}
+    if per_action:
+        notes.append("MPJPE over actions: mean of the actions' own means, so that each action counts the same.")
+    return {"scores": scores, "tables": tables, "notes": notes}

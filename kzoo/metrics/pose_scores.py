@@ -18,8 +18,10 @@ HEAD_SIZE = 0.6  # MPII's head size over the diagonal of its head box (SC_BIAS o
 
 
 def joint_errors(keypoints, coords) -> np.ndarray:
-    """Distances (N, J) in pixels of the 256-px frame, NaN for unlabelled joints. keypoints (N, J, 3), coords (N, J, 2),
-    fractions."""
+    """Distances (N, J) in pixels of the 256-px frame, NaN for unlabelled joints.
+
+    keypoints (N, J, 3), coords (N, J, 2), fractions.
+    """
     errors = FRAME * np.linalg.norm(np.asarray(coords, "float64") - keypoints[..., :2], axis=-1)
     return np.where(keypoints[..., 2] > 0, errors, np.nan)
 
@@ -28,13 +30,22 @@ def person_extent(keypoints) -> np.ndarray:
     """Longer side (N,) of the tight box around the labelled joints, in pixels of the 256-px frame, at least 1."""
     position = np.where(keypoints[..., 2:] > 0, keypoints[..., :2], np.nan)
     with np.errstate(invalid="ignore"):
-        spans = [np.nanmax(p, axis=0) - np.nanmin(p, axis=0) if np.isfinite(p).any() else np.zeros(2) for p in position]
+        spans = [_span(joints) for joints in position]
     return np.maximum(FRAME * np.max(spans, axis=-1), 1.0)
 
 
+def _span(joints) -> np.ndarray:
+    """Width and height (2,) of the box around (J, 2), of which some are NaN; 0 where all are."""
+    if not np.isfinite(joints).any():
+        return np.zeros(2)
+    return np.nanmax(joints, axis=0) - np.nanmin(joints, axis=0)
+
+
 def pose_errors(labels, predictions) -> np.ndarray:
-    """One number per example, small is good: mean joint error (N,) in pixels of the 256-px frame, NaN where nothing is
-    labelled."""
+    """One number per example, small is good: mean joint error (N,) in pixels of the 256-px frame.
+
+    NaN where nothing is labelled.
+    """
     errors = joint_errors(labels, predictions["coords"])
     counts = np.isfinite(errors).sum(axis=1)
     return np.where(counts > 0, np.nansum(errors, axis=1) / np.maximum(counts, 1), np.nan)
@@ -44,7 +55,8 @@ def area_under_pck(errors, extent) -> float:
     """Area under PCK@t for t in 0..0.2, over 0.2: exact, because a joint counts from t = error / extent on.
 
     Args:
-        errors: (N, J), NaN for unlabelled joints; extent: (N,), in the same unit.
+        errors: (N, J), NaN for unlabelled joints.
+        extent: (N,), in the same unit.
     """
     return float(np.nanmean(np.maximum(0, 1 - errors / (AUC_RANGE * extent[:, None]))))
 
@@ -53,33 +65,34 @@ def pckh(errors, head_box, threshold: float = 0.5) -> float:
     """Share of joints within threshold x the head's size (Andriluka et al., MPII Human Pose, CVPR 2014).
 
     Args:
-        errors: (N, J) in pixels of the 256-px frame, NaN for unlabelled joints; head_box: (N, 4), x, y, width, height
-            in fractions of the frame. Persons whose box is empty are left out.
+        errors: (N, J) in pixels of the 256-px frame, NaN for unlabelled joints.
+        head_box: (N, 4), x, y, width, height in fractions of the frame. Persons whose box is empty are left out.
     Returns:
         number in 0..1, NaN where no person has a head box.
     """
     size = HEAD_SIZE * FRAME * np.linalg.norm(np.asarray(head_box, "float64")[:, 2:], axis=-1)
     counted = np.isfinite(errors) & (size > 0)[:, None]
-    return float((errors <= threshold * size[:, None])[counted].mean()) if counted.any() else float("nan")
+    if not counted.any():
+        return float("nan")
+    return float((errors <= threshold * size[:, None])[counted].mean())
 
 
 def oks(truth, found, area, bbox=None) -> np.ndarray:
-    """Object keypoint similarity of one answer to each person, as pycocotools computes it (COCOeval.computeOks; it
-    knows no crowds there).
+    """Object keypoint similarity of one answer to each person, as pycocotools computes it.
+
+    That is COCOeval.computeOks; it knows no crowds there.
 
     Args:
-        truth: (N, 17, 3) keypoints and found: (N, 17, 2), in pixels; area: (N,) in pixels squared; bbox: (N, 4) x, y,
-        width, height.
+        truth: (N, 17, 3) keypoints, in pixels.
+        found: (N, 17, 2), in pixels.
+        area: (N,) in pixels squared.
+        bbox: (N, 4) x, y, width, height.
     Returns:
         (N,) float64 in 0..1. A person without labelled joint is compared by the distance of all joints to the box grown
-        to three times its
-        size: NaN without `bbox`.
+        to three times its size: NaN without `bbox`.
     """
-    truth, found, area = (
-        np.asarray(truth, "float64"),
-        np.asarray(found, "float64"),
-        np.asarray(area, "float64") + np.spacing(1),
-    )
+    truth, found = np.asarray(truth, "float64"), np.asarray(found, "float64")
+    area = np.asarray(area, "float64") + np.spacing(1)
     labelled = truth[..., 2] > 0
     offset = found - truth[..., :2]
     if bbox is not None:
@@ -87,15 +100,17 @@ def oks(truth, found, area, bbox=None) -> np.ndarray:
         low, high = bbox[..., :2] - bbox[..., 2:], bbox[..., :2] + 2 * bbox[..., 2:]
         outside = np.maximum(0, low - found) + np.maximum(0, found - high)
         unlabelled = ~labelled.any(axis=1, keepdims=True)
-        offset, labelled = np.where(unlabelled[..., None], outside, offset), labelled | unlabelled
+        offset = np.where(unlabelled[..., None], outside, offset)
+        labelled = labelled | unlabelled
     ks = failures.similarity((offset**2).sum(axis=-1), area)
     counts = labelled.sum(axis=1)
     return np.where(counts > 0, (ks * labelled).sum(axis=1) / np.maximum(counts, 1), np.nan)
 
 
 def coco_keypoint_scores(labels, predictions, extras) -> dict[str, float]:
-    """COCO keypoint AP and AR by pycocotools, in pixels of the original pictures. Boxes are the truth's: every crop is
-    a known person.
+    """COCO keypoint AP and AR by pycocotools, in pixels of the original pictures.
+
+    Boxes are the truth's: every crop is a known person.
 
     Args:
         labels: (N, J, 3) keypoints, fractions of the crop.
@@ -105,12 +120,14 @@ def coco_keypoint_scores(labels, predictions, extras) -> dict[str, float]:
         AP, AP50, AP75, AP_M, AP_L, AR in [0, 1]; -1 as in pycocotools where there is nothing to score. And OKS, its
         mean over the persons.
     """
+    # Truth and answers in COCO's own form.
     truth = geometry.transform_points(extras["crop_to_image"], labels[..., :2])
-    found = geometry.transform_points(extras["crop_to_image"], predictions["coords"])
+    predicted = geometry.transform_points(extras["crop_to_image"], predictions["coords"])
     annotations, results = [], []
     for i in range(len(labels)):
         visible = labels[i, :, 2:]
         keypoints = np.concatenate([np.where(visible > 0, truth[i], 0), visible], axis=1)
+        answer = np.concatenate([predicted[i], np.ones_like(visible)], axis=1)
         common = {"image_id": int(extras["image_id"][i]), "category_id": 1}
         annotations.append(
             {
@@ -123,18 +140,15 @@ def coco_keypoint_scores(labels, predictions, extras) -> dict[str, float]:
                 "num_keypoints": int((visible > 0).sum()),
             }
         )
-        results.append(
-            {
-                **common,
-                "score": float(predictions["confidence"][i]),
-                "keypoints": np.concatenate([found[i], np.ones_like(visible)], axis=1).ravel().tolist(),
-            }
-        )
+        results.append({**common, "score": float(predictions["confidence"][i]), "keypoints": answer.ravel().tolist()})
+
+    # Its own evaluation.
+    images = sorted({annotation["image_id"] for annotation in annotations})
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         coco = COCO()
         coco.dataset = {
             "info": {},
-            "images": [{"id": i} for i in sorted({a["image_id"] for a in annotations})],
+            "images": [{"id": image} for image in images],
             "annotations": annotations,
             "categories": [{"id": 1, "name": "person"}],
         }
@@ -143,20 +157,23 @@ def coco_keypoint_scores(labels, predictions, extras) -> dict[str, float]:
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    similarities = oks(np.concatenate([truth, labels[..., 2:]], axis=-1), found, extras["area"])
+
+    similarities = oks(np.concatenate([truth, labels[..., 2:]], axis=-1), predicted, extras["area"])
     names = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR")
-    return {**dict(zip(names, map(float, evaluation.stats[:6]), strict=True)), "OKS": float(np.nanmean(similarities))}
+    scores = dict(zip(names, map(float, evaluation.stats[:6]), strict=True))
+    return {**scores, "OKS": float(np.nanmean(similarities))}
 
 
 def boxes(extras) -> str:
-    """Where the persons' boxes came from, measured on the labels: a crop is a multiple of its truth's box, or the whole
-    picture."""
+    """Where the persons' boxes came from, measured on the labels.
+
+    A crop is a multiple of its truth's box, or the whole picture.
+    """
     if "crop_to_image" not in extras:
         return "whole picture"
     scale = extras["crop_to_image"][:, 0, 0] / np.maximum(extras["bbox"][:, 2:].max(axis=-1), 1e-6)
-    return (
-        f"ground truth x {np.median(scale):.4g}" if np.ptp(scale) < 0.01 * np.median(scale) else "the data set's crops"
-    )
+    middle = np.median(scale)
+    return f"ground truth x {middle:.4g}" if np.ptp(scale) < 0.01 * middle else "the data set's crops"
 
 
 def mirrored_pairs(names) -> list[tuple[int, int]]:
@@ -169,31 +186,37 @@ def pose_report(labels, predictions, extras, names) -> dict:
     """Scores of 2-D pose.
 
     Args:
-        labels: (N, J, 3) keypoints; predictions: {"coords": (N, J, 2), "confidence": (N,)}, fractions of the crop.
-        extras: see `coco_keypoint_scores`, AP is left out where the data set has no original coordinates; head_box (N,
-        4), see `pckh`.
+        labels: (N, J, 3) keypoints.
+        predictions: {"coords": (N, J, 2), "confidence": (N,)}, fractions of the crop.
+        extras: see `coco_keypoint_scores`, AP is left out where the data set has no original coordinates; head_box
+            (N, 4), see `pckh`.
         names: J joint names.
     Returns:
         {"scores": {name: number}, "tables": {title: {row: number}}, "notes": [text], "boxes": text, "failures": {cause:
         [(example, joint), …]} of COCO's 17 joints, the worst of each cause of error}.
     """
-    errors, extent = joint_errors(labels, predictions["coords"]), person_extent(labels)
+    # In pixels of the crop.
+    errors = joint_errors(labels, predictions["coords"])
+    extent = person_extent(labels)
     labelled = np.isfinite(errors)
     result = {"mpjpe": float(np.nanmean(errors)), "median_error": float(np.nanmedian(errors))}
     for threshold in PCK_THRESHOLDS:
         result[f"pck@{threshold}"] = float((errors <= threshold * extent[:, None])[labelled].mean())
     result["auc"] = area_under_pck(errors, extent)
     notes = [
-        f"MPJPE and median in pixels of a {FRAME}-px crop over {int(labelled.sum())} labelled joints (v > 0) of {len(labels)} persons.",
+        f"MPJPE and median in pixels of a {FRAME}-px crop over {int(labelled.sum())} labelled joints (v > 0) of "
+        f"{len(labels)} persons.",
         "PCK@t: within t x the longer side of the tight box around the person's labelled joints. "
         f"AUC: area under PCK@t for t in 0..{AUC_RANGE}, over {AUC_RANGE}.",
     ]
     if "head_box" in extras and (extras["head_box"][:, 2:] > 0).any():
         result["pckh@0.5"] = pckh(errors, extras["head_box"])
-        known = int((extras["head_box"][:, 2:] > 0).any(axis=-1).sum())
+        persons = int((extras["head_box"][:, 2:] > 0).any(axis=-1).sum())
         notes.append(
-            f"PCKh@0.5: within half of 0.6 x the head box's diagonal, over the {known} persons with a head box."
+            f"PCKh@0.5: within half of 0.6 x the head box's diagonal, over the {persons} persons with a head box."
         )
+
+    # In pixels of the original pictures.
     areas = None
     if "crop_to_image" in extras:
         areas = extras["area"] / np.abs(np.linalg.det(extras["crop_to_image"][:, :2, :2]))
@@ -201,18 +224,21 @@ def pose_report(labels, predictions, extras, names) -> dict:
         notes.append(
             "AP and AR: OKS by pycocotools in original pixels, GROUND-TRUTH boxes, over the persons of this split only."
         )
+
+    # Joint by joint, and by the cause of the error.
     counts = labelled.sum(axis=0)
-    per_joint = {
-        name: float(np.nansum(errors[:, j]) / counts[j]) if counts[j] else float("nan") for j, name in enumerate(names)
-    }
-    tables, picks = {"MPJPE per joint (px)": per_joint}, {}
+    per_joint = {}
+    for j, name in enumerate(names):
+        per_joint[name] = float(np.nansum(errors[:, j]) / counts[j]) if counts[j] else float("nan")
+    tables = {"MPJPE per joint (px)": per_joint}
+    picks = {}
     if len(names) == len(failures.COCO_SIGMAS):
         codes = failures.causes(labels, predictions["coords"], areas, mirrored_pairs(names))
         tables["Share of labelled joints by cause"] = failures.shares(codes)
         picks = failures.gallery_picks(codes, errors, GALLERY)
+        area = "by the labels" if areas is not None else f"taken as {failures.EXTENT_TO_AREA} x extent squared"
         notes.append(
-            "Causes (Ronchi and Perona 2017): good, ks >= 0.85; of the others occluded, v = 1; jitter, ks >= 0.5; left-right (their "
-            "inversion), ks >= 0.5 to the mirrored joint; miss. "
-            + (f"Area taken as {failures.EXTENT_TO_AREA} x extent squared." if areas is None else "Area by the labels.")
+            "Causes (Ronchi and Perona 2017): good, ks >= 0.85; of the others occluded, v = 1; jitter, ks >= 0.5; "
+            f"left-right (their inversion), ks >= 0.5 to the mirrored joint; miss. Area {area}."
         )
     return {"scores": result, "tables": tables, "notes": notes, "boxes": boxes(extras), "failures": picks}

@@ -26,11 +26,9 @@ def _confusion(y_true, y_pred, classes: int, ignore):
     strange = counted & ((y_true < 0) | (y_true >= classes))
     truth = ops.one_hot(ops.where(counted & ~strange, y_true, -1), classes, dtype="float32")
     # Per picture in float32 (exact below 2**24 pixels), over the batch in integers.
-    counts = ops.einsum(
-        "bnc,bnd->bcd",
-        ops.reshape(truth, (ops.shape(truth)[0], -1, classes)),
-        ops.reshape(ops.one_hot(predicted, classes, dtype="float32"), (ops.shape(truth)[0], -1, classes)),
-    )
+    predicted = ops.one_hot(predicted, classes, dtype="float32")
+    shape = (ops.shape(truth)[0], -1, classes)
+    counts = ops.einsum("bnc,bnd->bcd", ops.reshape(truth, shape), ops.reshape(predicted, shape))
     return ops.sum(ops.cast(counts, "int32"), axis=0), ops.sum(ops.cast(strange, "int32"))
 
 
@@ -52,7 +50,8 @@ class MeanIoU(keras.metrics.Metric):
 
     def __init__(self, classes: int, ignore=(255,), name: str = "miou", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.classes, self.ignore = classes, tuple(ignore)
+        self.classes = classes
+        self.ignore = tuple(ignore)
         self.matrix = self.add_variable((classes, classes), "zeros", dtype=_integer(), name="matrix")
         self.strange = self.add_variable((), "zeros", dtype=_integer(), name="strange")
 
@@ -63,7 +62,8 @@ class MeanIoU(keras.metrics.Metric):
 
     def _iou(self):
         matrix = ops.cast(self.matrix, "float32")
-        truth, predicted, both = ops.sum(matrix, axis=1), ops.sum(matrix, axis=0), ops.diagonal(matrix)
+        truth, predicted = ops.sum(matrix, axis=1), ops.sum(matrix, axis=0)
+        both = ops.diagonal(matrix)
         return truth > 0, both / ops.maximum(truth + predicted - both, 1.0)
 
     def result(self):

@@ -1,4 +1,4 @@
-"""The published architectures, one file each, and here as functions: `kzoo.models.unet(input_shape, num_outputs, …)`."""
+"""The published architectures, one file each, and as functions: `kzoo.models.unet(input_shape, num_outputs)`."""
 
 import importlib
 import pkgutil

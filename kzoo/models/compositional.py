@@ -1,5 +1,6 @@
-"""Deeply learned compositional model: five hourglasses infer a hierarchy of parts, upwards and down again (Tang, Yu and
-Wu, ECCV 2018).
+"""Deeply learned compositional model: five hourglasses infer a hierarchy of parts, upwards and down again.
+
+Reference: Tang, Yu and Wu, Deeply Learned Compositional Models for Human Pose Estimation, ECCV 2018.
 
 Joints make limbs, limbs make groups (`kzoo.nn.hierarchy`). Bottom-up, three hourglasses find joints, limbs and groups,
 each from the features and score maps of the level below; top-down, two more find limbs and joints again from the level
@@ -8,7 +9,8 @@ above and their own first answer.
 Differs from the paper: the hierarchy is made for COCO's 17 joints (17, 14 and 6 parts; the authors have 16, 12 and 6
 for MPII); the stem is Newell's. What follows an hourglass and how scores are joined is taken from a derived work that
 keeps the authors' files (idotc/DLMSCM); its option to predict the joints once more beside limbs and groups is left out.
-BatchNorm's momentum is 0.9. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+BatchNorm's momentum is 0.9.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=compositional
     people, val MPJPE 13.5 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 11.4 CPU-min
 """
@@ -29,15 +31,15 @@ def compositional(
 
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture; the score maps have a quarter of it, which must be a multiple of
-        2**depth.
+            2**depth.
         num_outputs: 17, COCO's joints.
         init: kernel initialiser.
         width: filters of an hourglass, the stem has a quarter and a half of it; the paper's is 256; more than 17.
         depth: poolings inside an hourglass.
     Returns:
-        model with outputs {"heatmaps": (B, H/4, W/4, 17) float32, the final joints; "aux_heatmaps": (B, 1, H/4, W/4,
-        17), the first ones; "limb_heatmaps": (B, 2, H/4, W/4, 14), bottom-up and top-down; "group_heatmaps": (B, 1,
-        H/4, W/4, 6)}.
+        model with outputs {"heatmaps": (B, H/4, W/4, 17) float32, the final joints; "aux_heatmaps":
+        (B, 1, H/4, W/4, 17), the first ones; "limb_heatmaps": (B, 2, H/4, W/4, 14), bottom-up and top-down;
+        "group_heatmaps": (B, 1, H/4, W/4, 6)}.
     Raises:
         ValueError: other joints than COCO's, or too few filters to hold the score maps.
     """
@@ -47,20 +49,25 @@ def compositional(
         )
     if width < JOINTS + 3:
         raise ValueError(
-            f"width must be {JOINTS + 3} or more: the score maps of {JOINTS} joints are part of the features; got {width}"
+            f"width must be {JOINTS + 3} or more: the score maps of {JOINTS} joints are part of the features; "
+            f"got {width}"
         )
 
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = hourglass_stem(image, width, init=init)
 
+    # Bottom-up: joints, limbs, groups.
     options = {"depth": depth, "init": init}
     x, joints_up = _infer(x, JOINTS, name="joints_up", **options)
     x, limbs_up = _infer(x, len(LIMBS), name="limbs_up", **options)
     x, groups = _infer(x, len(GROUPS), name="groups", **options)
+
+    # Top-down: limbs and joints again.
     x = _join(x, limbs_up, init=init, name="limbs_down_input")
     x, limbs_down = _infer(x, len(LIMBS), name="limbs_down", **options)
     x = _join(x, joints_up, init=init, name="joints_down_input")
     _, joints_down = _infer(x, JOINTS, name="joints_down", last=True, **options)
+
     outputs = {
         "heatmaps": joints_down,
         "aux_heatmaps": ops.expand_dims(joints_up, axis=1),
@@ -71,8 +78,10 @@ def compositional(
 
 
 def _infer(x, parts: int, *, depth: int, last: bool = False, init: str, name: str):
-    """One hourglass: (B, h, w, K) -> input of the next level (B, h, w, K), none after the last, and score maps (B, h,
-    w, parts) float32."""
+    """One hourglass: (B, h, w, K) -> input of the next level, and score maps (B, h, w, parts) float32.
+
+    The input of the next level is (B, h, w, K), None after the last.
+    """
     width = x.shape[-1]
 
     def block(x, branch, level, name):
@@ -83,10 +92,9 @@ def _infer(x, parts: int, *, depth: int, last: bool = False, init: str, name: st
     scores = heatmap_head(y, parts, name=f"{name}_scores")
     if last:
         return None, scores
-    back = layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_scores_back")(scores)
-    return layers.Add(name=f"{name}_next")(
-        [x, layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_features_back")(y), back]
-    ), scores
+    scores_back = layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_scores_back")(scores)
+    features_back = layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_features_back")(y)
+    return layers.Add(name=f"{name}_next")([x, features_back, scores_back]), scores
 
 
 def _join(x, scores, *, init: str, name: str):

@@ -3,7 +3,8 @@
 The dynamic regression network of a lecture's programming assignment on Human3.6M (clips of 8 frames, 224x224). No
 paper; the LSTM is Keras's (Hochreiter and Schmidhuber 1997 with forget gates). Differs from the assignment: its sigmoid
 answers in 0..1, and what takes labels there stands outside the network; here the bounds of the training set's joints
-are part of the network, so it answers in metres. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+are part of the network, so it answers in metres.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose3d --arch=conv_lstm
     people/clips, val MPJPE 111.6 mm (mean pose: 244.2), PA-MPJPE 89.9 mm, 64 px, 8 epochs, no flip; 4.2 CPU-min; with
     two threads 115.7 mm in 3 min 18 s on idle cores, drawing the clips included
@@ -37,7 +38,7 @@ def conv_lstm(
         units: of the LSTM. Its kernel has filters * (H - kernel + 1) // 2 * (W - kernel + 1) // 2 rows.
         low, high: (3,) or (J, 3) metres, bounds of x, y and z of all joints or of each one: answers lie between.
         portable: the same function of the same weights from operations that ONNX and LiteRT have: pooling in 2-D, the
-        LSTM unrolled.
+            LSTM unrolled.
     Returns:
         model with input "frames" and output {"joints": (B, T, J, 3) float32 metres, root-relative, camera coordinates}.
     Raises:
@@ -46,6 +47,7 @@ def conv_lstm(
     low, high = _bounds(low, num_outputs, "low"), _bounds(high, num_outputs, "high")
     if not (low <= high).all():
         raise ValueError(f"low must nowhere be above high, got {low.tolist()} and {high.tolist()}")
+
     frames = keras.Input(input_shape, dtype="uint8", name="frames")
     convolution = layers.Conv2D(filters, kernel, activation="relu", name="conv")
     # Pools in float32: TensorFlow has no 3-D pooling of float16 on CPUs.

@@ -48,16 +48,8 @@ def deeplabv3plus(
         model with output {"logits": (B, H, W, C) float32}.
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
-    _, low, _, _, x = encode(
-        image,
-        encoder,
-        encoder_weights,
-        init=init,
-        norm=norm,
-        scaling=scaling,
-        output_stride=output_stride,
-        multi_grid=multi_grid,
-    )
+    atrous = {"output_stride": output_stride, "multi_grid": multi_grid}
+    _, low, _, _, x = encode(image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling, **atrous)
     options = {"init": init, "norm": norm, "bias": bias}
     x = aspp(x, width, rates_at(rates, output_stride), dropout=dropout, **options)
     x = upsample_to(x, low.shape[1:3], name="up4")

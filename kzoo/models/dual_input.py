@@ -30,9 +30,10 @@ def _from_bits(places) -> np.ndarray:
     return sum(((ids >> place) & 1) << (7 - rank) for rank, place in enumerate(places)).astype("uint8")
 
 
-COLOURS = {  # (256, 3) of each id; "colour" is the colour map of PASCAL VOC (Everingham et al., devkit 2012)
+# (256, 3) of each id; "colour" is the colour map of PASCAL VOC (Everingham et al., devkit 2012).
+COLOURS = {
     "colour": np.stack([_from_bits((0, 3, 6)), _from_bits((1, 4, 7)), _from_bits((2, 5))], axis=-1),
-    "grey": np.stack([_from_bits(range(8))] * 3, axis=-1),
+    "grey": np.repeat(_from_bits(range(8))[:, None], 3, axis=-1),
 }
 
 
@@ -51,7 +52,8 @@ class LabelPicture(layers.Layer):
         self.colours = colours
 
     def call(self, ids):
-        return ops.take(ops.convert_to_tensor(COLOURS[self.colours], "uint8"), ops.cast(ids, "int32"), axis=0)
+        colours = ops.convert_to_tensor(COLOURS[self.colours], "uint8")
+        return ops.take(colours, ops.cast(ids, "int32"), axis=0)
 
     def get_config(self):
         return {**super().get_config(), "colours": self.colours}
@@ -64,13 +66,17 @@ def _encoder(shape, name: str, encoder: str, weights: str, **options) -> keras.M
 
 
 def _separate(image, mask, *encoder, scaling=None, **options):
-    labels = _encoder(image.shape[1:], "labels_encoder", *encoder, **options)(LabelPicture(name="labels")(mask))
-    return layers.Concatenate(name="both")([encode(image, *encoder, scaling=scaling, **options)[-1], labels])
+    labels = LabelPicture(name="labels")(mask)
+    labels = _encoder(image.shape[1:], "labels_encoder", *encoder, **options)(labels)
+    picture = encode(image, *encoder, scaling=scaling, **options)[-1]
+    return layers.Concatenate(name="both")([picture, labels])
 
 
 def _shared(image, mask, *encoder, **options):
     shared = _encoder(image.shape[1:], "encoder", *encoder, **options)
-    return layers.Concatenate(name="both")([shared(image), shared(LabelPicture(name="labels")(mask))])
+    picture = shared(image)
+    labels = shared(LabelPicture(name="labels")(mask))
+    return layers.Concatenate(name="both")([picture, labels])
 
 
 def _fourth_channel(image, mask, *encoder, **options):
@@ -79,11 +85,10 @@ def _fourth_channel(image, mask, *encoder, **options):
     first = next(layer for layer in base.layers if layer.weights)
     if type(first) is not layers.Conv2D:
         raise ValueError(f"fourth_channel needs an encoder whose first weights are a convolution's, got {encoder[0]}")
-    scale, rest = (
-        keras.Model(base.input, first.input, name="scaled"),
-        keras.Model(first.input, base.output, name="encoder"),
-    )
-    labels = ops.mean(scale(LabelPicture("grey", name="labels")(mask)), axis=-1, keepdims=True)
+    scale = keras.Model(base.input, first.input, name="scaled")
+    rest = keras.Model(first.input, base.output, name="encoder")
+    labels = scale(LabelPicture("grey", name="labels")(mask))
+    labels = ops.mean(labels, axis=-1, keepdims=True)
     x = layers.Concatenate(name="four_channels")([scale(image), labels])
     widened = keras.models.clone_model(rest, keras.Input(x.shape[1:]))
     for layer in rest.layers[1:]:  # not the input

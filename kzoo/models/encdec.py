@@ -3,8 +3,8 @@
 The lab course's encoder-decoder without skip connections.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=encdec                people, 128 px, 7 epochs, val mIoU (7 classes) 0.576
-    python train.py --task=seg --arch=encdec --dataset=coco_subset --encoder=mobilenetv2 --encoder_weights=<ImageNet file> --size=96
-    --epochs=6 --batch_size=16 --lr=1e-3 '--set=widths=(128,96,64,32)'
+    python train.py --task=seg --arch=encdec --dataset=coco_subset --encoder=mobilenetv2 \
+        --encoder_weights=<ImageNet file> --size=96 --epochs=6 --batch_size=16 --lr=1e-3 '--set=widths=(128,96,64,32)'
     real COCO persons (291 val pictures), val mIoU (2 classes) 0.655
     real CamVid (233 test frames, 288x384 px), MobileNetV2, 8 epochs, command in the README: mIoU (11 classes) 0.416
 """
@@ -48,16 +48,8 @@ def encdec(
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
     features = encode(image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling)
-    x = upward_path(
-        features,
-        widths,
-        skips=False,
-        upsampling=upsampling,
-        upsampling_init=upsampling_init,
-        init=init,
-        norm=norm,
-        bias=bias,
-    )
+    options = {"upsampling": upsampling, "upsampling_init": upsampling_init}
+    x = upward_path(features, widths, skips=False, init=init, norm=norm, bias=bias, **options)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     logits = upsample_to(head(x, num_outputs, name="score"), input_shape[:2], name="logits")

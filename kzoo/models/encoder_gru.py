@@ -5,8 +5,8 @@ A recurrent network on convolutional features (Donahue et al., Long-term Recurre
 regression of joints per frame instead of classes or words, and optionally both directions of time.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose3d --arch=encoder_gru
-    people/clips, val MPJPE 92.3 mm (mean pose: 244.2), PA-MPJPE 78.3 mm, encoder small, 64 px, 14 epochs, no flip; 7.4
-    CPU-min
+    people/clips, val MPJPE 92.3 mm (mean pose: 244.2), PA-MPJPE 78.3 mm, encoder small, 64 px, 14 epochs, no flip;
+    7.4 CPU-min
 """
 
 import keras
@@ -56,9 +56,11 @@ def encoder_gru(
     tap = STRIDES.index(stride)
     frames = keras.Input(input_shape, dtype="uint8", name="frames")
     gather = pooling(pool)
-    x = per_frame(
-        lambda pictures: gather(encode(pictures, encoder, encoder_weights, init=init)[tap]), frames
-    )  # (B, T, K)
+
+    def vector(pictures):
+        return gather(encode(pictures, encoder, encoder_weights, init=init)[tap])
+
+    x = per_frame(vector, frames)  # (B, T, K)
     # float32: what is carried from frame to frame adds up its rounding.
     gru = layers.GRU(units, return_sequences=True, dropout=dropout, unroll=portable, dtype="float32", name="gru")
     x = layers.Bidirectional(gru, dtype="float32", name="both_ways")(x) if bidirectional else gru(x)

@@ -1,11 +1,12 @@
-"""Encoder only: 1x1 logits at stride 32, bilinear to full size (the FCN-32s idea of Long et al., CVPR 2015, on any
-encoder).
+"""Encoder only: 1x1 logits at stride 32, bilinear to full size.
+
+The FCN-32s idea of Long et al., CVPR 2015, on any encoder.
 
 Differs from the paper: any encoder, plain bilinear upsampling instead of a learnt one, no fc6 and fc7.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=fcn                   people, 256 px, 3 epochs, val mIoU (7 classes) 0.494
-    python train.py --task=seg --arch=fcn --dataset=coco_subset --encoder=mobilenetv2 --encoder_weights=<ImageNet file> --size=96
-    --epochs=6 --batch_size=16 --lr=1e-3
+    python train.py --task=seg --arch=fcn --dataset=coco_subset --encoder=mobilenetv2 \
+        --encoder_weights=<ImageNet file> --size=96 --epochs=6 --batch_size=16 --lr=1e-3
     real COCO persons (291 val pictures), val mIoU (2 classes) 0.588
     real CamVid (233 test frames, 288x384 px), MobileNetV2, 8 epochs, command in the README: mIoU (11 classes) 0.463
 """

@@ -4,7 +4,8 @@ Long et al., Fully Convolutional Networks for Semantic Segmentation, CVPR 2015, 
 Differs from the paper: any encoder (others than VGG16 are scored at `encode`'s map of stride 16); "same" padding
 throughout, where the paper pads the picture by 100 and crops the scores; the scoring of fc7 starts from Glorot's
 weights, only that of pool4 from 0; trained in one go, not from the weights of FCN-32s; fc6 and fc7 start at random, for
-an encoder's file ends before them. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+an encoder's file ends before them.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=fcn16s                people, 256 px, 3 epochs, val mIoU (7 classes) 0.563
 """
 
@@ -43,17 +44,8 @@ def fcn16s(
         model with output {"logits": (B, H, W, C) float32}.
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
-    _, pool4, x = classifier_maps(
-        image,
-        encoder,
-        encoder_weights,
-        fc_width=fc_width,
-        init=init,
-        norm=norm,
-        bias=bias,
-        dropout=dropout,
-        scaling=scaling,
-    )
+    options = {"fc_width": fc_width, "init": init, "norm": norm, "bias": bias, "dropout": dropout}
+    _, pool4, x = classifier_maps(image, encoder, encoder_weights, scaling=scaling, **options)
     x = head(x, num_outputs, name="score")
     x = add_scores(x, pool4, learnt=upsampling_trainable, name="pool4")
     x = upsample_scores(x, 16, learnt=upsampling_trainable, last=True, name="upsample16")

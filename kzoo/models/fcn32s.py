@@ -3,7 +3,8 @@
 Long et al., Fully Convolutional Networks for Semantic Segmentation, CVPR 2015, §4.1 and §4.3.
 Differs from the paper: any encoder; "same" padding throughout, where the paper pads the picture by 100 and crops the
 scores; the scoring of fc7 starts from Glorot's weights instead of 0; fc6 and fc7 start at random, for an encoder's file
-ends before them. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+ends before them.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=fcn32s                people, 256 px, 2 epochs, val mIoU (7 classes) 0.455
 """
 
@@ -35,24 +36,15 @@ def fcn32s(
         encoder, encoder_weights, init, scaling: see `kzoo.nn.encoders.encode`.
         fc_width: filters of fc6 and fc7.
         upsampling_trainable: which transposed convolutions learn: "inner" (all but the last, as in the paper: none
-        here), "all" or "none".
+            here), "all" or "none".
         norm, bias: of fc6 and fc7, see `kzoo.nn.layers.conv_norm`; the encoder keeps its own normalisation.
         dropout: rate after fc6 and fc7.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
-    _, _, x = classifier_maps(
-        image,
-        encoder,
-        encoder_weights,
-        fc_width=fc_width,
-        init=init,
-        norm=norm,
-        bias=bias,
-        dropout=dropout,
-        scaling=scaling,
-    )
+    options = {"fc_width": fc_width, "init": init, "norm": norm, "bias": bias, "dropout": dropout}
+    _, _, x = classifier_maps(image, encoder, encoder_weights, scaling=scaling, **options)
     x = head(x, num_outputs, name="score")
     x = upsample_scores(x, 32, learnt=upsampling_trainable, last=True, name="upsample32")
     return keras.Model(image, named({"logits": x}), name="fcn32s")

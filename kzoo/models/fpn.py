@@ -1,8 +1,8 @@
-"""Feature pyramid (Lin et al., CVPR 2017) with the semantic branch of Panoptic FPN (Kirillov et al., CVPR 2019, §3 and
-fig. 3).
+"""Feature pyramid (Lin et al., CVPR 2017), Panoptic FPN's semantic branch (Kirillov et al., CVPR 2019, §3, fig. 3).
 
 Differs from the papers: any encoder; He initialisation. The encoder keeps its own normalisation (theirs is frozen
-BatchNorm). Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+BatchNorm).
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=fpn                   people, 128 px, 4 epochs, val mIoU (7 classes) 0.596
 """
 
@@ -34,7 +34,7 @@ def fpn(
         num_outputs: C classes.
         encoder, encoder_weights, init, scaling: see `kzoo.nn.encoders.encode`.
         norm, bias: of the semantic branch, see `kzoo.nn.layers.conv_norm`; the pyramid itself has neither normalisation
-        nor ReLU.
+            nor ReLU.
         dropout: rate before the score.
         width: filters of the pyramid.
         branch_width: filters of the semantic branch.
@@ -44,7 +44,8 @@ def fpn(
     image = keras.Input(input_shape, dtype="uint8", name="image")
     features = encode(image, encoder, encoder_weights, init=init, scaling=scaling)[1:]
 
-    levels, merged = [], None
+    levels = []
+    merged = None
     for level, feature in zip((5, 4, 3, 2), reversed(features), strict=True):  # stride 2**level
         lateral = conv_norm(feature, width, 1, init=init, norm="none", name=f"lateral{level}")
         if merged is not None:

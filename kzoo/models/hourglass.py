@@ -1,13 +1,14 @@
 """Stacked hourglass network (Newell, Yang and Deng, ECCV 2016).
 
 Differs from the paper: BatchNorm's momentum is 0.9, and the input may have any size of which a quarter is a multiple of
-2**depth. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+2**depth.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=hourglass
     people, val MPJPE 12.6 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 7.6 CPU-min
-    python train.py --task=pose --arch=hourglass --dataset=coco_subset --size=128 --epochs=4 --batch_size=16 --lr=2e-3
-    --set=stacks=2 --set=width=64 --loss_set=sigma=1.5
-    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip, DARK), val MPJPE 29.7 px of a 256-px crop, AP
-    0.016
+    python train.py --task=pose --arch=hourglass --dataset=coco_subset --size=128 --epochs=4 --batch_size=16 --lr=2e-3 \
+        --set=stacks=2 --set=width=64 --loss_set=sigma=1.5
+    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip, DARK), val MPJPE 29.7 px of a 256-px crop,
+    AP 0.016
 """
 
 import keras
@@ -35,8 +36,8 @@ def hourglass(
         width: filters of an hourglass, the stem has a quarter and a half of it; the paper's is 256.
         depth: poolings inside an hourglass.
     Returns:
-        model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps": (B, S-1, H/4, W/4,
-        J), earlier ones}.
+        model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps":
+        (B, S-1, H/4, W/4, J), earlier ones}.
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = hourglass_stem(image, width, init=init)

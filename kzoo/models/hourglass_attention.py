@@ -46,18 +46,20 @@ def hourglass_attention(
 
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture; the heat maps have a quarter of it, which must be a multiple of
-        2**depth.
+            2**depth.
         num_outputs: J joints.
         init: kernel initialiser.
         stacks: S hourglasses one after the other; those after the first half have an attention map for each joint.
         width: filters of an hourglass, the stem has a quarter and a half of it; after the last hourglass there are
-        twice as many.
+            twice as many.
         depth: poolings inside an hourglass.
         kernel: side of the CRF's kernel in cells of the map, odd.
     Returns:
-        model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps": (B, S-1, H/4, W/4,
-        J), the earlier ones; "attention": (B, H/4, W/4, S) float32 in 0..1, the whole-body attention of each stack}.
+        model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps":
+        (B, S-1, H/4, W/4, J), the earlier ones; "attention": (B, H/4, W/4, S) float32 in 0..1, the whole-body attention
+        of each stack}.
     """
+    # The stem.
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = layers.Rescaling(1 / 255, offset=-0.5, name="scale")(image)
     x = conv_norm_relu(x, width // 4, 7, init=init, name="stem_a")
@@ -70,9 +72,11 @@ def hourglass_attention(
     x = bottleneck(x, width // 2, init=init, name="stem_f")
     x = bottleneck(x, width, init=init, name="stem_g")
 
+    # The stacks: an attentive hourglass, attention on the whole body and on its parts, scores.
     maps, attentions = [], []
     for stack in range(1, stacks + 1):
-        name, filters = f"stack{stack}", width if stack < stacks else 2 * width
+        name = f"stack{stack}"
+        filters = width if stack < stacks else 2 * width
         y = _attentive_hourglass(x, width, depth, kernel, init=init, name=name)
         y = conv_norm_relu(y, filters, 1, init=init, name=f"{name}_linear1")
         z = conv_norm_relu(y, filters, 1, init=init, name=f"{name}_linear2")
@@ -84,10 +88,10 @@ def hourglass_attention(
             scores = layers.Multiply(dtype="float32", name=f"{name}_heatmaps_attended")([scores, parts])
         maps.append(scores)
         if stack < stacks:
-            back = layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_heatmaps_back")(scores)
-            x = layers.Add(name=f"{name}_next")(
-                [x, back, conv_norm_relu(y, width, 1, init=init, name=f"{name}_features_back")]
-            )
+            scores_back = layers.Conv2D(width, 1, kernel_initializer=init, name=f"{name}_heatmaps_back")(scores)
+            features_back = conv_norm_relu(y, width, 1, init=init, name=f"{name}_features_back")
+            x = layers.Add(name=f"{name}_next")([x, scores_back, features_back])
+
     outputs = {"heatmaps": maps[-1], "attention": ops.concatenate(attentions, axis=-1)}
     if stacks > 1:
         outputs["aux_heatmaps"] = ops.stack(maps[:-1], axis=1)
@@ -95,11 +99,12 @@ def hourglass_attention(
 
 
 def _attention(x, maps: int, kernel: int, *, init: str, name: str):
-    """Mean-field inference of `maps` independent CRFs: (B, h, w, K) -> (B, h, w, maps) float32 in 0..1 (Chu et al.
-    2017, §4.1).
+    """Mean-field inference of `maps` independent CRFs: (B, h, w, K) -> (B, h, w, maps) float32 in 0..1.
 
     U = conv3x3(x); Q_1 = sigmoid(P * U + U), Q_t = sigmoid(P * Q_(t-1) + U): one kernel P per map, the same in all
     steps.
+
+    Reference: Chu et al. 2017, §4.1.
     """
     unary = layers.Conv2D(maps, 3, padding="same", kernel_initializer=init, name=f"{name}_unary")(x)
     pairwise = layers.DepthwiseConv2D(kernel, padding="same", depthwise_initializer=init, name=f"{name}_pairwise")
@@ -111,8 +116,7 @@ def _attention(x, maps: int, kernel: int, *, init: str, name: str):
 
 
 def _attentive_hourglass(x, width: int, depth: int, kernel: int, *, init: str, name: str):
-    """Nested hourglass, its output multiplied with the sum of one attention map per scale: (B, h, w, width) -> the same
-    shape."""
+    """Nested hourglass times the sum of one attention map per scale: (B, h, w, width) -> the same shape."""
     scales = []
 
     def block(x, branch, level, name):
@@ -129,15 +133,15 @@ def _attentive_hourglass(x, width: int, depth: int, kernel: int, *, init: str, n
     for scale in (*scales, y):
         prefix = f"{name}_scale{scale.shape[1]}"
         scale = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{prefix}_bn")(scale)
-        q = _attention(layers.ReLU(name=f"{prefix}_relu")(scale), 1, kernel, init=init, name=prefix)
+        scale = layers.ReLU(name=f"{prefix}_relu")(scale)
+        q = _attention(scale, 1, kernel, init=init, name=prefix)
         attentions.append(upsample_to(q, y.shape[1:3], name=f"{prefix}_resize"))
     total = layers.Add(dtype="float32", name=f"{name}_scales")(attentions) if len(attentions) > 1 else attentions[0]
     return layers.Multiply(name=f"{name}_refined")([y, total])
 
 
 def _hourglass_residual(x, filters: int, *, init: str, name: str):
-    """HRU (fig. 6): bottleneck and identity, plus two 3x3 convolutions at half the size. (B, h, w, filters) -> the same
-    shape."""
+    """HRU (fig. 6): bottleneck and identity, plus two 3x3 at half the size. (B, h, w, filters) -> the same shape."""
     y = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_half1_bn")(x)
     y = layers.ReLU(name=f"{name}_half1_relu")(y)
     y = layers.MaxPooling2D(2, name=f"{name}_half_pool")(y)

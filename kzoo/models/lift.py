@@ -39,8 +39,8 @@ def lift(
         blocks: residual blocks of two linear layers.
         dropout: rate after each of them.
         max_norm: largest norm of a unit's incoming weights; None for no bound.
-        pose_run: network that finds the joints in the frames, see `lifting.pose_network`; None where they are given. As a
-            flag, `--set=pose_run=<folder of a run of --task=pose>`.
+        pose_run: network that finds the joints in the frames, see `lifting.pose_network`; None where they are given. As
+            a flag, `--set=pose_run=<folder of a run of --task=pose>`.
     Returns:
         model with input "keypoints_2d" (B, T, J, 2) float32, fractions of the frame, or with `pose_run` "frames" (B, T,
         H, W, 3) uint8, and output {"joints": (B, T, J, 3) float32 metres, relative to joint 0, camera coordinates}.

@@ -8,8 +8,7 @@ are Kaiming's. One picture instead of a window leaves the two relative terms out
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=loc --arch=mapnet
     room/windows, val median 0.421 m, 7.7 degrees, encoder small, 96x128 px, 8 epochs; mean pose 0.921 m and 61.7
-    degrees, retrieval
-    0.471 m and 9.6 degrees; 7.5 CPU-min
+    degrees, retrieval 0.471 m and 9.6 degrees; 7.5 CPU-min
 """
 
 import keras
@@ -43,7 +42,7 @@ def mapnet(
         encoder, encoder_weights, init, norm, scaling: see `kzoo.nn.encoders.encode`.
         features, dropout: units and rate of the dense layer before the heads.
         pool: what becomes of the encoder's last map: "average" over its cells, or "flatten", which keeps where features
-        are.
+            are.
         centre, spread: of the training set's positions, mean (3 numbers) and standard deviation in metres.
         initial_weights: where the learned weights of the loss start: trans_abs, rot_abs, trans_rel, rot_rel.
     Returns:

@@ -6,8 +6,8 @@ fusion of its MapNet and its segmentation network, trained with learned weights 
 decoder's widths nor the start of its weights, log sigma. Here those of rotations start at -1.5, where 1 / sigma^2 is
 MapNet's factor e^3, all others at 0. Differs from the report: one picture instead of a window, since masks belong to
 single pictures; the two relative terms, and their weights, are not used then. The position is regressed in units of
-`spread` from `centre`, because metres far from 0 learn slowly. Measured on 2 CPU cores (x86-64, AVX-512), seed 0,
-float32:
+`spread` from `centre`, because metres far from 0 learn slowly.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=loc --arch=multitask
     room, val median 0.379 m (0.378, 0.366, 0.394 over seeds 0, 1, 2), 7.8 degrees (7.0, 8.4, 8.1), mIoU 0.806, encoder
     small, 96x128 px, 10 epochs; mean pose 0.921 m and 61.7 degrees, retrieval 0.471 m and 9.6 degrees; 7.7 CPU-min
@@ -50,7 +50,7 @@ def multitask(
         classes: C of the segmentation; DeepLoc has 10.
         features, dropout: units and rate of the dense layer before the pose's heads.
         pool: what becomes of the encoder's last map for the pose: "average" over its cells, or "flatten", which keeps
-        where features are.
+            where features are.
         widths, upsampling: of the decoder, see `kzoo.models.resnet34_unet`.
         centre, spread: of the training set's positions, mean (3 numbers) and standard deviation in metres.
         initial_weights: where the learned weights of the loss start: trans_abs, rot_abs, trans_rel, rot_rel.
@@ -69,9 +69,13 @@ def multitask(
         raise ValueError(f"classes must be 1 or more and widths 1 to 5 numbers, got {classes} and {widths}")
     image = keras.Input(input_shape, dtype="uint8", name="image")
     maps = encode(image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling)
+    # The pose, from the deepest map.
     x = regressor(pooling(pool)(maps[-1]), features, dropout, init=init)
     outputs = log_quaternion_pose(x, centre=centre, spread=spread, initial_weights=initial_weights)
+
+    # The semantics, from all maps.
     y = upward_path(maps, widths, skips=True, upsampling=upsampling, init=init, norm=norm)
     logits = upsample_to(head(y, classes, name="score"), input_shape[:2], name="full_size")
-    outputs.update(logits=logits, logits_terms=LearnedWeights([initial_semantics], name="semantics_weight")(logits))
+    logits_terms = LearnedWeights([initial_semantics], name="semantics_weight")(logits)
+    outputs.update(logits=logits, logits_terms=logits_terms)
     return keras.Model(image, named(outputs), name="multitask")

@@ -1,12 +1,14 @@
-"""Part heat maps: a detector of parts, then a regression from picture and detections (Bulat and Tzimiropoulos, ECCV
-2016).
+"""Part heat maps: a part detector, then a regression from picture and detections.
+
+Reference: Bulat and Tzimiropoulos, ECCV 2016.
 
 Differs from the paper: detector and regressor learn together from the start (the paper: one, then the other, then
 both); the detector has FCN-8s's fusion on any encoder for both variants (the paper: VGG-16, and ResNet-152 before the
 hourglass), bilinear upsampling instead of learnt, and takes VGG-16's last maps before a pooling where FCN takes the
 pooled ones. Readings of what the tables leave open: "vgg" pools 2x2 after R1 and after R2, which is what R8's stride of
 4 undoes; "hourglass" repeats D3, D4 and D5 on `depth` levels as Newell et al. do, and the deconvolution of D5 is added
-to D4's branch as it is. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+to D4's branch as it is.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=part_heatmap
     people, val MPJPE 13.4 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 11.0 CPU-min
 """
@@ -55,13 +57,13 @@ def part_heatmap(
     parts = heatmap_head(x, num_outputs, name="detect_d7")
     for stride, tap in ((16, taps[3]), (8, taps[2])):
         parts = upsample_to(parts, tap.shape[1:3], name=f"detect_up{stride}")
-        parts = layers.Add(dtype="float32", name=f"detect_fused{stride}")(
-            [parts, heatmap_head(tap, num_outputs, name=f"detect_score{stride}")]
-        )
+        scores = heatmap_head(tap, num_outputs, name=f"detect_score{stride}")
+        parts = layers.Add(dtype="float32", name=f"detect_fused{stride}")([parts, scores])
     parts = upsample_to(parts, input_shape[:2], name="detect_up1")
 
     picture = layers.Rescaling(1 / 127.5, offset=-1.0, name="picture")(image)
-    x = layers.Concatenate(name="picture_and_parts")([picture, layers.Activation("sigmoid", name="parts")(parts)])
+    probabilities = layers.Activation("sigmoid", name="parts")(parts)
+    x = layers.Concatenate(name="picture_and_parts")([picture, probabilities])
     heatmaps = REGRESSORS[variant](x, num_outputs, width, init=init, kernels=kernels, depth=depth)
     return keras.Model(image, named({"heatmaps": heatmaps, "disc_logits": parts}), name="part_heatmap")
 
@@ -83,9 +85,10 @@ def _vgg(x, joints: int, width: int, *, init: str, kernels, **_):
 
 def _hourglass(x, joints: int, width: int, *, init: str, depth: int, **_):
     """D1 to D7 of table 4: (B, H, W, K) -> (B, H/4, W/4, joints)."""
-    if x.shape[1] % 2 ** (depth + 2) or x.shape[2] % 2 ** (depth + 2):
+    multiple = 2 ** (depth + 2)
+    if x.shape[1] % multiple or x.shape[2] % multiple:
         raise ValueError(
-            f"an hourglass of depth {depth} needs sides of a multiple of {2 ** (depth + 2)}, got {x.shape[1]}x{x.shape[2]}"
+            f"an hourglass of depth {depth} needs sides of a multiple of {multiple}, got {x.shape[1]}x{x.shape[2]}"
         )
     x = conv_norm_relu(x, width, 7, strides=2, init=init, name="d1")
     x = layers.MaxPooling2D(2, name="d1_pool")(x)
@@ -102,7 +105,8 @@ def _level(x, level: int, init: str):
     if level > 1:
         y = _level(y, level - 1, init)
     y = layers.Conv2DTranspose(filters, 2, strides=2, kernel_initializer=init, name=f"d5_{level}")(y)
-    return layers.Add(name=f"d5_{level}_out")([y, _bottlenecks(x, filters, init, f"d4_{level}")])
+    x = _bottlenecks(x, filters, init, f"d4_{level}")
+    return layers.Add(name=f"d5_{level}_out")([y, x])
 
 
 def _bottlenecks(x, filters: int, init: str, name: str):

@@ -4,12 +4,11 @@ GoogLeNet without its classifiers, a dense layer of 2048, two heads; for trainin
 branches (§3.2). Differs from the paper: batch normalisation and no weights of Places (`kzoo.nn.googlenet`; norm="none"
 is the paper's); the position is regressed in units of `spread` from `centre`, because metres far from 0 learn slowly;
 the quaternion starts near the identity, and it is normalised in the network, the paper's at test time. An encoder of
-the zoo can take GoogLeNet's place, then without auxiliary heads. Measured on 2 CPU cores (x86-64, AVX-512), seed 0,
-float32:
+the zoo can take GoogLeNet's place, then without auxiliary heads.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=loc --arch=posenet
-    room, val median 0.328 m (0.325 to 0.333 over seeds 0, 1, 2), 5.2 degrees (5.1 to 5.4), encoder small, 96x128 px, 10
-    epochs; mean pose
-    0.921 m and 61.7 degrees, retrieval 0.471 m and 9.6 degrees; 4.2 CPU-min
+    room, val median 0.328 m (0.325 to 0.333 over seeds 0, 1, 2), 5.2 degrees (5.1 to 5.4), encoder small, 96x128 px,
+    10 epochs; mean pose 0.921 m and 61.7 degrees, retrieval 0.471 m and 9.6 degrees; 4.2 CPU-min
 """
 
 import keras
@@ -66,22 +65,22 @@ def posenet(
         if encoder_weights != "none":
             raise ValueError(f"encoder_weights of googlenet must be none, got {encoder_weights!r}")
         maps = googlenet(image, width=width, init=init, norm=norm, scaling=scaling)
-        heads = [
-            _auxiliary_pose(maps[tap], width, aux_dropout, init=init, norm=norm, name=f"aux{number}", **place)
-            for number, tap in enumerate(("4a", "4d"), start=1)
-        ]
+        heads = []
+        for number, tap in enumerate(("4a", "4d"), start=1):
+            head = _auxiliary_pose(maps[tap], width, aux_dropout, init=init, norm=norm, name=f"aux{number}", **place)
+            heads.append(head)
         outputs["aux_pose"] = ops.stack(heads, axis=1)  # 2 x (B, 7) -> (B, 2, 7)
         x = maps["5b"]
     else:
         x = encode(image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling)[-1]
     x = regressor(pooling(pool)(x), features, dropout, init=init)
     position, rotation = quaternion_pose(x, **place)
-    return keras.Model(image, named({"position": position, "rotation": rotation, **outputs}), name="posenet")
+    outputs = {"position": position, "rotation": rotation, **outputs}
+    return keras.Model(image, named(outputs), name="posenet")
 
 
 def _auxiliary_pose(x, width: float, dropout: float, *, init: str, norm: str, centre, spread: float, name: str):
-    """GoogLeNet's auxiliary branch with PoseNet's heads in place of a classifier (Szegedy et al. 2015, §5): (B, h, w,
-    K) -> (B, 7)."""
+    """GoogLeNet's auxiliary branch (Szegedy et al. 2015, §5) with PoseNet's heads: (B, h, w, K) -> (B, 7)."""
     window = tuple(min(5, side) for side in x.shape[1:3])
     x = layers.AveragePooling2D(window, strides=3, name=f"{name}_pool")(x)
     x = conv_norm_relu(x, scaled_filters(128, width), 1, init=init, norm=norm, name=name)

@@ -40,18 +40,18 @@ def pyranet(
 
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture; the heat maps have a quarter of it, which must be a multiple of
-        2**depth.
+            2**depth.
         num_outputs: J joints.
         init: kernel initialiser; "multi_branch" counts the branches of every convolution (Yang et al. 2017, §4.1), any
-        other is Keras's.
+            other is Keras's.
         stacks: S hourglasses one after the other.
         width: filters of an hourglass, the stem has a quarter and a half of it; the paper's is 256.
         depth: poolings inside an hourglass.
         base_width: a pyramid works on 1 / base_width of its unit's filters.
         cardinality: C scales of a pyramid, 2**(-i / C) for i = 1..C.
     Returns:
-        model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps": (B, S-1, H/4, W/4,
-        J), earlier ones}.
+        model with outputs {"heatmaps": (B, H/4, W/4, J) float32, of the last stack; "aux_heatmaps":
+        (B, S-1, H/4, W/4, J), earlier ones}.
     """
 
     def unit(x, filters, name, **options):
@@ -62,6 +62,7 @@ def pyranet(
         pyramid = level >= (2 if branch == "skip" else 3)
         return unit(x, width, name, cardinality=cardinality if pyramid else 0, conv_skip=branch == "up")
 
+    # The stem.
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = layers.Rescaling(1 / 255, name="scale")(image)
     x = conv_norm_relu(x, width // 4, 7, strides=2, init=_initializer(init), name="stem_a")
@@ -70,6 +71,7 @@ def pyranet(
     x = unit(x, width // 2, "stem_c")
     x = unit(x, width, "stem_d")
 
+    # The stacks.
     maps = []
     for stack in range(1, stacks + 1):
         name = f"stack{stack}"
@@ -79,11 +81,10 @@ def pyranet(
         y = layers.ReLU(name=f"{name}_features")(y)
         maps.append(heatmap_head(y, num_outputs, name=f"{name}_heatmaps"))
         if stack < stacks:
-            back = [
-                layers.Conv2D(width, 1, kernel_initializer=_initializer(init), name=f"{name}_{what}_back")(tensor)
-                for what, tensor in (("features", y), ("heatmaps", maps[-1]))
-            ]
-            x = layers.Add(name=f"{name}_next")([x, *back])
+            y = layers.Conv2D(width, 1, kernel_initializer=_initializer(init), name=f"{name}_features_back")(y)
+            back = layers.Conv2D(width, 1, kernel_initializer=_initializer(init), name=f"{name}_heatmaps_back")
+            x = layers.Add(name=f"{name}_next")([x, y, back(maps[-1])])
+
     outputs = {"heatmaps": maps[-1]}
     if stacks > 1:
         outputs["aux_heatmaps"] = ops.stack(maps[:-1], axis=1)
@@ -91,8 +92,7 @@ def pyranet(
 
 
 def _initializer(init: str, inputs: int = 1, outputs: int = 1):
-    """The initialiser of a convolution whose input is the sum of `inputs` branches and is read by `outputs`
-    convolutions."""
+    """Initialiser of a convolution that reads the sum of `inputs` branches, its input read by `outputs` of them."""
     return MultiBranch(inputs, outputs) if init == "multi_branch" else init
 
 
@@ -107,15 +107,18 @@ def _residual(
     init: str,
     name: str,
 ):
-    """Pyramid residual module, type B; a plain pre-activation bottleneck where `cardinality` is 0. (B, h, w, K) -> (B,
-    h, w, filters).
+    """Pyramid residual module, type B: (B, h, w, K) -> (B, h, w, filters).
+
+    A plain pre-activation bottleneck where `cardinality` is 0.
 
     Branch a is 1x1, 3x3 at half the filters; branch b is 1x1, pyramid, 1x1; their sum goes through 1x1 and is added to
     the input, or to BatchNorm, ReLU, 1x1 of the input where `conv_skip` or the filters differ. Without `preact`, both
     branches begin with the convolution.
     """
-    half, narrow = filters // 2, max(1, filters // base_width)
-    branches, conv_skip = 1 + (cardinality > 0), conv_skip or x.shape[-1] != filters
+    half = filters // 2
+    narrow = max(1, filters // base_width)
+    branches = 2 if cardinality else 1
+    conv_skip = conv_skip or x.shape[-1] != filters
 
     def entry(width, name):
         initializer = _initializer(init, outputs=branches + conv_skip)
@@ -123,9 +126,11 @@ def _residual(
             return bn_relu_conv(x, width, 1, init=initializer, name=name)
         return layers.Conv2D(width, 1, kernel_initializer=initializer, name=f"{name}_conv")(x)
 
-    y = bn_relu_conv(entry(half, f"{name}_a1"), half, 3, init=_initializer(init), name=f"{name}_a2")
+    y = entry(half, f"{name}_a1")
+    y = bn_relu_conv(y, half, 3, init=_initializer(init), name=f"{name}_a2")
     if cardinality:
-        z = _pyramid(entry(narrow, f"{name}_b1"), cardinality, init=init, name=f"{name}_b2")
+        z = entry(narrow, f"{name}_b1")
+        z = _pyramid(z, cardinality, init=init, name=f"{name}_b2")
         z = bn_relu_conv(z, half, 1, init=_initializer(init, inputs=cardinality), name=f"{name}_b3")
         y = layers.Add(name=f"{name}_branches")([y, z])
     y = bn_relu_conv(y, filters, 1, init=_initializer(init, inputs=branches), name=f"{name}_out")
@@ -135,20 +140,15 @@ def _residual(
 
 
 def _pyramid(x, cardinality: int, *, init: str, name: str):
-    """BatchNorm, ReLU, then the sum over scales of: resize down, convolve 3x3, resize up. (B, h, w, D) -> (B, h, w,
-    D)."""
+    """BatchNorm, ReLU, the sum over scales of: resize down, 3x3, resize up. (B, h, w, D) -> (B, h, w, D)."""
     x = layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
     x = layers.ReLU(name=f"{name}_relu")(x)
-    size, scales = tuple(x.shape[1:3]), []
+    size = tuple(x.shape[1:3])
+    scales = []
     for i in range(1, cardinality + 1):
         smaller = tuple(max(1, int(n * 2 ** (-i / cardinality))) for n in size)
         y = upsample_to(x, smaller, name=f"{name}_down{i}")
-        y = layers.Conv2D(
-            x.shape[-1],
-            3,
-            padding="same",
-            kernel_initializer=_initializer(init, outputs=cardinality),
-            name=f"{name}_conv{i}",
-        )(y)
+        start = _initializer(init, outputs=cardinality)
+        y = layers.Conv2D(x.shape[-1], 3, padding="same", kernel_initializer=start, name=f"{name}_conv{i}")(y)
         scales.append(upsample_to(y, size, name=f"{name}_up{i}"))
     return layers.Add(name=f"{name}_sum")(scales) if len(scales) > 1 else scales[0]

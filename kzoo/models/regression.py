@@ -1,15 +1,16 @@
-"""Scalar regression of the joints: encoder, global pooling, one dense layer (Toshev and Szegedy, DeepPose, CVPR 2014,
-first stage).
+"""Scalar regression of the joints: encoder, global pooling, one dense layer.
+
+The first stage of DeepPose (Toshev and Szegedy, CVPR 2014).
 
 Differs from the paper: any encoder, global average pooling, one stage, image coordinates instead of normalised ones.
 The lab course's task 1.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=regression
     people, val MPJPE 12.9 px of a 256-px picture (mean pose: 43.0), no flip, decoder: coords; 8.6 CPU-min
-    python train.py --task=pose --arch=regression --dataset=coco_subset --encoder=mobilenetv2 --encoder_weights=<ImageNet file>
-    --batch_size=16 --lr=1e-3 --size=96 --epochs=4
-    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip), val MPJPE 28.9 px of a 256-px crop (mean
-    pose: 32.7)
+    python train.py --task=pose --arch=regression --dataset=coco_subset --encoder=mobilenetv2 \
+        --encoder_weights=<ImageNet file> --batch_size=16 --lr=1e-3 --size=96 --epochs=4
+    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip), val MPJPE 28.9 px of a 256-px crop
+    (mean pose: 32.7)
 """
 
 import keras
@@ -49,6 +50,5 @@ def regression(
         dtype="float32",
         name="joints",
     )(x)
-    return keras.Model(
-        image, {"coords": layers.Reshape((num_outputs, 2), dtype="float32", name="coords")(x)}, name="regression"
-    )
+    coords = layers.Reshape((num_outputs, 2), dtype="float32", name="coords")(x)
+    return keras.Model(image, {"coords": coords}, name="regression")

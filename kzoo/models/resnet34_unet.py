@@ -1,11 +1,13 @@
-"""ResNet-34 and an upward path with a skip connection at every stride (U-Net, Ronneberger et al., MICCAI 2015, on
-ResNet-34).
+"""ResNet-34 and an upward path with a skip connection at every stride (U-Net on ResNet-34).
+
+U-Net is Ronneberger et al., MICCAI 2015.
 
 The segmentation network of a lab report on localisation with semantics, which names ResNet-34, upsampling layers and
 skips but neither widths nor the kind of upsampling. Here a step is 3x3 convolution, bilinear doubling, concatenation,
 3x3 convolution, each convolution with normalisation and ReLU; five steps, the last of which ends at full size and has
 no map to join. Differs from U-Net: ResNet-34 goes down, bilinear instead of transposed, same padding, skips at strides
-16 to 2. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+16 to 2.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=resnet34_unet         people, 96 px, 2 epochs, val mIoU (7 classes) 0.585
 """
 
@@ -50,16 +52,8 @@ def resnet34_unet(
         raise ValueError(f"widths must hold 1 to 5 numbers, one for each step from stride 32 up, got {widths}")
     image = keras.Input(input_shape, dtype="uint8", name="image")
     features = encode(image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling)
-    x = upward_path(
-        features,
-        widths,
-        skips=True,
-        upsampling=upsampling,
-        upsampling_init=upsampling_init,
-        init=init,
-        norm=norm,
-        bias=bias,
-    )
+    options = {"upsampling": upsampling, "upsampling_init": upsampling_init}
+    x = upward_path(features, widths, skips=True, init=init, norm=norm, bias=bias, **options)
     x = layers.Dropout(dropout, name="dropout")(x)
     x = upsample_to(head(x, num_outputs, name="score"), input_shape[:2], name="full_size")
     return keras.Model(image, named({"logits": x}), name="resnet34_unet")

@@ -1,10 +1,10 @@
-"""VGG16's convolutions down and, mirrored, up again; max-unpooling with the switches of the way down, no concatenation
-(SegNet).
+"""SegNet: VGG16 down and, mirrored, up again; max-unpooling with the switches of the way down, no concatenation.
 
 Badrinarayanan et al., SegNet: A Deep Convolutional Encoder-Decoder Architecture for Image Segmentation, PAMI 2017, §3.
 Differs from the paper: no ImageNet weights (VGG16 with BatchNorm has none in Keras), no local contrast normalisation of
 the picture (`scaling` offers others), no bias before BatchNorm. `dropout` is Bayesian SegNet's (Kendall et al., BMVC
-2017). Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+2017).
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=segnet                people, 128 px, 4 epochs, val mIoU (7 classes) 0.565
 """
 
@@ -14,13 +14,8 @@ from keras import layers
 from kzoo.nn.layers import conv_norm_relu, named, scaled
 from kzoo.nn.upsampling import max_pool_with_switches, max_unpool
 
-STAGES = (
-    (2, 1),
-    (2, 2),
-    (3, 4),
-    (3, 8),
-    (3, 8),
-)  # convolutions and filters (in widths) per stage of VGG16, Simonyan and Zisserman 2015, D
+# Convolutions and filters (in widths) per stage of VGG16 (Simonyan and Zisserman 2015, D).
+STAGES = ((2, 1), (2, 2), (3, 4), (3, 8), (3, 8))
 CENTRAL = 3  # Bayesian SegNet drops out in stages 3 to 5 of both ways
 
 
@@ -53,6 +48,8 @@ def segnet(
         raise ValueError(
             f"segnet pools five times: height and width must be multiples of 32, got {input_shape[0]}x{input_shape[1]}"
         )
+
+    # Down: the convolutions of VGG16, pooling that remembers where the maxima were.
     options = {"init": init, "norm": norm, "bias": bias}
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = scaled(image, scaling)
@@ -63,6 +60,8 @@ def segnet(
         x, places = max_pool_with_switches(x, name=f"pool{stage}")
         switches.append(places)
         x = _central_dropout(x, stage, dropout, name=f"pool{stage}_dropout")
+
+    # Up: the same in reverse.
     for stage in range(len(STAGES), 0, -1):
         convolutions, multiple = STAGES[stage - 1]
         x = max_unpool(x, switches[stage - 1], name=f"unpool{stage}")
@@ -71,9 +70,9 @@ def segnet(
         if stage > 1:  # the last one of a stage has as many filters as the next switches
             x = conv_norm_relu(x, STAGES[stage - 2][1] * width, name=f"up{stage}_1", **options)
             x = _central_dropout(x, stage, dropout, name=f"up{stage}_dropout")
-    x = layers.Conv2D(
-        num_outputs, 3, padding="same", kernel_initializer="glorot_uniform", dtype="float32", name="score"
-    )(x)
+
+    score = {"kernel_initializer": "glorot_uniform", "dtype": "float32", "name": "score"}
+    x = layers.Conv2D(num_outputs, 3, padding="same", **score)(x)
     return keras.Model(image, named({"logits": x}), name="segnet")
 
 

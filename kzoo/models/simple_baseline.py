@@ -1,13 +1,15 @@
 """Simple baseline: encoder, three transposed convolutions, heat maps (Xiao, Wu and Wei, ECCV 2018).
 
 Differs from the paper: any encoder; keras.applications' ResNet50 has biases in its convolutions and its stride in the
-first 1x1. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+first 1x1.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=pose --arch=simple_baseline
     people, val MPJPE 12.9 px of a 256-px picture (mean pose: 43.0), no flip, decoder: dark; 4.8 CPU-min
-    python train.py --task=pose --arch=simple_baseline --dataset=coco_subset --encoder=mobilenetv2 --encoder_weights=<ImageNet file>
-    --size=128 --epochs=4 --batch_size=16 --lr=1e-3 '--set=widths=(128,128,128)' --loss_set=sigma=1.5
-    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip, DARK), val MPJPE 24.0 px of a 256-px crop, AP
-    0.042
+    python train.py --task=pose --arch=simple_baseline --dataset=coco_subset --encoder=mobilenetv2 \
+        --encoder_weights=<ImageNet file> --size=128 --epochs=4 --batch_size=16 --lr=1e-3 \
+        '--set=widths=(128,128,128)' --loss_set=sigma=1.5
+    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip, DARK), val MPJPE 24.0 px of a 256-px crop,
+    AP 0.042
 """
 
 import keras
@@ -39,4 +41,5 @@ def simple_baseline(
     x = encode(image, encoder, encoder_weights, init=init)[-1]
     for step, width in enumerate(widths, start=1):
         x = deconv_norm_relu(x, width, init=init, name=f"up{step}")
-    return keras.Model(image, {"heatmaps": heatmap_head(x, num_outputs, name="heatmaps")}, name="simple_baseline")
+    heatmaps = heatmap_head(x, num_outputs, name="heatmaps")
+    return keras.Model(image, {"heatmaps": heatmaps}, name="simple_baseline")

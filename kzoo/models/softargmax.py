@@ -1,15 +1,17 @@
-"""Integral pose regression: encoder, transposed convolutions, soft-argmax (Sun et al., ECCV 2018; regulariser of Nibali
-et al. 2018).
+"""Integral pose regression: encoder, transposed convolutions, soft-argmax.
 
-Differs from the papers: any encoder, an optional U-Net-like decoder (`skips`), the Jensen-Shannon
-regulariser as the loss of the second output.
+Sun et al., ECCV 2018; the regulariser is that of Nibali et al. 2018.
+
+Differs from the papers: any encoder, an optional U-Net-like decoder (`skips`), the Jensen-Shannon regulariser as the
+loss of the second output.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
-    python train.py --task=pose --arch=softargmax               people, val MPJPE 10.7 px of a 256-px picture (mean pose: 43.0)
-    python train.py --task=pose --arch=softargmax --dataset=coco_subset --encoder=mobilenetv2 --encoder_weights=<ImageNet file>
-    --batch_size=16 --lr=1e-3 --size=128 --epochs=25
-    '--set=widths=(128,96,64)' --set=skips=True --loss_weights=latent_heatmaps=0.5
-    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip), val MPJPE 16.8 px of a 256-px crop (mean
-    pose: 32.7)
+    python train.py --task=pose --arch=softargmax
+    people, val MPJPE 10.7 px of a 256-px picture (mean pose: 43.0)
+    python train.py --task=pose --arch=softargmax --dataset=coco_subset --encoder=mobilenetv2 \
+        --encoder_weights=<ImageNet file> --batch_size=16 --lr=1e-3 --size=128 --epochs=25 \
+        '--set=widths=(128,96,64)' --set=skips=True --loss_weights=latent_heatmaps=0.5
+    real COCO persons (764 val crops, ground-truth boxes x 1.25, no flip), val MPJPE 16.8 px of a 256-px crop
+    (mean pose: 32.7)
 """
 
 import keras
@@ -43,8 +45,8 @@ def softargmax(
         model with outputs {"coords": (B, J, 2) float32, fractions; "latent_heatmaps": (B, h, w, J) float32 logits}.
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
-    x = upward_path(encode(image, encoder, encoder_weights, init=init), widths, skips=skips, init=init)
+    features = encode(image, encoder, encoder_weights, init=init)
+    x = upward_path(features, widths, skips=skips, init=init)
     logits = head(x, num_outputs, name="latent_heatmaps")
-    return keras.Model(
-        image, {"coords": SoftArgmax(temperature, name="coords")(logits), "latent_heatmaps": logits}, name="softargmax"
-    )
+    coords = SoftArgmax(temperature, name="coords")(logits)
+    return keras.Model(image, {"coords": coords, "latent_heatmaps": logits}, name="softargmax")

@@ -42,8 +42,8 @@ def temporal(
         channels: of every convolution but the last.
         dropout: rate after each of them.
         causal: a frame's answer depends on itself and earlier frames only, for live video.
-        pose_run: network that finds the joints in the frames, see `lifting.pose_network`; None where they are given. As a
-            flag, `--set=pose_run=<folder of a run of --task=pose>`.
+        pose_run: network that finds the joints in the frames, see `lifting.pose_network`; None where they are given. As
+            a flag, `--set=pose_run=<folder of a run of --task=pose>`.
     Returns:
         model with input "keypoints_2d" (B, T, J, 2) float32, fractions of the frame, or with `pose_run` "frames" (B, T,
         H, W, 3) uint8, and output {"joints": (B, T, J, 3) float32 metres, relative to joint 0, camera coordinates}.

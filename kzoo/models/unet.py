@@ -4,11 +4,11 @@ Differs from the paper: any encoder instead of the paper's own, one 3x3 convolut
 step from stride 2 (or where `widths` end) to the full size is bilinear.
 Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=unet                  people, 128 px, 4 epochs, val mIoU (7 classes) 0.626
-    python train.py --task=seg --arch=unet --dataset=coco_subset --encoder=mobilenetv2 --encoder_weights=<ImageNet file> --size=96
-    --epochs=6 --batch_size=16 --lr=1e-3 '--set=widths=(128,96,64,32)'
+    python train.py --task=seg --arch=unet --dataset=coco_subset --encoder=mobilenetv2 \
+        --encoder_weights=<ImageNet file> --size=96 --epochs=6 --batch_size=16 --lr=1e-3 '--set=widths=(128,96,64,32)'
     real COCO persons (291 val pictures), val mIoU (2 classes) 0.719
-    real CamVid (233 test frames, 288x384 px), MobileNetV2, 8 epochs, command in the README: mIoU (11 classes) 0.526 (30
-    epochs: 0.610)
+    real CamVid (233 test frames, 288x384 px), MobileNetV2, 8 epochs, command in the README: mIoU (11 classes) 0.526
+    (30 epochs: 0.610)
 """
 
 import keras
@@ -50,16 +50,8 @@ def unet(
     """
     image = keras.Input(input_shape, dtype="uint8", name="image")
     features = encode(image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling)
-    x = upward_path(
-        features,
-        widths,
-        skips=True,
-        upsampling=upsampling,
-        upsampling_init=upsampling_init,
-        init=init,
-        norm=norm,
-        bias=bias,
-    )
+    options = {"upsampling": upsampling, "upsampling_init": upsampling_init}
+    x = upward_path(features, widths, skips=True, init=init, norm=norm, bias=bias, **options)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     logits = upsample_to(head(x, num_outputs, name="score"), input_shape[:2], name="logits")

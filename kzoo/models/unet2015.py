@@ -3,7 +3,8 @@
 Ronneberger et al., U-Net: Convolutional Networks for Biomedical Image Segmentation, MICCAI 2015, §2 and fig. 1.
 Differs from the paper: the default is "same" padding; with padding="valid" the picture is mirrored outwards inside the
 network (fig. 2), so that the scores have its size; colour pictures. No activation follows the up-convolutions (fig. 1).
-norm="none" is the paper's. Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
+norm="none" is the paper's.
+Measured on 2 CPU cores (x86-64, AVX-512), seed 0, float32:
     python train.py --task=seg --arch=unet2015              people, 128 px, 4 epochs, val mIoU (7 classes) 0.691
 """
 
@@ -31,7 +32,7 @@ def unet2015(
 
     Args:
         input_shape: (H, W, 3) of a uint8 RGB picture; H and W multiples of 2**depth with "same" padding, any with
-        "valid".
+            "valid".
         num_outputs: C classes.
         width: filters at the full size; every level below has twice as many.
         depth: how often the size is halved.
@@ -51,8 +52,11 @@ def unet2015(
         raise ValueError(f"depth must be 1 or more, got {depth}")
     if padding == "same" and any(side % 2**depth for side in size):
         raise ValueError(
-            f"with same padding and depth={depth} height and width must be multiples of {2**depth}, got {size[0]}x{size[1]}"
+            f"with same padding and depth={depth} height and width must be multiples of {2**depth}, "
+            f"got {size[0]}x{size[1]}"
         )
+
+    # The contracting path.
     options = {"padding": padding, "init": init, "norm": norm, "bias": bias}
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = scaled(image, scaling)
@@ -63,11 +67,16 @@ def unet2015(
         x = _two_convolutions(x, width * 2**level, name=f"down{level}", **options)
         skips.append(x)
         x = layers.MaxPooling2D(2, name=f"pool{level}")(x)
+
+    # The bottom.
     x = _two_convolutions(x, width * 2**depth, name="bottom", **options)
     x = layers.Dropout(dropout, name="bottom_dropout")(x)
+
+    # The expanding path.
     for level in reversed(range(depth)):
         x = layers.Conv2DTranspose(width * 2**level, 2, strides=2, kernel_initializer=init, name=f"up{level}_upconv")(x)
-        x = layers.Concatenate(name=f"up{level}_skip")([_centre(skips[level], x.shape[1:3], name=f"up{level}_crop"), x])
+        skip = _centre(skips[level], x.shape[1:3], name=f"up{level}_crop")
+        x = layers.Concatenate(name=f"up{level}_skip")([skip, x])
         x = _two_convolutions(x, width * 2**level, name=f"up{level}", **options)
     x = _centre(head(x, num_outputs, name="score"), size, name="score_crop")
     return keras.Model(image, named({"logits": x}), name="unet2015")
@@ -79,8 +88,9 @@ def _two_convolutions(x, filters: int, *, name: str, **options):
 
 
 def _valid_sides(side: int, depth: int) -> tuple[int, int]:
-    """Side of the smallest picture that a valid network answers in `side` pixels or more, and of its answer: 388 ->
-    (572, 388), fig. 1.
+    """Side of the smallest picture that a valid network answers in `side` pixels or more, and of the answer.
+
+    388 -> (572, 388), fig. 1.
 
     Two 3x3 convolutions take 4 off. Bottom maps of b cells read 2**depth b + 4 (2**depth - 1) pixels, for halving and
     taking 4 off at each level, and answer 2**depth (b - 4) - 4 (2**depth - 1).

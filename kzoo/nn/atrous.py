@@ -9,8 +9,10 @@ MULTI_GRID = dict.fromkeys(("resnet50", "resnet101", "resnet50_torch", "resnet10
 
 
 def rates_at(rates: tuple[int, ...], output_stride: int) -> tuple[int, ...]:
-    """Dilations that span the same part of the picture at another output stride than 16: doubled at 8 (Chen et al.
-    2017, §3.3)."""
+    """Dilations that span the same part of the picture at another output stride than 16: doubled at 8.
+
+    Reference: Chen et al. 2017, §3.3.
+    """
     return tuple(max(1, rate * 16 // output_stride) for rate in rates)
 
 
@@ -24,8 +26,7 @@ def aspp(
     norm: str = "batch",
     bias: float = 0.0,
 ):
-    """One 1x1 convolution, a dilated 3x3 for each rate and the mean of the whole map side by side, then 1x1 (Chen et
-    al. 2017, fig. 5).
+    """One 1x1 convolution, a dilated 3x3 for each rate and the map's mean side by side, then 1x1.
 
     Args:
         x: (B, h, w, K).
@@ -35,6 +36,8 @@ def aspp(
         init, norm, bias: see `kzoo.nn.layers.conv_norm`.
     Returns:
         (B, h, w, width).
+
+    Reference: Chen et al. 2017, fig. 5.
     """
     options = {"init": init, "norm": norm, "bias": bias}
     branches = [conv_norm_relu(x, width, 1, name="aspp_1x1", **options)]

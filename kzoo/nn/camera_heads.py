@@ -10,9 +10,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kzoo.losses.loc import TERMS
 from kzoo.nn import rotations
 from kzoo.nn.layers import LearnedWeights
+
+TERMS = ("trans_abs", "rot_abs", "trans_rel", "rot_rel")  # order of the learned weights of their losses
 
 
 def regressor(x, features: int, dropout: float, *, init: str, name: str = "regressor"):
@@ -47,7 +48,9 @@ def quaternion_pose(x, *, centre, spread: float, name: str = "pose"):
     The four numbers start around (1, 0, 0, 0): near 0 a small step would turn them by any angle.
 
     Args:
-        x: (B, K); centre, spread: see `position_head`; name: before the names of the layers.
+        x: (B, K).
+        centre, spread: see `position_head`.
+        name: before the names of the layers.
     Returns:
         (B, 3) float32 metres, (B, 4) float32 unit quaternion w, x, y, z with w >= 0.
     """
@@ -58,18 +61,19 @@ def quaternion_pose(x, *, centre, spread: float, name: str = "pose"):
 
 
 def log_quaternion_pose(x, *, centre, spread: float, initial_weights) -> dict:
-    """MapNet's two heads: position, and the logarithm of the rotation (Brahmbhatt et al. 2018, §3.2), with the learned
-    weights of the loss.
+    """MapNet's two heads, position and logarithm of the rotation, with the learned weights of the loss.
 
     Args:
         x: (B, K) or (B, T, K).
         centre, spread: see `position_head`.
-        initial_weights: four numbers, where the learned weights of `kzoo.losses.loc.TERMS` start.
+        initial_weights: four numbers, where the learned weights of TERMS start.
     Returns:
         {"position": (B, [T,] 3) float32 metres, "rotation": (B, [T,] 4) float32 unit quaternion w, x, y, z with w >= 0,
         "pose_terms": (B, [T,] 10) float32: position, logarithm of the rotation as regressed, the four weights}.
     Raises:
         ValueError: not four weights; see `position_head`.
+
+    Reference: Brahmbhatt et al. 2018, §3.2.
     """
     if len(initial_weights) != len(TERMS):
         raise ValueError(
@@ -77,5 +81,7 @@ def log_quaternion_pose(x, *, centre, spread: float, initial_weights) -> dict:
         )
     position = position_head(x, centre, spread, name="pose_position")
     logarithm = _head(x, 3, name="pose_rotation_dense")
-    terms = LearnedWeights(initial_weights, name="pose_weights")(ops.concatenate([position, logarithm], axis=-1))
-    return {"position": position, "rotation": rotations.positive(rotations.exp(logarithm)), "pose_terms": terms}
+    terms = ops.concatenate([position, logarithm], axis=-1)
+    terms = LearnedWeights(initial_weights, name="pose_weights")(terms)
+    rotation = rotations.positive(rotations.exp(logarithm))
+    return {"position": position, "rotation": rotation, "pose_terms": terms}

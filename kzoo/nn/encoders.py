@@ -1,5 +1,4 @@
-"""Encoders: a picture in, five feature maps at strides 2, 4, 8, 16 and 32 out, with the right input scaling inside the
-graph.
+"""Encoders: a picture in, five feature maps at strides 2, 4, 8, 16 and 32 out; the input is scaled inside the graph.
 
 With `output_stride` 16 or 8 the deepest maps stay at that stride: strides are removed and what follows is dilated (à
 trous, Chen et al., PAMI 2018, §3.1), so the same weights compute the same features at more places. Every 2nd (4th) cell
@@ -7,9 +6,11 @@ of the denser map then is the plain map, to rounding and up to its border, where
     resnet50, resnet101    0: the stride is in 1x1 convolutions, which read the even cells
     vgg16, vgg16_torch     0; the map after the last pool differs at output_stride 8, for a pool cannot be dilated
     the other *_torch      0: PyTorch's padding centres 3x3 kernels with stride 2 on the even cells, and shortcuts read
-    these too mobilenetv2, small     1 for one removed stride, 3 for two: padding "same" with stride 2 centres a 3x3
-    kernel on the odd cells convnext_tiny          0 for one removed stride, 1 for two: its strides are in 2x2
-    convolutions
+                           these too
+    mobilenetv2, small     1 for one removed stride, 3 for two: padding "same" with stride 2 centres a 3x3 kernel on the
+                           odd cells
+    convnext_tiny          0 for one removed stride, 1 for two: its strides are in 2x2 convolutions
+
 No phase fits the others. resnet18 and resnet34 read even cells in the shortcut and odd ones in the 3x3 convolution, and
 dilation puts both on the same cell; efficientnetv2b0 averages whole maps (squeeze and excitation), and a denser map has
 another mean.
@@ -33,8 +34,8 @@ class Encoder:
     """How one encoder is built and where it is tapped."""
 
     build: Callable  # (scaled float tensor) -> keras.Model without weights
-    # Layer names at strides 2, 4, 8, 16, 32. "add:k" is the k-th nameless addition; None: no such map, a convolution
-    # makes it.
+    # Layer names at strides 2, 4, 8, 16, 32. "add:k" is the k-th nameless addition. None: there is no such map, and a
+    # convolution makes it.
     taps: tuple[str | None, ...]
     scale: Callable  # float32 RGB in 0..255 -> what the weights were trained on
     imagenet: str = ""  # function of keras.applications that knows the ImageNet weights; "" where there are none
@@ -48,11 +49,9 @@ def scale_signed(x):
 
 
 def scale_caffe(x):
-    """BGR minus ImageNet's mean, not scaled: the input of Keras's VGG and ResNet weights (keras.applications, mode
-    "caffe")."""
-    return layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68], dtype="float32", name="scale")(
-        ops.flip(x, axis=-1)
-    )
+    """BGR minus ImageNet's mean, not scaled: the input of Keras's VGG and ResNet weights (its mode "caffe")."""
+    bgr = ops.flip(x, axis=-1)
+    return layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68], dtype="float32", name="scale")(bgr)
 
 
 def scale_none(x):
@@ -66,8 +65,7 @@ def application(name: str, **options) -> Callable:
 
 
 def basic_resnet(blocks: tuple[int, ...]) -> Callable:
-    """ResNet of basic blocks (He et al. 2016, table 1), which keras.applications lacks, from keras-cv by
-    configuration."""
+    """ResNet of basic blocks (He et al. 2016, table 1) from keras-cv: keras.applications lacks it."""
 
     def build(x):
         import keras_cv  # slow to import and frozen upstream: only here
@@ -85,8 +83,7 @@ def basic_resnet(blocks: tuple[int, ...]) -> Callable:
 
 
 def small(x, widths=(16, 32, 64, 96, 128), *, norm: str = "batch") -> keras.Model:
-    """Own encoder for CPUs and tests: per stride one 3x3 stride-2 convolution and one residual 3x3 pair, 0.75 M
-    parameters."""
+    """Own encoder for CPUs and tests, 0.75 M parameters: per stride a 3x3 stride-2 convolution, a residual 3x3 pair."""
     inputs = x
     for stage, width in enumerate(widths, start=1):
         x = conv_norm_relu(x, width, strides=2, norm=norm, name=f"down{stage}")
@@ -182,6 +179,7 @@ def encode(
         UserError: unknown name, missing or unfit weights, failed download, size not a multiple of 32, output_stride or
             multi_grid not possible.
     """
+    # What is asked for must be possible.
     if name not in ENCODERS:
         raise UserError(f"unknown encoder {name!r}; allowed: {', '.join(ENCODERS)}")
     if any(side is None or side % 32 for side in image.shape[1:3]):
@@ -191,23 +189,28 @@ def encode(
         raise UserError(f"output_stride must be one of {', '.join(map(str, OUTPUT_STRIDES))}, got {output_stride!r}")
     if multi_grid and len(multi_grid) != len(encoder.units):
         raise UserError(
-            f"multi_grid of {name} must hold {len(encoder.units)} factors (bottlenecks of its last stage), got {multi_grid!r}"
+            f"multi_grid of {name} must hold {len(encoder.units)} factors (bottlenecks of its last stage), "
+            f"got {multi_grid!r}"
         )
+
+    # The plain network with its weights.
     dilate = output_stride < 32 or bool(multi_grid)
     scaled = ColourTransform(**scaling, name="scale")(image) if scaling else encoder.scale(image)
-    base = encoder.build(
-        keras.Input(scaled.shape[1:]) if dilate else scaled, **({"norm": norm} if encoder.any_norm else {})
-    )
+    options = {"norm": norm} if encoder.any_norm else {}
+    base = encoder.build(keras.Input(scaled.shape[1:]) if dilate else scaled, **options)
     _load(base, encoder, name, weights, init)
     for layer in base.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = BATCH_NORM_MOMENTUM
+
+    # The same weights at more places.
     if dilate:
         grid = dict(zip(encoder.units, multi_grid, strict=False))
         for unit, factor in grid.items():
             if output_stride == 32 and factor > 1 and max(base.get_layer(unit).strides) > 1:
                 raise UserError(
-                    f"multi_grid of {name} must start with 1 at output_stride 32, where its stride is, got {multi_grid!r}"
+                    f"multi_grid of {name} must start with 1 at output_stride 32, where its stride is, "
+                    f"got {multi_grid!r}"
                 )
         base = _dilated(base, scaled, output_stride, grid)
     return [_tap(base, tap, image) for tap in encoder.taps]
@@ -238,12 +241,12 @@ def _dilated(base, x, output_stride: int, grid: dict) -> keras.Model:
         if isinstance(layer, windows) and stride(layer) > output_stride:
             config.update(strides=1, padding="same")
         if isinstance(layer, CONVOLUTIONS) and max(layer.kernel_size) > 1:
-            config["dilation_rate"] = max(1, stride(layer) // layer.strides[0] // output_stride) * grid.get(
-                layer.name, 1
-            )
+            lost = max(1, stride(layer) // layer.strides[0] // output_stride)
+            config["dilation_rate"] = lost * grid.get(layer.name, 1)
         return type(layer).from_config(config)
 
-    dilated = keras.models.clone_model(base, keras.tree.map_structure(lambda _: x, base.input), clone)
+    inputs = keras.tree.map_structure(lambda _: x, base.input)
+    dilated = keras.models.clone_model(base, inputs, clone)
     dilated.set_weights(base.get_weights())
     return dilated
 
@@ -272,24 +275,18 @@ def _downloaded(encoder: Encoder, name: str) -> keras.Model:
     others = "--encoder_weights=none (train from scratch) or --encoder_weights=<file>"
     if not encoder.imagenet:
         raise UserError(f"Keras has no ImageNet weights for {name}; use {others}")
+    constructor = getattr(keras.applications, encoder.imagenet)
     try:
-        return getattr(keras.applications, encoder.imagenet)(
-            include_top=False, weights="imagenet", input_shape=(224, 224, 3)
-        )
+        return constructor(include_top=False, weights="imagenet", input_shape=(224, 224, 3))
     except Exception as error:  # keras.utils.get_file raises a bare Exception when a download fails
-        raise UserError(
-            f"the ImageNet weights of {name} could not be downloaded ({str(error)[:80]}); use {others}"
-        ) from error
+        message = f"the ImageNet weights of {name} could not be downloaded ({str(error)[:80]}); use {others}"
+        raise UserError(message) from error
 
 
 def _tap(base, tap: str | None, image):
     if tap is None:
-        return conv_norm_relu(
-            layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="tap1_scale")(image),
-            32,
-            strides=2,
-            name="tap1",
-        )
+        x = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="tap1_scale")(image)
+        return conv_norm_relu(x, 32, strides=2, name="tap1")
     if tap.startswith("add:"):  # `a + b` on keras tensors makes an operation whose name counts up through the process
         additions = [operation for operation in base.operations if type(operation).__name__ == "Add"]
         return additions[int(tap.removeprefix("add:"))].output

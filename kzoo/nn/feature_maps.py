@@ -9,12 +9,11 @@ STRIDES = (4, 8, 16, 32)  # of the layers 1 to 4 of an encoder
 
 
 def feature_maps(model: keras.Model, output: str = "position") -> list:
-    """Layers 1 to 4 of a network's encoder: of the maps at strides 4, 8, 16 and 32 on the way to an output, the last
-    ones.
+    """Layers 1 to 4 of an encoder: of the maps at strides 4, 8, 16, 32 on the way to an output, the last ones.
 
     Args:
-        model: functional, its input (H, W, 3) or (T, H, W, 3); output: name of the output, "logits" for a decoder's
-        maps for example.
+        model: functional, its input (H, W, 3) or (T, H, W, 3).
+        output: name of the output, "logits" for a decoder's maps for example.
     Returns:
         up to four keras tensors, for `attention_maps`.
     Raises:
@@ -26,14 +25,18 @@ def feature_maps(model: keras.Model, output: str = "position") -> list:
         raise UserError(f"the network has no output {output!r}; allowed: {', '.join(outputs)}")
     picture = next((x.shape[-3:-1] for x in model.inputs if len(x.shape) >= 4 and x.shape[-1] == 3), None)
     if picture is None:
-        raise UserError(
-            f"{model.name} has no maps: it reads no pictures, but {', '.join(x.name for x in model.inputs)}"
-        )
-    sizes = {tuple(-(-side // stride) for side in picture): stride for stride in STRIDES}
+        names = ", ".join(x.name for x in model.inputs)
+        raise UserError(f"{model.name} has no maps: it reads no pictures, but {names}")
+
+    height, width = picture
+    strides = {(-(-height // stride), -(-width // stride)): stride for stride in STRIDES}  # {size of a map: its stride}
     last = {}
     for operation in keras.Model(model.inputs, outputs[output]).operations:  # ordered by depth
-        if not isinstance(operation, keras.Model) and is_map(operation.output) and operation.output.shape[1:3] in sizes:
-            last[sizes[operation.output.shape[1:3]]] = operation.output
+        if isinstance(operation, keras.Model) or not is_map(operation.output):
+            continue
+        size = operation.output.shape[1:3]
+        if size in strides:
+            last[strides[size]] = operation.output
     if not last:
         raise UserError(
             f"{model.name} has no maps at strides 4 to 32 of its own: they are inside a network within the network"
@@ -48,9 +51,11 @@ def outputs_by_name(model) -> dict:
 
 def input_tensors(model, arrays: dict) -> list:
     """The tensors of a network's inputs, in its order, of {name: array}; UserError where one is missing."""
-    if missing := [x.name for x in model.inputs if x.name not in arrays]:
+    missing = [x.name for x in model.inputs if x.name not in arrays]
+    if missing:
         raise UserError(
-            f"{model.name} also reads {', '.join(missing)}: images must be a dict of all its inputs, got {', '.join(arrays)}"
+            f"{model.name} also reads {', '.join(missing)}: images must be a dict of all its inputs, "
+            f"got {', '.join(arrays)}"
         )
     return [ops.convert_to_tensor(arrays[x.name], x.dtype) for x in model.inputs]
 

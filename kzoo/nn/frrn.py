@@ -1,7 +1,7 @@
 """Full-resolution residual networks: a stream that is pooled and a lane at the full size to which it keeps adding.
 
-Reference: Pohlen et al., Full-Resolution Residual Networks for Semantic Segmentation in Street Scenes, CVPR 2017, §3,
-§4 and table 1.
+Reference: Pohlen et al., Full-Resolution Residual Networks for Semantic Segmentation in Street Scenes, CVPR 2017,
+§3, §4 and table 1.
 """
 
 import keras
@@ -14,8 +14,7 @@ Stages = tuple[tuple[int, int], ...]  # (units, filters in widths) per stage
 
 
 def residual_unit(x, filters: int, *, name: str, **options):
-    """RU: two 3x3 convolutions, ReLU after the first only, plus the input, by a bare 1x1 where the filters differ (fig.
-    2a).
+    """RU (fig. 2a): two 3x3 convolutions, ReLU after the first, plus the input, by a bare 1x1 where filters differ.
 
     (B, h, w, K) -> (B, h, w, filters). Options: init, norm, bias of `kzoo.nn.layers.conv_norm`.
     """
@@ -30,8 +29,10 @@ def full_resolution_unit(x, lane, filters: int, scale: int, *, name: str, **opti
     """FRRU: reads both streams, replaces the pooled one, adds to the lane (§3.2, fig. 2b).
 
     Args:
-        x: (B, H / scale, W / scale, K) the pooled stream; lane: (B, H, W, L).
-        filters: of the new pooled stream; options: as those of `residual_unit`.
+        x: (B, H / scale, W / scale, K) the pooled stream.
+        lane: (B, H, W, L).
+        filters: of the new pooled stream.
+        options: as those of `residual_unit`.
     Returns:
         (B, H / scale, W / scale, filters) and (B, H, W, L).
     """
@@ -60,9 +61,13 @@ def full_resolution_network(
     """Stem, FRRUs down and up, both streams joined (fig. 3, table 1).
 
     Args:
-        down: the stages at scales 2, 4, 8, …; up: those at the same scales on the way back, the deepest left out.
-        width: filters of the stem; lanes: L, filters of the full-resolution lane.
-        dropout: rate before the scores; scaling: see `kzoo.nn.layers.scaled`; options: as those of `residual_unit`.
+        down: the stages at scales 2, 4, 8, ….
+        up: those at the same scales on the way back, the deepest left out.
+        width: filters of the stem.
+        lanes: L, filters of the full-resolution lane.
+        dropout: rate before the scores.
+        scaling: see `kzoo.nn.layers.scaled`.
+        options: as those of `residual_unit`.
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     Raises:
@@ -73,10 +78,14 @@ def full_resolution_network(
         raise ValueError(
             f"{name} needs height and width of a multiple of {deepest}, got {input_shape[0]}x{input_shape[1]}"
         )
+
+    # The stem.
     image = keras.Input(input_shape, dtype="uint8", name="image")
     x = conv_norm_relu(scaled(image, scaling), width, 5, name="stem", **options)
     for unit in (1, 2, 3):
         x = residual_unit(x, width, name=f"before{unit}", **options)
+
+    # Both streams down and up again.
     lane = conv_norm(x, lanes, 1, name="lane", **options)
     for stage, (units, multiple) in enumerate(down, start=1):
         x = layers.MaxPooling2D(2, name=f"down{stage}_pool")(x)
@@ -86,8 +95,12 @@ def full_resolution_network(
         x = bilinear(x, name=f"up{stage}_upsample")
         for unit in range(1, units + 1):
             x, lane = full_resolution_unit(x, lane, multiple * width, 2**stage, name=f"up{stage}_{unit}", **options)
-    x = layers.Concatenate(name="join")([bilinear(x, name="up0_upsample"), lane])
+
+    # Both joined, and the scores.
+    x = bilinear(x, name="up0_upsample")
+    x = layers.Concatenate(name="join")([x, lane])
     for unit in (1, 2, 3):
         x = residual_unit(x, width, name=f"after{unit}", **options)
     x = layers.Dropout(dropout, name="dropout")(x)
-    return keras.Model(image, named({"logits": head(x, num_outputs, name="score")}), name=name)
+    logits = head(x, num_outputs, name="score")
+    return keras.Model(image, named({"logits": logits}), name=name)

@@ -28,13 +28,14 @@ def spatial_softmax(logits):
 
 
 def expected_position(probabilities):
-    """Mean position under a probability map (soft-argmax, Sun et al. 2018, eq. 2; grid of cell centres as in Nibali et
-    al. 2018, §3.1).
+    """Mean position under a probability map (soft-argmax).
 
     Args:
         probabilities: (B, h, w, J) float32, each map sums to 1.
     Returns:
         (B, J, 2) float32, x and y as fractions.
+
+    Reference: Sun et al. 2018, eq. 2; the grid of cell centres as in Nibali et al. 2018, §3.1.
     """
     _, height, width, _ = probabilities.shape
     # Not einsum, which LiteRT does not have in this form. Sums over rows (B, w, J) and over columns (B, h, J).
@@ -66,16 +67,18 @@ def gaussian_maps(positions, height: int, width: int, sigma: float):
         (B, height, width, J) float32, each map sums to 1.
     """
     x, y = _offsets(positions, height, width)
-    return _outer(
-        ops.softmax(-0.5 * ops.square(x / sigma), axis=-1), ops.softmax(-0.5 * ops.square(y / sigma), axis=-1)
-    )
+    columns = ops.softmax(-0.5 * ops.square(x / sigma), axis=-1)
+    rows = ops.softmax(-0.5 * ops.square(y / sigma), axis=-1)
+    return _outer(columns, rows)
 
 
 def gaussian_peaks(positions, height: int, width: int, sigma: float):
     """Gaussians of height 1 at sub-pixel positions: the usual target of heat-map regression.
 
     Args:
-        positions: (B, J, 2) float32, fractions; height, width: cells; sigma: standard deviation in cells of the map.
+        positions: (B, J, 2) float32, fractions.
+        height, width: cells.
+        sigma: standard deviation in cells of the map.
     Returns:
         (B, height, width, J) float32 in [0, 1].
     """
@@ -84,23 +87,28 @@ def gaussian_peaks(positions, height: int, width: int, sigma: float):
 
 
 def disc_maps(positions, height: int, width: int, radius: float):
-    """1 in the cells whose centre is within `radius` of the position, else 0; at least the nearest cell of a position
-    in the picture.
+    """1 in the cells whose centre is within `radius` of the position, else 0.
+
+    At least the nearest cell of a position in the picture is 1.
 
     Args:
-        positions: (B, J, 2) float32, fractions; height, width: cells; radius: fraction of the picture's side.
+        positions: (B, J, 2) float32, fractions.
+        height, width: cells.
+        radius: fraction of the picture's side.
     Returns:
         (B, height, width, J) float32 of 0 and 1.
     """
     x, y = _offsets(positions, height, width)
-    x, y = ops.square(x / width)[:, None], ops.square(y / height)[..., None]  # (B, 1, J, w), (B, J, h, 1)
-    squared = ops.transpose(x, (0, 1, 3, 2)) + ops.transpose(y, (0, 2, 3, 1))
+    x = ops.square(x / width)[:, None]  # (B, 1, J, w)
+    y = ops.square(y / height)[..., None]  # (B, J, h, 1)
+    squared = ops.transpose(x, (0, 1, 3, 2)) + ops.transpose(y, (0, 2, 3, 1))  # (B, h, w, J)
     return ops.cast(squared <= max(radius, 0.7072 / min(height, width)) ** 2, "float32")
 
 
 def peak_position(maps):
-    """The highest cell's centre, moved by a quarter of a cell towards the higher neighbour of each axis (Newell et al.
-    2016, §3.3); not moved along an axis at whose border it lies.
+    """The highest cell's centre, moved by a quarter of a cell towards the higher neighbour of each axis.
+
+    Not moved along an axis at whose border it lies (Newell et al. 2016, §3.3).
 
     Args:
         maps: (B, h, w, J) float.
@@ -153,8 +161,10 @@ def classes_at(classes, matrix, size: tuple[int, int]) -> np.ndarray:
 
 
 def flip_permutation(count: int, pairs) -> np.ndarray:
-    """Index vector that swaps the given pairs: (count,) int32. `joints[:, flip_permutation(17, pairs)]` swaps left and
-    right."""
+    """Index vector (count,) int32 that swaps the given pairs.
+
+    `joints[:, flip_permutation(17, pairs)]` swaps left and right.
+    """
     order = np.arange(count, dtype="int32")
     for left, right in pairs:
         order[[left, right]] = right, left

@@ -10,8 +10,8 @@ from keras import layers
 from kzoo.nn.encoders import scale_signed
 from kzoo.nn.layers import ColourTransform, conv_norm_relu
 
-# Filters of each inception module: 1x1; 3x3 reduce, 3x3; 5x5 reduce, 5x5; pool proj. Max pooling stands before 3a, 4a
-# and 5a.
+# Filters of each inception module: 1x1; 3x3 reduce, 3x3; 5x5 reduce, 5x5; pool proj.
+# Max pooling stands before 3a, 4a and 5a.
 MODULES = {
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),
@@ -75,7 +75,7 @@ def googlenet(
     for name, filters in MODULES.items():
         if name in ("3a", "4a", "5a"):
             x = layers.MaxPooling2D(3, strides=2, padding="same", name=f"pool{name}")(x)
-        x = maps[name] = inception(
-            x, tuple(scaled_filters(n, width) for n in filters), name=f"inception{name}", **options
-        )
+        filters = tuple(scaled_filters(count, width) for count in filters)
+        x = inception(x, filters, name=f"inception{name}", **options)
+        maps[name] = x
     return {name: maps[name] for name in ("4a", "4d", "5b")}

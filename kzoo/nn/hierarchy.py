@@ -5,6 +5,8 @@ a group stays that of a picture, and shows where it lies, how large it is and ho
 2018, bone-based part representation).
 """
 
+import itertools
+
 from keras import ops
 
 from kzoo.nn import geometry
@@ -28,9 +30,6 @@ LIMBS = (
 )
 # Tuples of limbs: left arm, right arm, left leg, right leg, torso, head.
 GROUPS = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9, 10, 11), (12, 13))
-# Limbs and groups that a mirror swaps, for `geometry.flip_permutation`; the others stay.
-FLIP_LIMBS = ((0, 2), (1, 3), (4, 6), (5, 7), (10, 11), (12, 13))
-FLIP_GROUPS = ((0, 1), (2, 3))
 
 # Each part as a tuple of bones: the `parts` of `segment_maps`.
 LIMB_BONES = tuple((limb,) for limb in LIMBS)
@@ -53,28 +52,30 @@ def segment_maps(positions, labelled, parts, height: int, width: int, sigma: flo
     Reference: Tang, Yu and Wu, Deeply Learned Compositional Models for Human Pose Estimation, ECCV 2018, bone-based
     part representation.
     """
-    bones = [bone for part in parts for bone in part]
+    # Each bone by itself: where it starts, and its vector, (B, 1, 1, bones, 2) in cells.
+    bones = list(itertools.chain.from_iterable(parts))
+    starts, ends = map(list, zip(*bones, strict=True))
     cells = ops.cast(positions, "float32") * ops.convert_to_tensor([width, height], "float32")
-    start, end = (
-        ops.take(cells, [bone[side] for bone in bones], axis=1)[:, None, None] for side in (0, 1)
-    )  # (B, 1, 1, bones, 2)
-    x, y = (geometry.cell_centres(n) * n for n in (width, height))
+    start = ops.take(cells, starts, axis=1)[:, None, None]
+    end = ops.take(cells, ends, axis=1)[:, None, None]
     along = end - start
-    from_x, from_y = (
-        x[None, None, :, None] - start[..., 0],
-        y[None, :, None, None] - start[..., 1],
-    )  # (B, 1, w, bones), (B, h, 1, bones)
-    length = ops.maximum(ops.sum(ops.square(along), axis=-1), 1e-6)  # squared; a bone may be seen end on
-    share = ops.clip(
-        (from_x * along[..., 0] + from_y * along[..., 1]) / length, 0.0, 1.0
-    )  # (B, h, w, bones): of the bone, to the foot
-    distance = ops.square(from_x - share * along[..., 0]) + ops.square(from_y - share * along[..., 1])
-    drawn = ops.exp(-0.5 * distance / sigma**2)
 
+    # From each cell to the foot on the bone, and the Gaussian of that distance: (B, h, w, bones).
+    x, y = geometry.cell_centres(width) * width, geometry.cell_centres(height) * height
+    from_x = x[None, None, :, None] - start[..., 0]  # (B, 1, w, bones)
+    from_y = y[None, :, None, None] - start[..., 1]  # (B, h, 1, bones)
+    squared_length = ops.maximum(ops.sum(ops.square(along), axis=-1), 1e-6)  # a bone may be seen end on
+    share = ops.clip((from_x * along[..., 0] + from_y * along[..., 1]) / squared_length, 0.0, 1.0)
+    squared = ops.square(from_x - share * along[..., 0]) + ops.square(from_y - share * along[..., 1])
+    drawn = ops.exp(-0.5 * squared / sigma**2)
+
+    # The maximum over the bones of each part; a part counts where all of its joints are labelled.
     labelled = ops.cast(ops.cast(labelled, "bool"), "float32")
-    maps, valid, first = [], [], 0
+    maps, valid = [], []
+    first = 0
     for part in parts:
+        joints = sorted(set(itertools.chain.from_iterable(part)))
         maps.append(ops.max(drawn[..., first : first + len(part)], axis=-1))
-        valid.append(ops.min(ops.take(labelled, sorted({joint for bone in part for joint in bone}), axis=1), axis=-1))
+        valid.append(ops.min(ops.take(labelled, joints, axis=1), axis=-1))
         first += len(part)
     return ops.stack(maps, axis=-1), ops.stack(valid, axis=-1)

@@ -11,15 +11,15 @@ from keras import ops
 class MultiBranch(keras.initializers.Initializer):
     """Gaussian weights for ReLU networks whose layers branch and join: Var[w] = 4 / (C_i n_i + C_o n_o).
 
-    With ReLU, the variance of the activations is kept where C_i n_i Var[w] / 2 = 1, that of the gradients where C_o n_o
-    Var[w] / 2 = 1; this lies between the two, as Glorot's does for plain networks. With one branch and n_i = n_o it is
-    He's 2 / n.
+    With ReLU, the variance of the activations is kept where C_i n_i Var[w] / 2 = 1, that of the gradients where
+    C_o n_o Var[w] / 2 = 1; this lies between the two, as Glorot's does for plain networks. With one branch and
+    n_i = n_o it is He's 2 / n.
 
     Args:
         inputs: C_i, how many branches are summed to make the layer's input.
         outputs: C_o, how many branches read the layer's input, so that their gradients are summed.
         seed: int for the same numbers at every call; None draws anew from Keras's global generator
-        (`keras.utils.set_random_seed`).
+            (`keras.utils.set_random_seed`).
 
     Call: shape (..., K_in, K_out) of a dense or convolution kernel -> weights. n_i and n_o are the fans of one branch:
     the product of all axes but the last, and of all but the last but one.
@@ -30,7 +30,9 @@ class MultiBranch(keras.initializers.Initializer):
     def __init__(self, inputs: int = 1, outputs: int = 1, seed: int | None = None):
         if inputs < 1 or outputs < 1:
             raise ValueError(f"branch counts must be 1 or more, got inputs={inputs}, outputs={outputs}")
-        self.inputs, self.outputs, self.seed = inputs, outputs, seed
+        self.inputs = inputs
+        self.outputs = outputs
+        self.seed = seed
 
     def __call__(self, shape, dtype=None):
         *window, fan_in, fan_out = shape

@@ -12,8 +12,7 @@ BATCH_NORM_MOMENTUM = 0.9  # Keras's 0.99 lags behind short runs: validation the
 
 
 def normalise(x, norm: str, *, bias: float = 0.0, name: str):
-    """Normalisation over the batch or over groups of channels, with a learnt scale and shift: (B, h, w, K) -> the same
-    shape.
+    """Normalisation over the batch or groups of channels, learnt scale and shift: (B, h, w, K) -> same shape.
 
     Args:
         norm: "batch" (Ioffe and Szegedy 2015), "group" (Wu and He 2018; groups of the most channels, at most 32 groups,
@@ -45,8 +44,10 @@ def pooling(pool: str) -> layers.Layer:
 
 
 def per_frame(function, x):
-    """Apply a function of pictures to every frame of clips: (B, T, H, W, C) -> (B, T, h, w, K), or (B, T, K) where it
-    gives vectors."""
+    """Apply a function of pictures to every frame of clips.
+
+    (B, T, H, W, C) -> (B, T, h, w, K), or (B, T, K) where it gives vectors.
+    """
     frames = x.shape[1]
     y = function(ops.reshape(x, (-1, *x.shape[2:])))  # (B * T, H, W, C)
     return ops.reshape(y, (-1, frames, *y.shape[1:]))
@@ -106,14 +107,14 @@ def deconv_norm_relu(x, filters: int, *, init="he_normal", norm: str = "batch", 
 
 
 def bottleneck(x, filters: int, *, init: str = "he_normal", name: str):
-    """Pre-activation residual bottleneck: 1x1, 3x3 at half the filters, 1x1, plus the input (by a bare 1x1 where the
-    filters differ).
+    """Pre-activation residual bottleneck: 1x1, 3x3 at half the filters, 1x1, plus the input.
 
-    (B, h, w, K) -> (B, h, w, filters). Convolutions carry biases, as in Newell et al., ECCV 2016, fig. 4 left, and its
-    released network.
+    (B, h, w, K) -> (B, h, w, filters). Where the filters differ, the input comes by a bare 1x1. Convolutions carry
+    biases, as in Newell et al., ECCV 2016, fig. 4 left, and its released network.
     """
     y = x
-    for step, (width, kernel) in enumerate(((filters // 2, 1), (filters // 2, 3), (filters, 1)), start=1):
+    convolutions = ((filters // 2, 1), (filters // 2, 3), (filters, 1))
+    for step, (width, kernel) in enumerate(convolutions, start=1):
         y = bn_relu_conv(y, width, kernel, init=init, name=f"{name}_{step}")
     if x.shape[-1] != filters:
         x = layers.Conv2D(filters, 1, kernel_initializer=init, name=f"{name}_skip")(x)
@@ -130,8 +131,7 @@ def bn_relu_conv(x, filters: int, kernel: int = 3, *, strides: int = 1, init: st
 
 
 def hourglass_stem(image, width: int, *, init: str = "he_normal"):
-    """From a uint8 picture (B, H, W, 3) to what the first hourglass reads: (B, H/4, W/4, width) (Newell et al. 2016,
-    §3.1)."""
+    """uint8 picture (B, H, W, 3) -> what the first hourglass reads: (B, H/4, W/4, width) (Newell et al. 2016, §3.1)."""
     x = layers.Rescaling(1 / 255, name="scale")(image)
     x = conv_norm_relu(x, width // 4, 7, strides=2, init=init, name="stem_a")
     x = bottleneck(x, width // 2, init=init, name="stem_b")
@@ -141,8 +141,7 @@ def hourglass_stem(image, width: int, *, init: str = "he_normal"):
 
 
 def hourglass_module(x, depth: int, block, *, name: str):
-    """One hourglass: `depth` times down by max-pooling and up again by nearest neighbour, a block on every way (Newell
-    2016, fig. 3).
+    """One hourglass: `depth` times down by max-pooling, up again by nearest neighbour, a block on every way.
 
     Args:
         x: (B, h, w, K), h and w multiples of 2**depth.
@@ -151,6 +150,8 @@ def hourglass_module(x, depth: int, block, *, name: str):
             1.
     Returns:
         (B, h, w, K).
+
+    Reference: Newell et al. 2016, fig. 3.
     """
     if x.shape[1] % 2**depth or x.shape[2] % 2**depth:
         raise ValueError(
@@ -162,9 +163,8 @@ def hourglass_module(x, depth: int, block, *, name: str):
     y = block(y, "down", depth, f"{prefix}_down")
     y = hourglass_module(y, depth - 1, block, name=name) if depth > 1 else block(y, "bottom", depth, f"{prefix}_bottom")
     y = block(y, "up", depth, f"{prefix}_up")
-    return layers.Add(name=f"{prefix}_out")(
-        [skip, layers.UpSampling2D(2, interpolation="nearest", name=f"{prefix}_upsample")(y)]
-    )
+    y = layers.UpSampling2D(2, interpolation="nearest", name=f"{prefix}_upsample")(y)
+    return layers.Add(name=f"{prefix}_out")([skip, y])
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -196,14 +196,15 @@ def upsample_to(x, size: tuple[int, int], *, name: str):
         return layers.Identity(dtype="float32", name=name)(x)
     # Not layers.Resizing: as a preprocessing layer it calls itself with training=True, and layers after it then believe
     # that they train.
-    return layers.Identity(dtype="float32", name=name)(
-        ops.image.resize(ops.cast(x, "float32"), size, interpolation="bilinear")
-    )
+    resized = ops.image.resize(ops.cast(x, "float32"), size, interpolation="bilinear")
+    return layers.Identity(dtype="float32", name=name)(resized)
 
 
 def named(outputs: dict) -> dict:
-    """The same tensors, float32, from layers named as their keys: Keras tells a model's outputs apart by the names of
-    their layers."""
+    """The same tensors, float32, from layers named as their keys.
+
+    Keras tells a model's outputs apart by the names of their layers.
+    """
     return {name: layers.Identity(dtype="float32", name=name)(x) for name, x in outputs.items()}
 
 
@@ -225,11 +226,13 @@ def heatmap_head(x, joints: int, *, bias: float = 0.0, name: str):
 
 @keras.saving.register_keras_serializable("kzoo")
 class ColourTransform(layers.Layer):
-    """Affine map of RGB in float32: mean, z-score and whitening are such maps, with numbers that `kzoo.data.statistics`
-    fits.
+    """Affine map of RGB in float32: mean, z-score and whitening are such maps.
+
+    Its numbers are what `kzoo.data.statistics` fits.
 
     Args:
-        matrix: 3 rows of 3 numbers; offset: 3 numbers.
+        matrix: 3 rows of 3 numbers.
+        offset: 3 numbers.
 
     Call: (B, H, W, 3), 0..255 -> (B, H, W, 3) float32, rgb @ matrix + offset.
     """
@@ -251,20 +254,17 @@ class ColourTransform(layers.Layer):
 
 def scaled(image, scaling: dict | None = None):
     """What a network without encoder does to its picture first: `ColourTransform(**scaling)`, by default RGB / 255."""
-    return (
-        ColourTransform(**scaling, name="scale")(image)
-        if scaling
-        else layers.Rescaling(1 / 255, dtype="float32", name="scale")(image)
-    )
+    if scaling:
+        return ColourTransform(**scaling, name="scale")(image)
+    return layers.Rescaling(1 / 255, dtype="float32", name="scale")(image)
 
 
 @keras.saving.register_keras_serializable("kzoo")
 class LearnedWeights(layers.Layer):
-    """The weights of a loss, learned with the network: they join its answer as channels of their own, so that the loss
-    can read them there.
+    """The weights of a loss, learned with the network.
 
-    Training finds, saves and loads them as any other weight; an export of the other outputs leaves them out. float32
-    whatever the policy.
+    They join its answer as channels of their own, so that the loss can read them there. Training finds, saves and loads
+    them as any other weight; an export of the other outputs leaves them out. float32 whatever the policy.
 
     Args:
         initial: K numbers to start from.
@@ -285,9 +285,8 @@ class LearnedWeights(layers.Layer):
 
     def build(self, input_shape):
         start = keras.initializers.Constant(np.asarray(self.initial, "float32"))
-        self.learned = self.add_weight(
-            shape=(len(self.initial),), initializer=start, name="weights"
-        )  # `weights` is Keras's own attribute
+        shape = (len(self.initial),)
+        self.learned = self.add_weight(shape=shape, initializer=start, name="weights")  # `.weights` is Keras's own
 
     def call(self, x):
         x = ops.cast(x, "float32")
@@ -299,15 +298,15 @@ class LearnedWeights(layers.Layer):
 
 @keras.saving.register_keras_serializable("kzoo")
 class UnitPower(layers.Layer):
-    """Divides by the training set's root mean square, so that the mean squared norm per dimension is 1, in float32
-    whatever the policy.
+    """Divides by the training set's root mean square: the mean squared norm per dimension becomes 1.
 
-    The trainer assigns the weight "rms", a scalar that is not trained; until then it is 1 and nothing changes.
+    In float32 whatever the policy. The trainer assigns the weight "rms", a scalar that is not trained; until then it is
+    1 and nothing changes.
 
     Call: any shape -> the same shape, float32.
 
-    Reference: Xie, Girshick and Farhadi, Unsupervised Deep Embedding for Clustering Analysis, ICML 2016, §4: ||x||^2 /
-    d is about 1.
+    Reference: Xie, Girshick and Farhadi, Unsupervised Deep Embedding for Clustering Analysis, ICML 2016, §4:
+    ||x||^2 / d is about 1.
     """
 
     def __init__(self, **kwargs):
@@ -322,14 +321,15 @@ class UnitPower(layers.Layer):
 
 @keras.saving.register_keras_serializable("kzoo")
 class SoftAssignment(layers.Layer):
-    """Similarity of codes to cluster centres by Student's t distribution, normalised over the clusters, in float32
-    whatever the policy.
+    """Similarity of codes to cluster centres by Student's t distribution, normalised over the clusters.
+
+    In float32 whatever the policy.
 
     Args:
         clusters: K; the weight "centres" (K, d) is trained, and the trainer assigns what k-means finds.
         alpha: degrees of freedom.
 
-    Call: (B, d) codes z -> (B, K) float32, q_ij in proportion to (1 + |z_i - mu_j|^2 / alpha)^(-(alpha + 1) / 2), its
+    Call: (B, d) codes z -> (B, K) float32, q_ij in proportion to (1 + |z_i - mu_j|^2 / alpha)^(-(alpha + 1) / 2); its
     rows sum to 1.
 
     Raises:
@@ -342,7 +342,8 @@ class SoftAssignment(layers.Layer):
         super().__init__(**{**kwargs, "dtype": "float32"})
         if clusters < 1 or not alpha > 0:
             raise ValueError(f"clusters must be 1 or more and alpha above 0, got clusters={clusters}, alpha={alpha}")
-        self.clusters, self.alpha = clusters, alpha
+        self.clusters = clusters
+        self.alpha = alpha
 
     def build(self, input_shape):
         self.centres = self.add_weight(

@@ -1,13 +1,16 @@
-"""Encoders of PyTorch's geometry: ResNet, VGG16 and MobileNetV2 in which the weights of torchvision and timm compute
-what they do there.
+"""Encoders of PyTorch's geometry: ResNet, VGG16 and MobileNetV2.
+
+In them the weights of torchvision and timm compute what they do there.
 
 The numbers can be copied (kzoo.convert does), but the network has to fit. Those of keras.applications and keras-cv
-    differ from PyTorch's: strides     ResNet's bottlenecks have them in the 3x3 convolutions ("v1.5"; Goyal et al.
-    2017, §5.1), Keras's in the first 1x1 padding     PyTorch pads both sides alike: with stride 2 a 3x3 kernel is
-    centred on even cells, by padding "same" on odd ones colours     z-scores by ImageNet's mean and deviation. Around a
-    picture the first convolution sees zeros, which are the mean colour
-                there and black in keras-cv: an offset that was moved into that convolution would be right inside the
-                picture alone
+differ from PyTorch's:
+    strides     ResNet's bottlenecks have them in the 3x3 convolutions ("v1.5"; Goyal et al. 2017, §5.1), Keras's in
+                the first 1x1
+    padding     PyTorch pads both sides alike: with stride 2 a 3x3 kernel is centred on even cells, by padding "same"
+                on odd ones
+    colours     z-scores by ImageNet's mean and deviation. Around a picture the first convolution sees zeros, which are
+                the mean colour there and black in keras-cv: an offset that was moved into that convolution would be
+                right inside the picture alone
     epsilon     of batch normalisation: 1e-5, against 1.001e-5 and 1e-3
 VGG16 has no strides and no batch normalisation: only its colours differ.
 So these are built from the papers' tables; features are PyTorch's own to rounding. Keras is imported where it is
@@ -18,7 +21,9 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB in 0..1, as both libraries use them
+# ImageNet's, RGB in 0..1, as both libraries use them.
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
 EPSILON = 1e-5
 # Expansion, channels, blocks and stride of the first block (Sandler et al. 2018, table 2).
 MOBILENET_STAGES = (
@@ -36,17 +41,15 @@ def scale_imagenet(x):
     """RGB in 0..255 to z-scores by ImageNet's mean and deviation, float32."""
     from keras import layers
 
+    scale = [1 / (255 * deviation) for deviation in DEVIATION]
     offset = [-mean / deviation for mean, deviation in zip(MEAN, DEVIATION, strict=True)]
-    return layers.Rescaling(
-        [1 / (255 * deviation) for deviation in DEVIATION], offset=offset, dtype="float32", name="scale"
-    )(x)
+    return layers.Rescaling(scale, offset=offset, dtype="float32", name="scale")(x)
 
 
 def _conv_norm(
     x, filters: int | None, size: int, *, strides: int = 1, name: str, max_value: float | None = None, relu: bool = True
 ):
-    """Convolution (depthwise without `filters`), padded as PyTorch does, batch normalisation and ReLU, cut at
-    `max_value`."""
+    """Convolution (depthwise without `filters`), PyTorch's padding, batch norm and ReLU, cut at `max_value`."""
     from keras import layers
 
     options = {"strides": strides, "padding": "same", "use_bias": False, "name": f"{name}_conv"}
@@ -63,21 +66,25 @@ def resnet(x, blocks: tuple[int, ...], *, bottleneck: bool):
     """ResNet without its classifier, strides in 3x3 convolutions.
 
     Args:
-        x: (B, H, W, 3) z-scores; blocks: of the four stages; bottleneck: 1x1, 3x3, 1x1 instead of two 3x3.
+        x: (B, H, W, 3) z-scores.
+        blocks: of the four stages.
+        bottleneck: 1x1, 3x3, 1x1 instead of two 3x3.
     Returns:
         keras.Model.
+
     Reference: He et al., Deep Residual Learning for Image Recognition, CVPR 2016, table 1.
     """
     import keras
     from keras import layers
 
-    inputs, x = x, _conv_norm(x, 64, 7, strides=2, name="conv1")
-    x = layers.MaxPooling2D(3, strides=2, name="pool1")(
-        layers.ZeroPadding2D(1, name="pool1_pad")(x)
-    )  # after ReLU: zeros never win
+    inputs = x
+    x = _conv_norm(x, 64, 7, strides=2, name="conv1")
+    x = layers.ZeroPadding2D(1, name="pool1_pad")(x)  # after ReLU: zeros never win
+    x = layers.MaxPooling2D(3, strides=2, name="pool1")(x)
     for stage, count in enumerate(blocks):
         for block in range(count):
-            name, strides = f"conv{stage + 2}_block{block + 1}", 2 if stage and not block else 1
+            name = f"conv{stage + 2}_block{block + 1}"
+            strides = 2 if stage and not block else 1
             width = 64 * 2**stage
             out = width * 4 if bottleneck else width
             shortcut = x
@@ -90,7 +97,8 @@ def resnet(x, blocks: tuple[int, ...], *, bottleneck: bool):
             else:
                 x = _conv_norm(x, width, 3, strides=strides, name=f"{name}_1")
                 x = _conv_norm(x, width, 3, name=f"{name}_2", relu=False)
-            x = layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([shortcut, x]))
+            x = layers.Add(name=f"{name}_add")([shortcut, x])
+            x = layers.ReLU(name=f"{name}_out")(x)
     return keras.Model(inputs, x, name="resnet")
 
 
@@ -110,10 +118,14 @@ def mobilenet_v2(x):
     from keras import layers
 
     relu6 = functools.partial(_conv_norm, max_value=6.0)
-    inputs, x, index = x, relu6(x, 32, 3, strides=2, name="stem"), 0
+    inputs = x
+    x = relu6(x, 32, 3, strides=2, name="stem")
+    index = 0
     for expansion, out, count, first_strides in MOBILENET_STAGES:
         for block in range(count):
-            name, strides, shortcut = f"block{index}", 1 if block else first_strides, x
+            name = f"block{index}"
+            strides = 1 if block else first_strides
+            shortcut = x
             if expansion > 1:
                 x = relu6(x, expansion * x.shape[-1], 1, name=f"{name}_expand")
             x = relu6(x, None, 3, strides=strides, name=f"{name}_depthwise")

@@ -25,22 +25,24 @@ def positive(q):
 
 
 def normalise(q):
-    """Unit quaternion of any 4-vector: (…, 4) -> (…, 4). A vector shorter than 1e-6 becomes the identity, without
-    gradient."""
-    identity = np.array(
-        [1, 0, 0, 0], "float32"
-    )  # not a tensor: a network would hold it as an input, which ONNX files then ask for
-    q = ops.where(
-        _squared(q) < EMPTY, identity, q
-    )  # before the division: a `where` after it would let NaN into the gradient
+    """Unit quaternion of any 4-vector: (…, 4) -> (…, 4).
+
+    A vector shorter than 1e-6 becomes the identity, without gradient.
+    """
+    # Not a tensor: a network would hold it as an input, which ONNX files then ask for.
+    identity = np.array([1, 0, 0, 0], "float32")
+    # Before the division: a `where` after it would let NaN into the gradient.
+    q = ops.where(_squared(q) < EMPTY, identity, q)
     return q / ops.sqrt(_squared(q))
 
 
 def multiply(p, q):
     """Hamilton's product, the rotation q followed by p: (…, 4) and (…, 4) -> (…, 4)."""
-    p0, p1, q0, q1 = p[..., :1], p[..., 1:], q[..., :1], q[..., 1:]
+    p0, p1 = p[..., :1], p[..., 1:]
+    q0, q1 = q[..., :1], q[..., 1:]
     scalar = p0 * q0 - ops.sum(p1 * q1, axis=-1, keepdims=True)
-    return ops.concatenate([scalar, p0 * q1 + q0 * p1 + ops.cross(p1, q1, axis=-1)], axis=-1)
+    vector = p0 * q1 + q0 * p1 + ops.cross(p1, q1, axis=-1)
+    return ops.concatenate([scalar, vector], axis=-1)
 
 
 def conjugate(q):
@@ -50,10 +52,9 @@ def conjugate(q):
 
 def rotate(q, v):
     """Vectors turned by unit quaternions, q v q*: (…, 4) and (…, 3) -> (…, 3)."""
+    # The axis of `ops.cross` is always said: PyTorch else takes the first one of 3 elements.
     axis = q[..., 1:]
-    double = 2 * ops.cross(
-        axis, v, axis=-1
-    )  # the axis of `ops.cross` is always said: PyTorch else takes the first one of 3 elements
+    double = 2 * ops.cross(axis, v, axis=-1)
     return v + q[..., :1] * double + ops.cross(axis, double, axis=-1)
 
 
@@ -65,8 +66,9 @@ def log(q):
     Returns:
         (…, 3) radians, of length 0 to pi / 2. It jumps at half-turns, as w >= 0 does.
 
-    Reference: Brahmbhatt et al., Geometry-Aware Learning of Maps for Camera Localization, CVPR 2018, §3.2: log q = v /
-    |v| acos w. Here the angle is atan2(|v|, w): the same, but exact for small angles, where the cosine is flat.
+    Reference: Brahmbhatt et al., Geometry-Aware Learning of Maps for Camera Localization, CVPR 2018, §3.2:
+    log q = v / |v| acos w. Here the angle is atan2(|v|, w): the same, but exact for small angles, where the cosine is
+    flat.
     """
     q = positive(q)
     w, v = q[..., :1], q[..., 1:]
@@ -118,7 +120,6 @@ def angle_deg(p, q):
     It is 2 acos |<p, q>|, but exact to 1e-5 degrees in float32, where that arc cosine is off by hundredths near 0.
     """
     difference = multiply(conjugate(p), q)
-    length = ops.sqrt(
-        ops.maximum(ops.sum(ops.square(difference[..., 1:]), axis=-1), 1e-24)
-    )  # the root's slope at 0 is infinite
+    squared = ops.sum(ops.square(difference[..., 1:]), axis=-1)
+    length = ops.sqrt(ops.maximum(squared, 1e-24))  # the root's slope at 0 is infinite
     return (360 / math.pi) * ops.arctan2(length, ops.abs(difference[..., 0]))

@@ -29,18 +29,18 @@ H36M_BONES = {
 }
 HEAD_TOP = 0.9  # the top of the head lies so many times (middle of the ears - thorax) beyond the middle of the ears
 
+
+def _middle(joint: str, weight: float = 1.0) -> dict:
+    """`weight` times the middle of a left and a right joint, as a weighted sum of both."""
+    return {f"left_{joint}": 0.5 * weight, f"right_{joint}": 0.5 * weight}
+
+
 # Each of Human3.6M's joints as a weighted sum of COCO's, for those that COCO does not have.
-MIDDLE_HIP, THORAX, EARS = (
-    {name: 0.5 for name in (f"left_{part}", f"right_{part}")} for part in ("hip", "shoulder", "ear")
-)
 FROM_COCO = {
-    "hip": MIDDLE_HIP,
-    "spine": {name: 0.5 * weight for name, weight in {**MIDDLE_HIP, **THORAX}.items()},
-    "thorax": THORAX,
-    "head": {
-        **{name: (1 + HEAD_TOP) * weight for name, weight in EARS.items()},
-        **{n: -HEAD_TOP * w for n, w in THORAX.items()},
-    },
+    "hip": _middle("hip"),
+    "spine": {**_middle("hip", 0.5), **_middle("shoulder", 0.5)},
+    "thorax": _middle("shoulder"),
+    "head": {**_middle("ear", 1 + HEAD_TOP), **_middle("shoulder", -HEAD_TOP)},
 }
 
 
@@ -54,7 +54,9 @@ def h36m_from(names) -> np.ndarray:
     """
     matrix = np.zeros((len(H36M_JOINTS), len(names)), "float32")
     for row, joint in enumerate(H36M_JOINTS):
-        for name, weight in ({joint: 1.0} if joint in names else FROM_COCO.get(joint, {joint: 1.0})).items():
+        itself = {joint: 1.0}
+        weights = itself if joint in names else FROM_COCO.get(joint, itself)
+        for name, weight in weights.items():
             if name not in names:
                 raise ValueError(
                     f"joint {joint!r} of Human3.6M needs {name!r}; the pose network has {', '.join(names)}"

@@ -13,8 +13,8 @@ in, F maps out, E maps at the encoder's tap:
 | max_unpool | 1x1, K to E | the value where the encoder's map was largest, 0 elsewhere | K E |
 | subpixel | 3x3, K to 4 F | depth to space (Shi et al., CVPR 2016, eq. 4) | 36 K F |
 
-The merging convolution after it reads F maps (E after max_unpool) and those of the skip, if any: 9 F F (9 E F) and 9 E
-F kernel weights.
+The merging convolution after it reads F maps (E after max_unpool) and those of the skip, if any: 9 F F (9 E F) and
+9 E F kernel weights.
 """
 
 import functools
@@ -27,8 +27,10 @@ from kzoo.nn.layers import conv_norm_relu, deconv_norm_relu
 
 
 def depth_to_space(x):
-    """(B, h, w, 4 K) -> (B, 2 h, 2 w, K): the four groups of K channels become upper left, upper right, lower left,
-    lower right."""
+    """(B, h, w, 4 K) -> (B, 2 h, 2 w, K).
+
+    The four groups of K channels become upper left, upper right, lower left, lower right.
+    """
     _, height, width, channels = x.shape
     x = ops.reshape(x, (-1, width, 2, 2, channels // 4))
     x = ops.transpose(x, (0, 2, 1, 3, 4))  # (B h, w, row, column, K) -> (B h, row, w, column, K)
@@ -50,7 +52,8 @@ class MaxSwitches(layers.Layer):
         _, height, width, channels = x.shape
         windows = ops.reshape(x, (-1, 2, width // 2, 2, channels))
         cells = [windows[:, row, :, column] for row in (0, 1) for column in (0, 1)]  # 4 x (B H/2, W/2, K)
-        switches, taken = [], ops.zeros_like(cells[0], dtype="bool")
+        switches = []
+        taken = ops.zeros_like(cells[0], dtype="bool")
         for i, cell in enumerate(cells):
             largest = ops.logical_not(taken)
             for later in cells[i + 1 :]:
@@ -89,7 +92,8 @@ def max_unpool(x, switches, *, name: str):
             f"got {tuple(switches.shape[1:])}"
         )
     cells = ops.where(switches, ops.expand_dims(x, 3), 0)  # (B, h, w, 1, K) -> (B, h, w, 4, K)
-    return layers.Identity(name=name)(depth_to_space(ops.reshape(cells, (-1, height, width, 4 * channels))))
+    cells = ops.reshape(cells, (-1, height, width, 4 * channels))
+    return layers.Identity(name=name)(depth_to_space(cells))
 
 
 def nearest(x, *, name: str):
@@ -110,7 +114,8 @@ def bilinear(x, *, name: str):
 
 def bed_of_nails(x, *, name: str):
     """Every value at the upper left of its four cells, 0 elsewhere: (B, h, w, K) -> (B, 2 h, 2 w, K)."""
-    return layers.Identity(name=name)(depth_to_space(ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, 3 * x.shape[-1])))))
+    padded = ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, 3 * x.shape[-1])))  # (B, h, w, K) -> (B, h, w, 4 K)
+    return layers.Identity(name=name)(depth_to_space(padded))
 
 
 @keras.saving.register_keras_serializable("kzoo")
@@ -142,8 +147,9 @@ class BilinearStart(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable("kzoo")
 class ICNR(keras.initializers.Initializer):
-    """Kernel of a convolution before `depth_to_space` that starts as nearest-neighbour upsampling: the same filters for
-    all four cells.
+    """Kernel of a convolution before `depth_to_space` that starts as nearest-neighbour upsampling.
+
+    It has the same filters for all four cells.
 
     Args:
         init: what these filters are drawn from.
@@ -160,7 +166,9 @@ class ICNR(keras.initializers.Initializer):
         *window, filters = shape
         if filters % 4:
             raise ValueError(f"ICNR needs a multiple of 4 filters, got {filters}")
-        return ops.tile(self.init((*window, filters // 4), dtype=dtype), [1] * len(window) + [4])
+        kernel = self.init((*window, filters // 4), dtype=dtype)
+        repeats = [1] * len(window) + [4]
+        return ops.tile(kernel, repeats)
 
     def get_config(self):
         return {"init": keras.initializers.serialize(self.init)}
@@ -183,21 +191,20 @@ def subpixel_step(x, filters: int, *, encoder_map=None, name: str, **options):
 
 
 def unpool_step(x, filters: int, *, encoder_map=None, name: str, **options):
-    """Convolution 1x1 to the channels E of `encoder_map` (whatever `filters` says), then max-unpooling with its
-    switches."""
+    """Convolution 1x1 to `encoder_map`'s E channels (whatever `filters` says), then unpooling by its switches."""
     if encoder_map is None:
+        others = [mode for mode in UPSAMPLING if mode != "max_unpool"]
         raise ValueError(
-            f"{name} with upsampling='max_unpool' needs an encoder map of the size it ends at, and there is none at stride 1: "
-            f"use fewer widths, or another of {', '.join(name for name in UPSAMPLING if name != 'max_unpool')}"
+            f"{name} with upsampling='max_unpool' needs an encoder map of the size it ends at, and there is none at "
+            f"stride 1: use fewer widths, or another of {', '.join(others)}"
         )
     switches = _max_switches(encoder_map, name=name)
-    return max_unpool(
-        conv_norm_relu(x, encoder_map.shape[-1], 1, name=name, **options), switches, name=f"{name}_double"
-    )
+    x = conv_norm_relu(x, encoder_map.shape[-1], 1, name=name, **options)
+    return max_unpool(x, switches, name=f"{name}_double")
 
 
-# name -> function (x (B, h, w, K), filters, *, encoder_map (B, 2 h, 2 w, E) or None, init, norm, bias, name) -> (B, 2
-# h, 2 w, filters), but E channels from max_unpool. init, norm and bias as in `kzoo.nn.layers.conv_norm`.
+# name -> function (x (B, h, w, K), filters, *, encoder_map (B, 2 h, 2 w, E) or None, init, norm, bias, name)
+# -> (B, 2 h, 2 w, filters), but E channels from max_unpool. init, norm and bias as in `kzoo.nn.layers.conv_norm`.
 UPSAMPLING = {
     "transposed": transposed_step,
     "nearest": functools.partial(resize_step, double=nearest),
@@ -221,8 +228,7 @@ def upward_path(
     norm: str = "batch",
     bias: float = 0.0,
 ):
-    """The decoder of the lab course: each step doubles height and width and is optionally joined by the encoder's map
-    of that size.
+    """The decoder of the lab course: each step doubles height and width and may be joined by the encoder's map.
 
     With `skips=False` nothing but the deepest map is used (by max_unpool also the places, not the values, of the
     others' maxima), and nothing else changes but the concatenation: U-Net and the plain encoder-decoder differ by
@@ -232,7 +238,7 @@ def upward_path(
         features: five encoder maps at strides 2, 4, 8, 16, 32.
         widths: filters of each step; len(widths) steps end at stride 32 / 2**len(widths).
         upsampling: key of UPSAMPLING; max_unpool takes its switches from the encoder's map of the size that the step
-        ends at.
+            ends at.
         upsampling_init: start of the kernel that upsamples, None for `init`; "bilinear" for transposed
             (`BilinearStart`), "icnr" for subpixel (`ICNR`).
         init, norm, bias: see `kzoo.nn.layers.conv_norm`.
@@ -245,11 +251,11 @@ def upward_path(
         raise ValueError(f"upsampling must be one of {', '.join(UPSAMPLING)}, got {upsampling!r}")
     starts = UPSAMPLING_INITS.get(upsampling, {})
     if upsampling_init not in (None, *starts):
-        raise ValueError(
-            f"upsampling_init of {upsampling} must be {' or '.join(['None', *starts])}, got {upsampling_init!r}"
-        )
+        allowed = " or ".join(["None", *starts])
+        raise ValueError(f"upsampling_init of {upsampling} must be {allowed}, got {upsampling_init!r}")
     start = init if upsampling_init is None else starts[upsampling_init](init)
-    double, x = UPSAMPLING[upsampling], features[-1]
+    double = UPSAMPLING[upsampling]
+    x = features[-1]
     for step, width in enumerate(widths, start=1):
         encoder_map = features[-1 - step] if step < len(features) else None
         x = double(x, width, encoder_map=encoder_map, init=start, norm=norm, bias=bias, name=f"up{step}")

@@ -20,7 +20,6 @@ import sys
 from absl import flags
 
 from kzoo import UserError, cli
-from kzoo.predict.answering import predict
 
 FLAGS = flags.FLAGS
 
@@ -35,8 +34,8 @@ def define_flags():
     flags.DEFINE_string(
         "boxes",
         None,
-        'persons (pose): JSON list of {"file_name" or "image_id", "bbox": [x, y, w, h] in pixels, optionally "score"}; image_id is the '
-        "number that a file is named after, or that of a video's frame, from 0",
+        'persons (pose): JSON list of {"file_name" or "image_id", "bbox": [x, y, w, h] in pixels, optionally "score"}; '
+        "image_id is the number that a file is named after, or that of a video's frame, from 0",
     )
     flags.DEFINE_string("out", None, "folder to write to")
     flags.DEFINE_bool("overwrite", False, "replace results that are there")
@@ -56,6 +55,10 @@ def main():
         raise UserError("--run=<run folder> is needed")
     if not FLAGS.out:
         raise UserError("--out=<folder to write to> is needed")
+    if bool(FLAGS.images) == bool(FLAGS.video):
+        raise UserError("give pictures, --images=<file, folder or glob>, or one video, --video=<file>")
+    from kzoo.predict.answering import predict  # starts the framework, which --helpshort does without
+
     _, left_out = predict(
         FLAGS.run,
         images=FLAGS.images,

@@ -38,7 +38,8 @@ def find_pictures(patterns: Iterable[str]) -> list[pathlib.Path]:
         paths = sorted((file for file in paths if file.is_file()), key=_in_order)
         if not paths:
             raise UserError(
-                f"--images={pattern}: no picture is there; give a file, a folder, or a glob in quotes, --images='photos/*.jpg'"
+                f"images={pattern}: no picture is there; give a file, a folder, or a glob, on a command line in "
+                "quotes: 'photos/*.jpg'"
             )
         found.update(dict.fromkeys(paths))
     return list(found)
@@ -50,9 +51,11 @@ def _in_order(path) -> list:
 
 
 def named(paths) -> list[tuple[pathlib.Path, str, int]]:
-    """(file, unique stem, unique number) of files: the stem's number where it is one that is free, else running
-    numbers."""
-    paths, stems, numbers = list(paths), {}, {}
+    """(file, unique stem, unique number) of files.
+
+    The number is the stem's where that is one which is free, else they are running numbers.
+    """
+    stems, numbers = {}, {}
     for path in paths:
         tries = itertools.chain([path.stem], (f"{path.stem}_{count}" for count in itertools.count(2)))
         stems.setdefault(next(stem for stem in tries if stem not in stems), path)
@@ -64,7 +67,7 @@ def named(paths) -> list[tuple[pathlib.Path, str, int]]:
 
 
 def read_pictures(named_paths, problem: Callable[[str], None]) -> Iterator[tuple[Picture, np.ndarray]]:
-    """(picture, (H, W, 3) uint8 RGB) of each file; `problem` is told of those that cannot be read, in one line each."""
+    """(picture, (H, W, 3) uint8 RGB) of each file; `problem` is told of those that cannot be read, a line each."""
     for path, stem, number in named_paths:
         try:
             image = image_io.read_picture(path)
@@ -85,12 +88,40 @@ def _shown(image) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
+class Pictures:
+    """Files of pictures, see `named`: a sequence is the pictures of one folder."""
+
+    files: list[tuple[pathlib.Path, str, int]]
+    fps = None
+    unit = "pictures"
+
+    @property
+    def length(self) -> int:
+        return len(self.files)
+
+    def sequences(self, problem: Callable[[str], None]) -> Iterator[Iterator[tuple[Picture, np.ndarray]]]:
+        """Of each folder what `read_pictures` gives."""
+        for _, group in itertools.groupby(self.files, key=lambda entry: entry[0].parent):
+            yield read_pictures(group, problem)
+
+
+def open_pictures(patterns: Iterable[str]) -> Pictures:
+    """The files of `find_pictures`."""
+    return Pictures(named(find_pictures(patterns)))
+
+
+@dataclasses.dataclass(frozen=True)
 class Video:
-    """A video that can be read: frames a second, and how many frames its file announces."""
+    """A video that can be read: frames a second, and how many frames its file announces, 0 where it does not."""
 
     path: str
     fps: float
     length: int
+    unit = "frames"
+
+    def sequences(self, problem: Callable[[str], None]) -> Iterator[Iterator[tuple[Picture, np.ndarray]]]:
+        """All frames are one sequence; there is nothing to tell `problem`."""
+        yield self.frames()
 
     def frames(self) -> Iterator[tuple[Picture, np.ndarray]]:
         """(picture, (H, W, 3) uint8 RGB) of each frame, numbered from 0."""
@@ -101,10 +132,8 @@ class Video:
                 if not more:
                     return
                 image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-                yield (
-                    Picture(str(number), f"frame_{number:06d}", number, (number,), image.shape[:2], _shown(image)),
-                    image,
-                )
+                stem = f"frame_{number:06d}"
+                yield Picture(str(number), stem, number, (number,), image.shape[:2], _shown(image)), image
         finally:
             capture.release()
 
@@ -112,12 +141,12 @@ class Video:
 def open_video(path) -> Video:
     """Raises UserError where there is no such file or no frame in it can be read."""
     if not pathlib.Path(path).is_file():
-        raise UserError(f"no video at --video={path}")
+        raise UserError(f"no video at video={path}")
     capture = cv2.VideoCapture(str(path))
     try:
         if not capture.isOpened() or not capture.grab():
             raise UserError(
-                f"--video={path} is no video that OpenCV can read; allowed: MP4, AVI, MKV, WebM, MOV and others of FFmpeg"
+                f"video={path} is no video that OpenCV can read; allowed: MP4, AVI, MKV, WebM, MOV and others of FFmpeg"
             )
         fps, length = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     finally:
@@ -126,31 +155,41 @@ def open_video(path) -> Video:
 
 
 def read_boxes(path) -> dict:
-    """{file name or image id: [((4,) x, y, w, h in pixels, score)]} of a JSON list of boxes of persons, see
-    `kzoo.predict`."""
+    """Persons by file name or image id: {key: [((4,) x, y, w, h in pixels, score)]}.
+
+    Args:
+        path: of a JSON list of boxes of persons, see `kzoo.predict`.
+    Raises:
+        UserError: it is something else.
+    """
     rows = files.read_json(path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UserError(
-            f'--boxes={path} must hold a list of {{"file_name" or "image_id": …, "bbox": [x, y, w, h], "score": optional}}'
+            f'boxes={path} must hold a list of {{"file_name" or "image_id": …, "bbox": [x, y, w, h], '
+            '"score": optional}'
         )
-    found = {}
+    persons = {}
     for number, row in enumerate(rows):
         if row.get("category_id", 1) != 1:
             continue  # COCO's 1 is person
-        try:
-            box, score = np.asarray(row["bbox"], "float64"), float(row.get("score", 1.0))
-        except (KeyError, TypeError, ValueError):
-            box, score = np.zeros(0), 1.0
-        key = row.get("file_name", row.get("image_id"))
-        if (
-            box.shape != (4,)
-            or not np.isfinite([*box, score]).all()
-            or not (box[2:] > 0).all()
-            or not isinstance(key, str | int)
-        ):
+        key, box, score = _box_of(row)
+        if key is None:
             raise UserError(
-                f'--boxes={path}: entry {number} is {str(row)[:80]}; it needs "file_name" (text) or "image_id" (number), and "bbox" '
-                "[x, y, width, height] in pixels, the last two above 0"
+                f'boxes={path}: entry {number} is {str(row)[:80]}; it needs "file_name" (text) or "image_id" (number), '
+                'and "bbox" [x, y, width, height] in pixels, the last two above 0'
             )
-        found.setdefault(pathlib.PurePosixPath(key).name if isinstance(key, str) else key, []).append((box, score))
-    return found
+        persons.setdefault(key, []).append((box, score))
+    return persons
+
+
+def _box_of(row: dict) -> tuple:
+    """Key, (4,) box and score of an entry; no key where something is missing or impossible."""
+    try:
+        box, score = np.asarray(row["bbox"], "float64"), float(row.get("score", 1.0))
+    except (KeyError, TypeError, ValueError):
+        return None, None, None
+    possible = box.shape == (4,) and np.isfinite([*box, score]).all() and (box[2:] > 0).all()
+    key = row.get("file_name", row.get("image_id"))
+    if isinstance(key, str):
+        key = pathlib.PurePosixPath(key).name
+    return key if possible and isinstance(key, str | int) else None, box, score

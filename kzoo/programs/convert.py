@@ -180,7 +180,8 @@ def convert(state: Mapping[str, np.ndarray], arch: str, source: str = "torchvisi
 def main(arguments: list[str]):
     if len(arguments) != 2:
         raise UserError(
-            f"needs two names, got {len(arguments)}: python -m kzoo.convert --from=torchvision --arch=resnet50 FILE OUT{SUFFIX}"
+            f"needs two names, got {len(arguments)}: python -m kzoo.convert --from=torchvision --arch=resnet50 FILE "
+            f"OUT{SUFFIX}"
         )
     source, arch = flags.FLAGS["from"].value, flags.FLAGS.arch
     path, out = arguments

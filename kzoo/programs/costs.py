@@ -19,7 +19,8 @@ import json
 from absl import flags
 
 from kzoo import UserError, cli
-from kzoo.evaluation.costs import measure
+from kzoo.evaluation import costs
+from kzoo.runs import Run
 
 FLAGS = flags.FLAGS
 
@@ -34,7 +35,8 @@ def main(arguments: list[str]):
         raise UserError(f"name one run folder: python -m kzoo.costs RUN; got {len(arguments)}")
     if not all(size.isdigit() and int(size) > 0 for size in FLAGS.batch_size):
         raise UserError(f"--batch_size={','.join(FLAGS.batch_size)} must be whole numbers above 0")
-    print(json.dumps(measure(arguments[0], [int(size) for size in FLAGS.batch_size])))
+    batch_sizes = [int(size) for size in FLAGS.batch_size]
+    print(json.dumps(costs.measure(Run.open(arguments[0]), batch_sizes)))
 
 
 if __name__ == "__main__":

@@ -34,21 +34,25 @@ def define_flags():
         "tta",
         "none",
         ["none", "flip", "flip_shift", "scales", "color_pca", "crops", "all"],
-        "test-time augmentation, averaged in probability. flip: the mirrored picture; flip_shift (pose): its heat maps moved by a cell first, "
-        "which makes up for corner-aligned pipelines and which ours does not need. seg: scales (0.75, 1.25), color_pca (4 colours), crops "
+        "test-time augmentation, averaged in probability. flip: the mirrored picture; flip_shift (pose): its heat maps "
+        "moved by a cell first, "
+        "which makes up for corner-aligned pipelines and which ours does not need. seg: scales (0.75, 1.25), color_pca "
+        "(4 colours), crops "
         "(corners and centre), all: everything, with a table of what each brings per forward pass",
     )
     flags.DEFINE_string(
         "decoder",
         None,
-        "from heat maps to joints: argmax, quarter, dark, udp, softargmax, debiased_softargmax; coords: the network's own; all: a "
+        "from heat maps to joints: argmax, quarter, dark, udp, softargmax, debiased_softargmax; coords: the network's "
+        "own; all: a "
         "table of them (default: coords where the network emits them, else dark)",
     )
     flags.DEFINE_integer("pictures", 0, "examples to draw: best, median and worst", lower_bound=0)
     flags.DEFINE_list(
         "export",
         [],
-        "some of saved_model, onnx, litert: written to the run folder with pre- and post-processing inside, checked in their own runtimes",
+        "some of saved_model, onnx, litert: written to the run folder with pre- and post-processing inside, checked in "
+        "their own runtimes",
     )
     flags.DEFINE_bool(
         "export_raw", False, "exports also give the network's outputs as they are, logits and heat maps, as raw_<name>"
@@ -85,7 +89,7 @@ def evaluate(
     if export:  # TensorFlow alone can export, so other backends do without
         from kzoo.export import exporting
 
-        at = exporting.shape_for(run, export, conditions.get("size"))
+        at = exporting.check(run, export, conditions.get("size"))
     scored = scoring.score(run, **conditions)
     if export:
         examples = scored.first(export_examples)

@@ -17,18 +17,15 @@ from absl import flags
 from kzoo import UserError, cli
 from kzoo.datasets import registry
 from kzoo.evaluation import model_card, tables
-from kzoo.tasks import recipes
 
 PACKAGE = pathlib.Path(__file__).parents[1]
 WIDTH = 120
 GAP = "  "
 FROM_TFDS = "TFDS's own, downloaded on first use"
-# What --parameters builds for: units of the task's built-in data set, and frames of a clip.
-BUILT_FOR = {"pose": (17, ()), "seg": (7, ()), "pose3d": (17, (8,)), "loc": (7, ()), "cluster": (10, ())}
 
 
 def assigned(module: str) -> dict[str, ast.expr]:
-    """{name: expression} of a module's assignments at its top level."""
+    """{name: expression} of the assignments at the top level of `kzoo/<module>.py`."""
     found = {}
     for node in ast.parse((PACKAGE / f"{module}.py").read_text()).body:
         target = (
@@ -53,15 +50,20 @@ def keywords(call: ast.expr) -> dict[str, ast.expr]:
 
 
 def task_rows() -> dict[str, dict[str, ast.expr]]:
-    """{task: keywords of its `Task(…)`}."""
-    names = assigned("tasks")
-    return {task: keywords(names[value.id]) for task, value in entries(names["TASKS"]).items()}
+    """{task: keywords of its `Task(…)`}, see `kzoo/tasks/<task>.py`."""
+    table = entries(assigned("tasks/__init__")["TASKS"])
+    return {task: keywords(assigned(f"tasks/{task}")[value.id]) for task, value in table.items()}
+
+
+def recipes(task: str) -> list[tuple[str, str]]:
+    """(data set or "", architecture or "") of a task's recipes, in the table's order."""
+    return [ast.literal_eval(key) for key in assigned(f"tasks/{task}")["RECIPES"].keys]
 
 
 def built_in(task: str, arch: str = "") -> str:
     """The data set that train.py takes without --dataset: the first with a recipe for this arch, else the task's
     first."""
-    rows = [key for key in getattr(recipes, task.upper()) if key[0]]
+    rows = [key for key in recipes(task) if key[0]]
     return next((dataset for dataset, name in rows if arch and name == arch), rows[0][0])
 
 
@@ -69,9 +71,9 @@ def tasks() -> list[dict]:
     rows = []
     for task, row in task_rows().items():
         score, better = ast.literal_eval(row["score"])
-        kept = (
-            "the last" if "train" in row else f"{'smallest' if better == 'min' else 'largest'} {score}"
-        )  # its own training sees no labels
+        kept = f"{'smallest' if better == 'min' else 'largest'} {score}"
+        if "learning" in row:  # not by labels
+            kept = "the last"
         rows.append(
             {"task": task, "archs": len(entries(row["archs"])), "epoch kept": kept, "built-in data": built_in(task)}
         )
@@ -89,7 +91,7 @@ def archs(task: str | None = None, parameters: bool = False) -> list[dict]:
 
 def encoders() -> list[dict]:
     rows = []
-    for name, call in entries(assigned("encoders")["ENCODERS"]).items():
+    for name, call in entries(assigned("nn/encoders")["ENCODERS"]).items():
         knows_imagenet = len(call.args) > 3 or "imagenet" in keywords(call)
         rows.append({"encoder": name, "encoder_weights": f"{'imagenet, ' * knows_imagenet}none, or a file"})
     return rows
@@ -97,12 +99,10 @@ def encoders() -> list[dict]:
 
 def datasets() -> list[dict]:
     rows, folder = [], pathlib.Path(registry.__file__).parent
+    every = {task: recipes(task) for task in task_rows()}
     for name in registry.NAMES:
         readme = folder / name / "README.md"
-        known = {
-            task: [key for key, _ in getattr(recipes, task.upper()) if key.partition("/")[0] == name]
-            for task in task_rows()
-        }
+        known = {task: [key for key, _ in keys if key.partition("/")[0] == name] for task, keys in every.items()}
         what = first_sentence(readme.read_text()) if readme.exists() else FROM_TFDS
         for configuration in dict.fromkeys(key for keys in known.values() for key in keys):
             fit = ", ".join(task for task, keys in known.items() if configuration in keys)
@@ -119,22 +119,19 @@ def first_sentence(markdown: str) -> str:
 
 
 def parameters_of(task: str, arch: str) -> int:
-    """Parameters of a network as the recipe of its built-in data set makes it, encoder and size included; see
-    BUILT_FOR."""
+    """Parameters of a network as the recipe of its built-in data set makes it, encoder and size included."""
     from kzoo.tasks import TASKS
     from kzoo.training import networks
 
-    row, dataset = cli.pick(TASKS, task, "task"), built_in(task, arch)
-    recipe = {}
-    for key in (("", ""), (dataset, ""), ("", arch), (dataset, arch)):
-        recipe |= row.recipes.get(key, {})
+    row = cli.pick(TASKS, task, "task")
+    recipe = row.recipe(built_in(task, arch), arch)
     function = cli.pick(row.archs, arch, "arch")
     unknown = {name for name in networks.ENCODER_FLAGS if name not in networks.hyperparameters_of(function)}
     options = networks.network_options(
         {"set": None, **{name: value for name, value in recipe.items() if name not in unknown}}
     )
-    units, frames = BUILT_FOR[task]
-    return networks.build(row, arch, (*frames, *cli.shape_of(recipe["size"])), units, **options).count_params()
+    shape = (*row.example.frames_for(arch), *cli.shape_of(recipe["size"]))
+    return networks.build(row, arch, shape, row.example.units, **options).count_params()
 
 
 def text_table(rows: list[dict]) -> str:

@@ -29,14 +29,16 @@ def define_flags():
     flags.DEFINE_string(
         "dataset",
         None,
-        f"{', '.join(registry.NAMES)}, or one of their configurations, people/clips for instance (see python -m kzoo.list "
+        f"{', '.join(registry.NAMES)}, or one of their configurations, people/clips for instance (see python -m "
+        "kzoo.list "
         "datasets); a name alone means the task's configuration (default: the built-in one of the task)",
     )
     flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
     flags.DEFINE_string(
         "data_source",
         None,
-        f"raw data of {', '.join(SOURCED)}: the folder of your copy (for what must lie in it see datasets/*/README.md); "
+        f"raw data of {', '.join(SOURCED)}: the folder of your copy (for what must lie in it see "
+        "datasets/*/README.md); "
         f"{OFFICIAL} downloads {', '.join(DOWNLOADABLE)}",
     )
     flags.DEFINE_string(
@@ -63,7 +65,8 @@ def define_flags():
         "normalise",
         None,
         ["none", "mean", "zscore", "whiten"],
-        "of the input, by statistics of the training split that are kept in the network (default: what the encoder was trained with)",
+        "of the input, by statistics of the training split that are kept in the network (default: what the encoder was "
+        "trained with)",
     )
     flags.DEFINE_multi_string("set", None, "hyperparameter of the architecture, --set=width=32; may be repeated")
     flags.DEFINE_string(
@@ -103,8 +106,10 @@ def define_flags():
     flags.DEFINE_string(
         "loss",
         None,
-        "of the scored output; coordinates: l1, l2, euclidean; heat maps: mse; pose3d: euclidean, mse, l1; loc: geometric, uncertainty, none; "
-        "seg: cross_entropy, cross_entropy_dice, dice, bootstrapped (the hardest quarter of the pixels, or --loss_set=bootstrap=<number>)",
+        "of the scored output; coordinates: l1, l2, euclidean; heat maps: mse; pose3d: euclidean, mse, l1; loc: "
+        "geometric, uncertainty, none; "
+        "seg: cross_entropy, cross_entropy_dice, dice, bootstrapped (the hardest quarter of the pixels, or "
+        "--loss_set=bootstrap=<number>)",
     )
     flags.DEFINE_multi_string("loss_set", None, "keyword of the loss, --loss_set=label_smoothing=0.1; may be repeated")
     flags.DEFINE_enum(
@@ -128,15 +133,12 @@ def define_flags():
     )
     flags.DEFINE_integer("seed", 0, "of weights, shuffle and augmentation", lower_bound=0)
     flags.DEFINE_float(
-        "augment",
-        None,
-        "strength of the random affine and colour jitter: 1 as in kzoo/tasks.py, 0 none",
-        lower_bound=0.0,
+        "augment", None, "strength of the random affine and colour jitter: 1 as in kzoo/tasks/, 0 none", lower_bound=0.0
     )
     flags.DEFINE_float(
         "zoom",
         None,
-        "scale is drawn from 1 / (1 + zoom) to 1 + zoom (default of these five: kzoo/tasks.py)",
+        "scale is drawn from 1 / (1 + zoom) to 1 + zoom (default of these five: kzoo/tasks/)",
         lower_bound=0.0,
     )
     flags.DEFINE_float("rotation", None, "degrees, to either side", lower_bound=0.0, upper_bound=180.0)
@@ -236,7 +238,7 @@ def planned(flag: dict) -> Plan:
     if task.names not in metadata:
         raise UserError(f"{builder.info.full_name} has no {task.names}: it is not for --task={flag['task']}")
     names = metadata[task.names]
-    if task.square and shape[0] != shape[1]:
+    if task.input.square and shape[0] != shape[1]:
         raise UserError(f"--task={flag['task']} works on square crops, got --size={flag['size']}")
     pipeline.steps_of(builder, flag["train_split"], flag["batch_size"])  # enough examples for one step?
     colours, class_weights = settings.fit_statistics(builder, flag, len(names))
@@ -385,7 +387,7 @@ def learn_clusters(plan: Plan) -> tuple[Run, str]:
         flag["train_split"],
         cli.shape_of(flag["size"]),
         label=task.outputs[task.main[0]].label,
-        extras=task.extras,
+        extras=task.evaluator.extras,
         reads=networks.reads(model),
         batch_size=flag["batch_size"],
     )
@@ -415,7 +417,7 @@ def train(given: dict) -> Run:
     shown = [f"--{name}={value}" for name, value in sorted(flag.items()) if value not in (None, [], False)]
     print("flags:", " ".join(shown), flush=True)
     plan = planned(flag)
-    learn = learn_clusters if plan.task.train else learn_labels
+    learn = {"labels": learn_labels, "clusters": learn_clusters}[plan.task.learning]
     run, ended = learn(plan)
     if ended is None:
         return run

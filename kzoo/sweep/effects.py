@@ -29,6 +29,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.95  # of all intervals
+ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 FEWEST = 3  # blocks that an interval takes
 RESAMPLES = 10_000
 ALL_UP_TO = 5  # blocks: 5 ** 5 = 3,125 resamples, all there are
@@ -78,9 +79,10 @@ class Scores:
         found: dict = {}
         for setting, seed, score in rows:
             found.setdefault((tuple(setting.items()), seed), []).append(score)
-        values = np.array(
-            [[np.mean(found.get((tuple(setting.items()), seed), np.nan)) for seed in seeds] for setting in settings]
-        )
+        values = np.full((len(settings), len(seeds)), np.nan)
+        for row, setting in enumerate(settings):
+            for column, seed in enumerate(seeds):
+                values[row, column] = np.mean(found.get((tuple(setting.items()), seed), np.nan))
         return cls(settings, seeds, values)
 
     def levels(self, factor: str) -> list:
@@ -121,20 +123,19 @@ def estimate(values, seed: int = 0) -> Estimate:
     if not known.any():
         raise ValueError("no value to take a mean of")
     values = values[known.any(axis=1)][:, known.any(axis=0)]
-    known, mean = np.isfinite(values), float(np.nanmean(values, axis=1).mean())
-    each, blocks = np.nanmean(values, axis=0), values.shape[1]
+    known = np.isfinite(values)
+    mean = float(np.nanmean(values, axis=1).mean())
+    each = np.nanmean(values, axis=0)
+    blocks = values.shape[1]
     plain = Estimate(mean, blocks, float(each.min()), float(each.max()))
     if blocks < FEWEST:
         return plain
     counts = resamples(blocks, seed).T  # (blocks, R)
-    with np.errstate(invalid="ignore"):
-        means = (np.where(known, values, 0.0) @ counts) / (
-            known @ counts
-        )  # (cells, R); NaN for cells whose blocks were not drawn
-    away = np.quantile(np.nanmean(means, axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf") - mean
-    stretch = (
-        stats.t.ppf((1 + LEVEL) / 2, blocks - 1) / stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt(blocks / (blocks - 1))
-    )
+    with np.errstate(invalid="ignore"):  # (cells, R); NaN for cells whose blocks were not drawn
+        means = (np.where(known, values, 0.0) @ counts) / (known @ counts)
+    away = np.quantile(np.nanmean(means, axis=0), ENDS, method="inverted_cdf") - mean
+    students = stats.t.ppf(ENDS[1], blocks - 1) / stats.norm.ppf(ENDS[1])
+    stretch = students * np.sqrt(blocks / (blocks - 1))
     low, high = (mean + stretch * away).tolist()
     return dataclasses.replace(plain, low=low, high=high, plain=tuple((mean + away).tolist()))
 
@@ -236,7 +237,8 @@ def behind_best(scores: Scores, higher_is_better: bool) -> tuple[int, list[Estim
 def rank_correlation(x, y) -> dict:
     """Spearman's rho of two series of numbers, with a plain percentile interval over resampled pairs from 8 pairs on,
     and its p-value."""
-    x, y = np.asarray(x, "float64"), np.asarray(y, "float64")
+    x = np.asarray(x, "float64")
+    y = np.asarray(y, "float64")
     if len(x) < FEWEST or len(set(x)) < 2 or len(set(y)) < 2:
         return {"rho": None, "n": len(x)}
     found = stats.spearmanr(x, y)
@@ -246,7 +248,5 @@ def rank_correlation(x, y) -> dict:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", stats.ConstantInputWarning)
             rhos = [stats.spearmanr(x[i], y[i]).statistic for i in drawn]
-        result |= dict(
-            zip(("low", "high"), np.nanquantile(rhos, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist(), strict=True)
-        )
+        result["low"], result["high"] = np.nanquantile(rhos, ENDS).tolist()
     return result

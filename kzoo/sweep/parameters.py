@@ -3,7 +3,9 @@
 import ast
 import dataclasses
 import difflib
+import importlib.util
 import itertools
+import pathlib
 import re
 
 from absl import flags
@@ -18,6 +20,7 @@ RESERVED = ("resume", "find_lr")  # of train.py, and not for sweeps
 PLACES = ("data_dir", "data_source")  # may differ from machine to machine
 HELP = ("help", "helpshort", "helpfull", "helpxml")
 LARGEST = 2000  # points of a grid
+UNKNOWN = object()  # an expression that is no literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Parameter:
 
     def argument(self, value) -> str:
         """--lr=0.001, --set=width=32"""
-        return f"--{self.flag}={self.key}{'=' * bool(self.key)}{value}"
+        return f"--{self.flag}={self.key}={value}" if self.key else f"--{self.flag}={value}"
 
     def suggest(self, trial):
         """The value of an Optuna trial."""
@@ -49,17 +52,40 @@ class Parameter:
 
 
 def train_flags() -> flags.FlagValues:
-    """The flags that train.py defines, read from its source: importing it would define them here."""
-    if not study_trials.TRAIN.exists():
-        raise UserError(
-            f"no train.py at {study_trials.TRAIN}: sweeps start it, so they need the checkout (pip install -e .)"
-        )
+    """The flags of a training, read from the source of what `study_trials.launch` starts: importing it would define
+    them here."""
+    module = study_trials.TRAIN[-1]
     values = flags.FlagValues()
-    for node in ast.walk(ast.parse(study_trials.TRAIN.read_text())):
+    source = pathlib.Path(importlib.util.find_spec(module).origin).read_text()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("DEFINE_"):
-            keywords = {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords}
-            getattr(flags, node.func.attr)(*map(ast.literal_eval, node.args), flag_values=values, **keywords)
+            _define(node, values)
     return values
+
+
+def _define(call: ast.Call, values: flags.FlagValues):
+    """One flag. What of it is no literal, as help that names all data sets, is left to the program itself: its flag
+    takes what any has of its kind."""
+    name, *others = map(_literal, call.args)
+    keywords = {keyword.arg: _literal(keyword.value) for keyword in call.keywords}
+    keywords = {key: value for key, value in keywords.items() if value is not UNKNOWN}
+    default = keywords.pop("default", others[0] if others else None)
+    kind = call.func.attr
+    further = others[1:]
+    if kind == "DEFINE_enum":  # default, values, help
+        if not further or further[0] is UNKNOWN:
+            kind = "DEFINE_string"
+        further = further if kind == "DEFINE_enum" else further[1:]
+    default = None if default is UNKNOWN else default
+    further = ["" if value is UNKNOWN else value for value in further]
+    getattr(flags, kind)(name, default, *further, flag_values=values, **keywords)
+
+
+def _literal(node: ast.expr):
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return UNKNOWN
 
 
 def separate(arguments: list[str], own) -> tuple[list[str], list[str]]:
@@ -79,7 +105,8 @@ def separate(arguments: list[str], own) -> tuple[list[str], list[str]]:
 
 def split(text: str) -> list[str]:
     """Split at the commas outside of brackets: "(32,16),(64,32)" -> ["(32,16)", "(64,32)"]."""
-    parts, expected = [""], []
+    parts = [""]
+    expected: list[str] = []
     for letter in text:
         if letter in OPENING:
             expected.append(CLOSING[OPENING.index(letter)])
@@ -96,17 +123,9 @@ def split(text: str) -> list[str]:
 
 def parameter(argument: str, flag: str, key: str, text: str, *, is_list: bool) -> Parameter | None:
     """What an argument of train.py varies; None where it gives one value."""
-    if found := RANGE.fullmatch(text):
-        kind = found[1]
-        try:
-            low, high = map(KINDS[kind], found.groups()[1:])
-        except ValueError as error:
-            raise UserError(
-                f"{argument} must read {kind}:<low>:<high>, with numbers{' without a point' * (kind == 'int')}"
-            ) from error
-        if not (0 if kind == "log" else float("-inf")) < low < high < float("inf"):
-            raise UserError(f"{argument} must have its low end {'above 0 and ' * (kind == 'log')}below its high end")
-        return Parameter(flag, key, kind=kind, low=low, high=high)
+    found = RANGE.fullmatch(text)
+    if found:
+        return _range(argument, flag, key, *found.groups())
     choices = split(text)
     if is_list:  # 10,5 is one list of two; (10,5),(5,3) are two lists
         if not all(choice.startswith("(") and choice.endswith(")") for choice in choices):
@@ -116,9 +135,23 @@ def parameter(argument: str, flag: str, key: str, text: str, *, is_list: bool) -
         return None
     if len(set(choices)) < len(choices) or "" in choices:
         raise UserError(
-            f"{argument}: each choice must be given once and none may be empty; commas within brackets do not separate choices"
+            f"{argument}: each choice must be given once and none may be empty; commas within brackets do not separate "
+            "choices"
         )
     return Parameter(flag, key, choices=tuple(choices))
+
+
+def _range(argument: str, flag: str, key: str, kind: str, low: str, high: str) -> Parameter:
+    try:
+        least, most = KINDS[kind](low), KINDS[kind](high)
+    except ValueError as error:
+        numbers = "numbers without a point" if kind == "int" else "numbers"
+        raise UserError(f"{argument} must read {kind}:<low>:<high>, with {numbers}") from error
+    bound = 0 if kind == "log" else float("-inf")
+    if not bound < least < most < float("inf"):
+        above = "above 0 and " if kind == "log" else ""
+        raise UserError(f"{argument} must have its low end {above}below its high end")
+    return Parameter(flag, key, kind=kind, low=least, high=most)
 
 
 def parse(arguments: list[str], values: flags.FlagValues) -> tuple[list[Parameter], list[str]]:
@@ -132,43 +165,52 @@ def parse(arguments: list[str], values: flags.FlagValues) -> tuple[list[Paramete
     varied: dict[str, Parameter] = {}
     fixed: dict[str, str] = {}
     for argument in arguments:
-        if not argument.startswith("--"):
-            raise UserError(f"unexpected argument {argument!r}; every option is a flag, --name=value")
-        flag, equals, text = argument[2:].partition("=")
-        name = flag if flag in values else flag.removeprefix("no")
-        if name not in values or (name != flag and not values[name].boolean):
-            close = difflib.get_close_matches(flag, list(values), 1)
-            hint = f"did you mean --{close[0]}?" if close else "they stand at the head of train.py"
-            raise UserError(f"unknown flag --{flag}: neither of kzoo.sweep nor of train.py; {hint}")
-        if name in RESERVED:
-            raise UserError(
-                f"--{flag} is not for sweeps: unfinished trials are continued anyway, and each must end with a score"
-            )
-        if not equals and not values[name].boolean:
-            raise UserError(f"--{flag} needs a value: --{flag}=<value>")
+        name, text = _flag_of(argument, values)
         key = ""
         if isinstance(values[name], flags.MultiFlag):
-            cli.assignments([text], flag)  # raises where it is none
+            cli.assignments([text], name)  # raises where it is none
             key, _, text = text.partition("=")
-        found = (
-            parameter(argument, name, key, text, is_list=values[name].flag_type().startswith("comma"))
-            if equals
-            else None
-        )
+        is_list = values[name].flag_type().startswith("comma")
+        found = None if text is None else parameter(argument, name, key, text, is_list=is_list)
         known = f"{name}.{key}" if key else name
         if known in varied or known in fixed:
             raise UserError(f"{argument}: given twice")
-        tried = [found.argument(value) for value in found.choices or (found.low, found.high)] if found else [argument]
-        for one in tried:
-            try:
-                values(["train.py", one])
-            except flags.Error as error:
-                raise UserError(f"{argument}: {error}") from error
+        _try(argument, found, values)
         if found:
             varied[known] = found
         else:
             fixed[known] = argument
     return list(varied.values()), list(fixed.values())
+
+
+def _flag_of(argument: str, values: flags.FlagValues) -> tuple[str, str | None]:
+    """Name of the flag and the text of its value, None of --cache and --nocache."""
+    if not argument.startswith("--"):
+        raise UserError(f"unexpected argument {argument!r}; every option is a flag, --name=value")
+    flag, equals, text = argument[2:].partition("=")
+    name = flag if flag in values else flag.removeprefix("no")
+    if name not in values or (name != flag and not values[name].boolean):
+        close = difflib.get_close_matches(flag, list(values), 1)
+        hint = f"did you mean --{close[0]}?" if close else "python train.py --helpshort tells them"
+        raise UserError(f"unknown flag --{flag}: neither of kzoo.sweep nor of train.py; {hint}")
+    if name in RESERVED:
+        raise UserError(
+            f"--{flag} is not for sweeps: unfinished trials are continued anyway, and each must end with a score"
+        )
+    if not equals and not values[name].boolean:
+        raise UserError(f"--{flag} needs a value: --{flag}=<value>")
+    return name, text if equals else None
+
+
+def _try(argument: str, found: Parameter | None, values: flags.FlagValues):
+    """Does train.py take each choice, or both ends of the range?"""
+    choices = (found.choices or (found.low, found.high)) if found else ()
+    tried = [found.argument(value) for value in choices] or [argument]
+    for one in tried:
+        try:
+            values(["train.py", one])
+        except flags.Error as error:
+            raise UserError(f"{argument}: {error}") from error
 
 
 def points(varied: list[Parameter], sampler: str | None, trials: int | None) -> tuple[str, dict[str, dict]]:
@@ -179,15 +221,15 @@ def points(varied: list[Parameter], sampler: str | None, trials: int | None) -> 
         raise UserError("nothing varies: give a list (--arch=fcn,unet) or a range (--lr=log:1e-5:1e-2)")
     if ranges and sampler in (None, "grid"):
         raise UserError(
-            f"--{ranges[0].name} is a range, which a grid does not take; give --sampler=random or tpe, and --trials=<number>"
+            f"--{ranges[0].name} is a range, which a grid does not take; give --sampler=random or tpe, and "
+            "--trials=<number>"
         )
     if sampler in (None, "grid"):
         if trials:
             raise UserError(f"--trials={trials} is for --sampler=random and tpe: a grid has as many as it has points")
-        grid = [
-            dict(zip([p.name for p in varied], one, strict=True))
-            for one in itertools.product(*(p.choices for p in varied))
-        ]
+        names = [p.name for p in varied]
+        choices = itertools.product(*(p.choices for p in varied))
+        grid = [dict(zip(names, one, strict=True)) for one in choices]
         if len(grid) > LARGEST:
             raise UserError(
                 f"this grid has {len(grid)} points, at most {LARGEST} are run; try --sampler=random --trials=<number>"
@@ -202,9 +244,10 @@ def aim(values: flags.FlagValues, varied: list[Parameter], fixed: list[str], met
     """Name of the score, and "min" or "max". Raises UserError for a task or an architecture that is not there."""
     from kzoo.tasks import TASKS  # slow
 
-    chosen = {p.flag: p.choices for p in varied} | {
-        name: (text,) for name, _, text in (one[2:].partition("=") for one in fixed)
-    }
+    chosen = {p.flag: p.choices for p in varied}
+    for argument in fixed:
+        name, _, text = argument[2:].partition("=")
+        chosen[name] = (text,)
     names = chosen.get("task", (values["task"].default,))
     if len(names) > 1:
         raise UserError(f"--task={','.join(names)}: a study has one task, since tasks have different scores")

@@ -2,8 +2,8 @@
 
 All points of a study are in its queue from the start, each a waiting trial. Trials are taken under the study's lock, so
 that each is run by one sweep. A trial stays in state RUNNING until a sweep has seen its process end; one whose sweep is
-gone is taken over and continued with
---resume, under its own number and in its own folder: train.py knows what is left of it.
+gone is taken over and continued with --resume, under its own number and in its own folder: train.py knows what is left
+of it.
 """
 
 import contextlib
@@ -21,7 +21,9 @@ from kzoo import UserError, files
 from kzoo.sweep import study_table, study_trials
 
 SAMPLERS, PRUNERS = ("grid", "random", "tpe"), ("none", "median", "hyperband")
-SETTINGS = "sweep"  # of a study: its attribute of this name, and its file
+SETTINGS = "sweep"  # of a study: its attribute of this name, and its lock
+IDENTITY = "study.json"  # in the folder of a study: by it the storage knows the folder again
+STUDIES = "runs/sweeps"  # folder of all studies, by default
 LOCKED = 120  # seconds after which the lock of a killed process is broken
 
 
@@ -78,6 +80,12 @@ class Place:
             raise UserError(f"cannot open --storage={self.storage}: {str(error).splitlines()[0]}") from error
 
 
+def find(name: str) -> pathlib.Path | None:
+    """The folder of a study: `name` is its path, or its name in STUDIES; None where there is no study."""
+    places = [pathlib.Path(name), pathlib.Path(STUDIES) / name]
+    return next((place for place in places if (place / IDENTITY).exists()), None)
+
+
 def load(place: Place):
     """A study that is there."""
     missing = UserError(f"no study {place.name!r} in {place.storage}")
@@ -117,11 +125,15 @@ def prepare(place: Place, settings: dict, points: dict[str, dict], aim: Callable
         place.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"could not make the folder {place.folder}: {error.strerror}") from error
-    storage, studies = place.open(), optuna()
+    storage = place.open()
+    studies = optuna()
     with place.lock():
-        if not (place.folder / "study.json").exists():
-            files.write_json(place.folder / "study.json", {"folder": uuid.uuid4().hex})
-        settings = {**settings, **files.read_json(place.folder / "study.json")}
+        # The folder, known again by a name that its path does not change
+        if not (place.folder / IDENTITY).exists():
+            files.write_json(place.folder / IDENTITY, {"folder": uuid.uuid4().hex})
+        settings = {**settings, **files.read_json(place.folder / IDENTITY)}
+
+        # The study, opened or made
         try:
             study = studies.load_study(study_name=place.name, storage=storage)
         except KeyError:
@@ -137,6 +149,8 @@ def prepare(place: Place, settings: dict, points: dict[str, dict], aim: Callable
             study.set_user_attr("score", aim()[0])
             study.set_user_attr(SETTINGS, settings)
         check(place, study.user_attrs[SETTINGS], settings)
+
+        # Its queue
         queued = {trial.user_attrs.get("point") for trial in study.get_trials(deepcopy=False)}
         for key, point in points.items():
             if key not in queued:
@@ -146,21 +160,26 @@ def prepare(place: Place, settings: dict, points: dict[str, dict], aim: Callable
 
 
 def check(place: Place, before: dict, now: dict):
+    """Raises UserError where a study was made with other settings, or in another folder."""
     if before["folder"] != now["folder"]:
         raise UserError(
-            f"study {place.name!r} in {place.storage} has its trials in another folder, not in {place.folder}; give its --out"
+            f"study {place.name!r} in {place.storage} has its trials in another folder, not in {place.folder}; "
+            "give its --out"
         )
     for name in now:
-        if before[name] != now[name]:
-            was, is_now = before[name], now[name]
-            if name == "arguments":
-                was, is_now = (
-                    " ".join(one for one in a if one not in b) or "nothing more"
-                    for a, b in ((was, is_now), (is_now, was))
-                )
-            else:
-                was, is_now = f"--{name}={was}", f"--{name}={is_now}"
-            raise UserError(f"study {place.name!r} was made with {was}, now asked for {is_now}; give another --study")
+        if before[name] == now[name]:
+            continue
+        was = f"--{name}={before[name]}"
+        asked = f"--{name}={now[name]}"
+        if name == "arguments":
+            was = _beyond(before[name], now[name])
+            asked = _beyond(now[name], before[name])
+        raise UserError(f"study {place.name!r} was made with {was}, now asked for {asked}; give another --study")
+
+
+def _beyond(arguments: list[str], others: list[str]) -> str:
+    """Arguments that are not among others, in words."""
+    return " ".join(one for one in arguments if one not in others) or "nothing more"
 
 
 def claim(place: Place, study, arguments_of: Callable, sampler: str, seed: int) -> tuple | None:
@@ -196,7 +215,7 @@ def claim(place: Place, study, arguments_of: Callable, sampler: str, seed: int) 
         folder = place.folder / trial.user_attrs.get("folder", name)
         trial.set_user_attr("folder", folder.name)
         folder.mkdir(exist_ok=True)
-        (folder / "heartbeat").touch()
+        study_trials.LaunchedFolder(folder).beat()
     return trial, arguments, folder, before
 
 
@@ -208,7 +227,8 @@ def work(place: Place, study, arguments_of: Callable, sampler: str, seed: int) -
     Returns:
         see `study_table.table`.
     """
-    states, settings = optuna().trial.TrialState, study.user_attrs[SETTINGS]
+    states = optuna().trial.TrialState
+    settings = study.user_attrs[SETTINGS]
     options = {
         "name": study.user_attrs["score"],
         "direction": study_table.direction_of(study),

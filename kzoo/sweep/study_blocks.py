@@ -1,14 +1,21 @@
 """The report of many runs as blocks, headings, texts, lists, tables and figures: written as Markdown here, as a page by
 `study_page`."""
 
+import collections
 import dataclasses
+import itertools
 
+from kzoo import runs
 from kzoo.evaluation import tables
 from kzoo.sweep import effects, study_report, study_rows
 
 WHAT_EFFECTS_ARE = (
-    "What a level adds to the mean over the factor's levels, all else equal: settings of the other factors count alike, and only those "
-    "that have all levels."
+    "What a level adds to the mean over the factor's levels, all else equal: settings of the other factors count "
+    "alike, and only those that have all levels."
+)
+PRUNED = (
+    "In no mean and no comparison. A run that was pruned was stopped because it was behind: the means are of those "
+    "that went on."
 )
 
 
@@ -31,36 +38,28 @@ class Block:
 
 def table(name: str, header, rows, text: str = "") -> Block:
     """Without the columns that are empty in all rows."""
-    kept = [i for i in range(len(header)) if any(row[i] not in (None, "") for row in rows)]
-    return Block(
-        "table",
-        text,
-        name=name,
-        header=tuple(header[i] for i in kept),
-        rows=tuple(tuple(row[i] for i in kept) for row in rows),
-    )
+    filled = [any(row[i] not in (None, "") for row in rows) for i in range(len(header))]
+    kept = tuple(itertools.compress(header, filled))
+    cells = tuple(tuple(itertools.compress(row, filled)) for row in rows)
+    return Block("table", text, name=name, header=kept, rows=cells)
 
 
 def blocks(result: dict) -> list[Block]:
     """The whole report from `study_report.analyse`."""
-    runs, groups, several = result["runs"], result["groups"], len(result["groups"]) > 1
-    states = {
-        state: sum(run["state"] == state for run in runs) for state in dict.fromkeys(run["state"] for run in runs)
-    }
+    groups = result["groups"]
+    several = len(groups) > 1
+    states = collections.Counter(run["state"] for run in result["runs"])
+    counts = ", ".join(f"{number} {state}" for state, number in states.items())
     better = "more is better" if result["higher_is_better"] else "less is better"
-    told = f"{len(runs)} runs: {', '.join(f'{number} {state}' for state, number in states.items())}. Score: {result['metric']}, {better}."
+    told = f"{len(result['runs'])} runs: {counts}. Score: {result['metric']}, {better}."
     found = [Block("heading", f"Report of {result['title']}"), Block("text", told)]
     if not groups:
         found.append(Block("text", "No run is complete yet: there is nothing to compare."))
     if several:
         found += _apart(result)
     for factor, flags in result["follows"].items():
-        found.append(
-            Block(
-                "text",
-                f"With `{factor}` change {', '.join(f'`{flag}`' for flag in flags)}: they are part of what it does here.",
-            )
-        )
+        others = ", ".join(f"`{flag}`" for flag in flags)
+        found.append(Block("text", f"With `{factor}` change {others}: they are part of what it does here."))
     for group in groups:
         found += _group(group, result, f"Group {group['name']}: " if several else "")
     found += _costs(result)
@@ -74,19 +73,19 @@ def blocks(result: dict) -> list[Block]:
 
 
 def _sources(result: dict) -> str:
-    sources = {group["conditions"]["source"] for group in result["groups"]}
     texts = {
-        "report.json": "Scores of report.json are exact, of the best epoch's network on the whole split, under the conditions above.",
-        "history.csv": "Scores of history.csv are those of the training loop's metric at the best epoch.",
+        runs.REPORT: f"Scores of {runs.REPORT} are exact, of the best epoch's network on the whole split, under the "
+        "conditions above.",
+        runs.HISTORY: f"Scores of {runs.HISTORY} are those of the training loop's metric at the best epoch.",
     }
-    costs = "Each network was measured once by `python -m kzoo.costs`, one after another, in a process of its own."
-    return " ".join(
-        [
-            *(texts[source] for source in sorted(sources)),
-            "The best epoch was chosen on the same split.",
-            *([costs] if result["costs"] else []),
-        ]
-    )
+    sources = {group["conditions"]["source"] for group in result["groups"]}
+    told = [texts[source] for source in sorted(sources)]
+    told.append("The best epoch was chosen on the same split.")
+    if result["costs"]:
+        told.append(
+            "Each network was measured once by `python -m kzoo.costs`, one after another, in a process of its own."
+        )
+    return " ".join(told)
 
 
 def _words(conditions: dict, names) -> str:
@@ -95,36 +94,45 @@ def _words(conditions: dict, names) -> str:
 
 def _apart(result: dict) -> list[Block]:
     """Which groups there are, and their scores side by side, in no order."""
-    differ, groups = result["differ"], result["groups"]
+    differ = result["differ"]
+    groups = result["groups"]
     called = ", ".join(study_rows.CONDITIONS[name] for name in differ)
     text = (
-        f"These runs were not all scored alike: they differ in {called}. Their scores do not measure the same thing, so there are "
-        f"{len(groups)} groups, each with a ranking of its own, and none across them."
+        f"These runs were not all scored alike: they differ in {called}. Their scores do not measure the same thing, "
+        f"so there are {len(groups)} groups, each with a ranking of its own, and none across them."
     )
     items = tuple(f"Group {group['name']}: {_words(group['conditions'], differ)}" for group in groups)
-    constant = [
-        name
-        for name in dict.fromkeys(name for group in groups for row in group["settings"] for name in row["setting"])
-        if all(len({row["setting"].get(name) for row in group["settings"]}) == 1 for group in groups)
-    ]
-    rows, order = {}, [run["name"] for run in result["runs"]]
+    return [Block("text", text), Block("list", items=items), _side_by_side(result)]
+
+
+def _side_by_side(result: dict) -> Block:
+    """A row a setting, a column a group; without the factors that are the same within each group."""
+    groups = result["groups"]
+    order = [run["name"] for run in result["runs"]]
+    constant = [name for name in _factors(groups) if all(_is_constant(name, group) for group in groups)]
+    scores: dict = {}
     for group in groups:
-        for row in sorted(
-            group["settings"], key=lambda row: order.index(row["runs"][0])
-        ):  # by rank they would tell one
-            key = tuple(item for item in row["setting"].items() if item[0] not in constant)
-            rows.setdefault(key, {})[group["name"]] = row["score"]
-    factors = list(dict.fromkeys(name for key in rows for name, _ in key))
-    cells = [
-        (
-            *(study_report.level_text(dict(key).get(name)) for name in factors),
-            *(_with_interval(scores.get(group["name"])) for group in groups),
-        )
-        for key, scores in rows.items()
-    ]
-    header = (*factors, *(f"group {group['name']}" for group in groups))
+        by_run = sorted(group["settings"], key=lambda row: order.index(row["runs"][0]))  # by rank they would tell one
+        for row in by_run:
+            setting = tuple(item for item in row["setting"].items() if item[0] not in constant)
+            scores.setdefault(setting, {})[group["name"]] = row["score"]
+    factors = list(dict.fromkeys(name for setting in scores for name, _ in setting))
+    letters = [group["name"] for group in groups]
+    cells = []
+    for setting, by_group in scores.items():
+        levels = [study_report.level_text(dict(setting).get(name)) for name in factors]
+        cells.append((*levels, *(_with_interval(by_group.get(letter)) for letter in letters)))
+    header = (*factors, *(f"group {letter}" for letter in letters))
     caption = "Mean scores side by side (95 % interval), in the order of the runs: columns do not compare."
-    return [Block("text", text), Block("list", items=items), table("side by side", header, cells, caption)]
+    return table("side by side", header, cells, caption)
+
+
+def _factors(groups: list[dict]) -> list[str]:
+    return list(dict.fromkeys(name for group in groups for row in group["settings"] for name in row["setting"]))
+
+
+def _is_constant(factor: str, group: dict) -> bool:
+    return len({row["setting"].get(factor) for row in group["settings"]}) == 1
 
 
 def _with_interval(score: effects.Estimate | None) -> str | None:
@@ -143,7 +151,8 @@ def _beside_best(row: dict) -> str:
             f"not told apart from the best: {'one seed' if behind.blocks == 1 else f'{behind.blocks} seeds'} in common"
         )
     if behind.high < 0:  # the best mean is over other seeds, too
-        return f"ahead of the best mean on the {behind.blocks} seeds in common: by {study_report.interval_text(behind.turned())}"
+        ahead = study_report.interval_text(behind.turned())
+        return f"ahead of the best mean on the {behind.blocks} seeds in common: by {ahead}"
     if not row["told_apart"]:
         return f"not told apart from the best: behind by {study_report.interval_text(behind)}"
     return f"behind by {study_report.interval_text(behind)}"
@@ -154,7 +163,8 @@ def _headed(prefix: str, text: str) -> str:
 
 
 def _group(group: dict, result: dict, prefix: str) -> list[Block]:
-    letter, metric = group["name"], result["metric"]
+    letter = group["name"]
+    metric = result["metric"]
     conditions = _words(group["conditions"], [name for name in study_rows.CONDITIONS if group["conditions"][name]])
     none = Block("text", "There is no pair of settings to compare.")
     found = [
@@ -196,7 +206,8 @@ def _settings(settings: list[dict], letter: str, metric: str) -> Block:
     rows = []
     for place, row in enumerate(settings, 1):
         levels = [study_report.level_text(row["setting"].get(name)) for name in names]
-        score, prices = row["score"], [row["costs"][name] for name in study_report.COSTS]
+        score = row["score"]
+        prices = [row["costs"][name] for name in study_report.COSTS]
         rows.append(
             (place, *levels, score.value, study_report.interval_text(score), score.blocks, _beside_best(row), *prices)
         )
@@ -208,18 +219,10 @@ def _effects(of_group: dict, letter: str, metric: str) -> Block:
     rows = []
     for factor, levels in of_group.items():
         for level, row in levels.items():
-            effect, level = row["effect"], study_report.level_text(level)
-            rows.append(
-                (
-                    factor,
-                    level,
-                    row["mean"],
-                    effect.value,
-                    study_report.interval_text(effect),
-                    row["cells"],
-                    effect.blocks,
-                )
-            )
+            effect = row["effect"]
+            interval = study_report.interval_text(effect)
+            named = (factor, study_report.level_text(level))
+            rows.append((*named, row["mean"], effect.value, interval, row["cells"], effect.blocks))
     return table(f"effects {letter}", header, rows, WHAT_EFFECTS_ARE)
 
 
@@ -227,14 +230,16 @@ def _pairs(comparisons: list[dict], letter: str, called: str) -> Block:
     told = ("factor", "better", "than", f"by ({called})", "95 % interval", "pairs won", "least in a setting", "most")
     rows = []
     for row in comparisons:
-        advantage, cells = row["advantage"], [value for _, value in row["by_cell"]]
+        advantage = row["advantage"]
+        cells = [value for _, value in row["by_cell"]]
+        won = f"{row['won']} of {row['pairs']}"
         rows.append(
             (
                 row["factor"],
                 *(study_report.level_text(row[which]) for which in ("one", "other")),
                 advantage.value,
                 study_report.interval_text(advantage),
-                f"{row['won']} of {row['pairs']}" + f" ({row['tied']} tied)" * bool(row["tied"]),
+                f"{won} ({row['tied']} tied)" if row["tied"] else won,
                 *((min(cells), max(cells)) if len(cells) > 1 else (None, None)),
                 row["p"],
                 row["p_holm"],
@@ -256,20 +261,20 @@ def _uneven(settings: list[dict]) -> str:
 def _costs(result: dict) -> list[Block]:
     found = [cost for cost in result["costs"] if cost]
     errors = sorted({cost["error"] for cost in found if "error" in cost})
-    machines = sorted(
-        {
-            f"{cost['device']}, {cost['threads']} thread{'s' * (cost['threads'] > 1)}"
-            for cost in found
-            if "error" not in cost
-        }
-    )
+    machines = sorted({_machine(cost) for cost in found if "error" not in cost})
     told = [f"Costs were measured on {'; '.join(machines)}."] if machines else []
-    return [Block("text", text) for text in (*told, *(f"Costs could not be measured: {error}" for error in errors))]
+    told += [f"Costs could not be measured: {error}" for error in errors]
+    return [Block("text", text) for text in told]
+
+
+def _machine(cost: dict) -> str:
+    return f"{cost['device']}, {cost['threads']} thread{'s' if cost['threads'] > 1 else ''}"
 
 
 def _runs(result: dict) -> list[Block]:
     """Every run; scores of each group in a column of its own, which sorts by itself."""
-    rows, letters = result["runs"], [group["name"] for group in result["groups"]]
+    rows = result["runs"]
+    letters = [group["name"] for group in result["groups"]]
     names = list(dict.fromkeys(name for row in rows for name in row["settings"]))
     scores = [f"{result['metric']} ({letter})" for letter in letters] if len(letters) > 1 else [result["metric"]]
     header = ("run", *names, "seed", *scores, "epoch", *study_report.COSTS, "minutes", "state", "folder")
@@ -281,34 +286,21 @@ def _runs(result: dict) -> list[Block]:
         found = [row["score"] if row["group"] == letter else None for letter in letters] or [None]
         minutes = None if row["minutes"] is None else round(row["minutes"], 2)
         folder = row["folder"] and row["folder"].rpartition("/")[2]
-        return (
-            *settings(row),
-            *found,
-            row["epoch"],
-            *(row[name] for name in study_report.COSTS),
-            minutes,
-            row["state"],
-            folder,
-        )
+        prices = [row[name] for name in study_report.COSTS]
+        return (*settings(row), *found, row["epoch"], *prices, minutes, row["state"], folder)
 
     found = [Block("heading", "Every run", 2), table("every run", header, [line(row) for row in rows])]
     left = [(*settings(row), row["state"], row["error"]) for row in rows if row["group"] is None]
     if left:
-        text = "In no mean and no comparison. A run that was pruned was stopped because it was behind: the means are of those that went on."
-        found += [
-            Block("heading", "Not counted", 2),
-            table("not counted", ("run", *names, "seed", "state", "error"), left, text),
-        ]
+        header = ("run", *names, "seed", "state", "error")
+        found += [Block("heading", "Not counted", 2), table("not counted", header, left, PRUNED)]
     return found
 
 
 def cell_text(value) -> str:
     """Numbers to four digits, large integers with commas."""
-    return (
-        f"{value:,}"
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000
-        else tables.number(value)
-    )
+    is_large = isinstance(value, int) and not isinstance(value, bool) and value >= 10_000
+    return f"{value:,}" if is_large else tables.number(value)
 
 
 def markdown(found: list[Block]) -> str:
@@ -320,8 +312,13 @@ def markdown(found: list[Block]) -> str:
         elif block.kind == "list":
             parts.append("".join(f"- {item}\n" for item in block.items))
         elif block.kind == "table" and block.rows:
-            rows = [[" ".join(cell_text(cell).replace("|", "\\|").split()) for cell in row] for row in block.rows]
-            parts.append((f"{block.text}\n\n" if block.text else "") + tables.markdown_table(list(block.header), rows))
+            rows = [list(map(_markdown_cell, row)) for row in block.rows]
+            caption = f"{block.text}\n\n" if block.text else ""
+            parts.append(caption + tables.markdown_table(list(block.header), rows))
         elif block.kind == "text":
             parts.append(f"{block.text}\n")
     return "\n".join([*parts, "Curves and charts: report.html.\n"])
+
+
+def _markdown_cell(value) -> str:
+    return " ".join(cell_text(value).replace("|", "\\|").split())

@@ -36,8 +36,9 @@ def charts(result: dict) -> dict[str, str]:
     curves = {row["name"]: row["curve"] for row in result["runs"]}
     drawn = {}
     with matplotlib.rc_context(STYLE):
+        metric = result["metric"]
         for group in result["groups"]:
-            letter, metric = group["name"], result["metric"]
+            letter = group["name"]
             drawn[f"curves {letter}"] = _curves(group["settings"], curves, metric)
             drawn[f"price {letter}"] = _prices(group["settings"], metric, result["higher_is_better"])
             drawn[f"effects {letter}"] = _effects(group["effects"], metric)
@@ -73,7 +74,8 @@ def band(curves) -> tuple[np.ndarray, np.ndarray]:
         for epoch, score in curve:
             found.setdefault(epoch, []).append(score)
     epochs = sorted(found)
-    return np.array(epochs), np.array([[np.mean(found[e]), min(found[e]), max(found[e])] for e in epochs]).T
+    told = [(np.mean(found[epoch]), min(found[epoch]), max(found[epoch])) for epoch in epochs]
+    return np.array(epochs), np.array(told).T
 
 
 def _curves(settings: list[dict], curves: dict, metric: str) -> Figure | None:
@@ -98,7 +100,8 @@ def _curves(settings: list[dict], curves: dict, metric: str) -> Figure | None:
 
 def front(costs, values, higher_is_better: bool) -> list[int]:
     """Which points no other one beats in both, being cheaper or as cheap and better or as good; from cheap to dear."""
-    sign, kept = (1 if higher_is_better else -1), []
+    sign = 1 if higher_is_better else -1
+    kept: list[int] = []
     for i in sorted(range(len(costs)), key=lambda i: (costs[i], -sign * values[i])):
         if not kept or sign * values[i] > sign * values[kept[-1]]:
             kept.append(i)
@@ -113,9 +116,10 @@ def _prices(settings: list[dict], metric: str, higher_is_better: bool) -> Figure
         return None
     figure = Figure(figsize=(WIDTH, 0.4 + 2.5 * len(priced) + 0.19 * min(10, len(settings))), layout="constrained")
     for axis, (name, rows) in zip(np.atleast_1d(figure.subplots(len(priced), 1)), priced.items(), strict=True):
-        costs, values = [row["costs"][name] for row in rows], [row["score"].value for row in rows]
+        costs = np.array([row["costs"][name] for row in rows])
+        values = np.array([row["score"].value for row in rows])
         kept = front(costs, values, higher_is_better)
-        axis.plot([costs[i] for i in kept], [values[i] for i in kept], color=INK, linewidth=0.8, alpha=0.5, zorder=1)
+        axis.plot(costs[kept], values[kept], color=INK, linewidth=0.8, alpha=0.5, zorder=1)
         for number, row in enumerate(settings):
             if row not in rows:
                 continue
@@ -147,20 +151,12 @@ def _effects(of_group: dict, metric: str) -> Figure | None:
     factors = list(of_group)
     for height, (factor, _, found) in enumerate(rows):
         colour = f"C{factors.index(factor)}"
-        axis.plot(
-            _ends(found),
-            [height, height],
-            color=colour,
-            linewidth=2,
-            alpha=0.7,
-            linestyle=":" if found.low is None else "-",
-        )
+        style = ":" if found.low is None else "-"
+        axis.plot(_ends(found), [height, height], color=colour, linewidth=2, alpha=0.7, linestyle=style)
         axis.plot(found.value, height, "o", color=colour, markersize=5)
     axis.axvline(0, color=INK, linewidth=0.8)
-    axis.set_yticks(
-        range(len(rows)),
-        [short(level) if factor == "arch" else f"{factor}\n{short(level)}" for factor, level, _ in rows],
-    )
+    labels = [short(level) if factor == "arch" else f"{factor}\n{short(level)}" for factor, level, _ in rows]
+    axis.set_yticks(range(len(rows)), labels)
     axis.invert_yaxis()
     axis.set(xlabel=f"effect on {metric}")
     axis.locator_params(axis="x", nbins=5)

@@ -12,7 +12,8 @@ from kzoo.sweep.study_blocks import Block, cell_text
 SHORT = 26  # letters that a cell shows on one line
 FILTERED = 6  # rows from which a table can be filtered
 STYLE = """
-:root { color-scheme: light dark; --ink: #1c1f23; --paper: #fdfdfc; --line: #d5d8dc; --shade: #f0f2f4; --link: #0b5cad; }
+:root { color-scheme: light dark;
+  --ink: #1c1f23; --paper: #fdfdfc; --line: #d5d8dc; --shade: #f0f2f4; --link: #0b5cad; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e4e6e9; --paper: #16181b; --line: #3a3f45; --shade: #22262b; --link: #7db7f5; }
 }
@@ -30,8 +31,8 @@ tbody tr:hover { background: var(--shade); }
 th button { all: unset; cursor: pointer; font-weight: 600; }
 th button:focus-visible { outline: 2px solid var(--link); }
 th[aria-sort=ascending] button::after { content: " ▲"; } th[aria-sort=descending] button::after { content: " ▼"; }
-input { font: inherit; color: inherit; background: var(--shade); border: 1px solid var(--line); border-radius: .3rem; padding: .3rem .6rem;
-  width: min(100%, 22rem); }
+input { font: inherit; color: inherit; background: var(--shade); border: 1px solid var(--line); border-radius: .3rem;
+  padding: .3rem .6rem; width: min(100%, 22rem); }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 figure { margin: .5rem 0; flex: 0 1 34rem; } figure svg { width: 100%; height: auto; display: block; }
 """
@@ -94,12 +95,10 @@ def table(block: Block) -> str:
     heads = "".join(f'<th scope="col"><button type="button">{text(name)}</button></th>' for name in block.header)
     rows = "".join(f"<tr>{''.join(map(cell, row))}</tr>\n" for row in block.rows)
     caption = f"<p>{text(block.text)}</p>" if block.text else ""
-    label = html.escape(f"show the rows of {block.name} with these words")
-    words = (
-        f'<input type="search" placeholder="show rows with …" aria-label="{label}">'
-        if len(block.rows) >= FILTERED
-        else ""
-    )
+    words = ""
+    if len(block.rows) >= FILTERED:
+        label = html.escape(f"show the rows of {block.name} with these words")
+        words = f'<input type="search" placeholder="show rows with …" aria-label="{label}">'
     return (
         f'<section id="{html.escape(block.name.replace(" ", "-"))}">{caption}{words}<div class="scroll"><table>'
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div></section>"
@@ -113,7 +112,8 @@ def page(title: str, blocks: list[Block], figures: dict[str, str]) -> str:
         title: of the window; blocks: of `study_blocks.blocks`; figures: {name: SVG}; a block whose figure is not among
         them is left out.
     """
-    parts, drawn = [], []
+    parts: list[str] = []
+    drawn: list[str] = []
     for block in blocks:
         if block.kind == "figure":
             if block.name in figures:
@@ -143,11 +143,10 @@ def write(runs: study_rows.Runs, folder, *, with_costs: bool = True) -> dict:
     result = study_report.analyse(runs, study_report.measured_costs(runs, folder, only_known=not with_costs))
     blocks = study_blocks.blocks(result)
     html_page = page(f"Report of {result['title']}", blocks, study_charts.charts(result))
-    slim = {
-        **result,
-        "runs": [{name: value for name, value in row.items() if name != "curve"} for row in result["runs"]],
-    }
-    files.write_json(folder / "report.json", study_report.as_json(slim))
+    rows = [dict(row) for row in result["runs"]]
+    for row in rows:
+        del row["curve"]
+    files.write_json(folder / "report.json", study_report.as_json({**result, "runs": rows}))
     files.write_text(folder / "report.md", study_blocks.markdown(blocks))
     files.write_text(folder / "report.csv", study_report.as_csv(result))
     files.write_text(folder / "report.html", html_page)

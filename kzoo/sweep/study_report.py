@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from kzoo import files
 from kzoo.evaluation import costs
+from kzoo.runs import Run
 from kzoo.sweep import effects, study_rows
 
 COSTS = {  # columns, by the name of what `costs.measure` finds
@@ -35,14 +36,15 @@ CALLED = {
     "acc": "accuracy",
     "position_error": "m position error",
 }
-METHOD = f"""Intervals are made to hold the truth in 95 of 100 such studies: percentile bootstrap over seeds, its distances from the mean
-widened by t/z · √(n/(n − 1)), since few seeds show too little (kzoo/sweep/effects.py has the check). Seeds are resampled as blocks, the
-same ones for all settings: all resamples up to {effects.ALL_UP_TO} seeds, {effects.RESAMPLES:,} (random seed 0) from then on; fewer than
-{effects.FEWEST} seeds have no interval. A pair is two runs that differ in one factor and in nothing else, seed included. p is the share of
-all signs of the pairs' differences that give a mean difference as large; it takes pairs for independent, and Holm's correction counts all
-comparisons of the group, which intervals do not. Better means: the interval leaves out 0, and p ≤ {SURE:g}; {BY_INTERVAL} where p is
-above that, as it must be with few pairs (n of them cannot give less than 2/2ⁿ, before the correction): it trusts that noise is near
-normal.""".replace("\n", " ")
+METHOD = f"""Intervals are made to hold the truth in 95 of 100 such studies: percentile bootstrap over seeds, its
+distances from the mean widened by t/z · √(n/(n − 1)), since few seeds show too little (kzoo/sweep/effects.py has the
+check). Seeds are resampled as blocks, the same ones for all settings: all resamples up to {effects.ALL_UP_TO} seeds,
+{effects.RESAMPLES:,} (random seed 0) from then on; fewer than {effects.FEWEST} seeds have no interval. A pair is two
+runs that differ in one factor and in nothing else, seed included. p is the share of all signs of the pairs'
+differences that give a mean difference as large; it takes pairs for independent, and Holm's correction counts all
+comparisons of the group, which intervals do not. Better means: the interval leaves out 0, and p ≤ {SURE:g};
+{BY_INTERVAL} where p is above that, as it must be with few pairs (n of them cannot give less than 2/2ⁿ, before the
+correction): it trusts that noise is near normal.""".replace("\n", " ")
 
 
 def measured_costs(runs: study_rows.Runs, folder: pathlib.Path, *, only_known: bool = False) -> dict:
@@ -50,8 +52,10 @@ def measured_costs(runs: study_rows.Runs, folder: pathlib.Path, *, only_known: b
     left out."""
     path = folder / "costs.json"
     known = files.read_json(path) if path.exists() else {}
-    wanted = {row.network: row.folder for row in runs.rows if row.counted and (row.folder / "model.keras").exists()}
-    missing, failed = [] if only_known else [network for network in wanted if network not in known], {}
+    counted = [row for row in runs.rows if row.counted]
+    wanted = {row.network: row.folder for row in counted if Run.open(row.folder).has_model}
+    missing = [] if only_known else [network for network in wanted if network not in known]
+    failed = {}
     for network in tqdm(missing, desc="costs", unit="network", dynamic_ncols=True, disable=not missing):
         found = costs.in_own_process(wanted[network])
         if "error" in found:
@@ -59,7 +63,8 @@ def measured_costs(runs: study_rows.Runs, folder: pathlib.Path, *, only_known: b
         else:
             known[network] = found
             files.write_json(path, known)
-    return {network: found for network in wanted if (found := known.get(network) or failed.get(network))}
+    measured = {**failed, **known}
+    return {network: measured[network] for network in wanted if network in measured}
 
 
 def groups_of(rows: list[study_rows.Row]) -> list[tuple[dict, list[study_rows.Row]]]:
@@ -105,12 +110,11 @@ def analyse_group(conditions: dict, rows: list[study_rows.Row], runs: study_rows
     """What runs that may be compared say: settings by rank, effects, comparisons, ranges."""
     scores = effects.Scores.of([(row.settings, row.seed, row.score) for row in rows])
     best, behind = effects.behind_best(scores, runs.higher_is_better)
-    by_setting = {
-        tuple(setting.items()): [row for row in rows if row.settings == setting] for setting in scores.settings
-    }
+
+    # Settings by rank
     settings = []
     for i, setting in enumerate(scores.settings):
-        members = by_setting[tuple(setting.items())]
+        members = [row for row in rows if row.settings == setting]
         settings.append(
             {
                 "setting": setting,
@@ -123,21 +127,26 @@ def analyse_group(conditions: dict, rows: list[study_rows.Row], runs: study_rows
             }
         )
     settings.sort(key=lambda row: row["score"].value, reverse=runs.higher_is_better)
+
+    # Pairs of levels of each factor
     factors = [name for name in (scores.settings[0]) if name not in runs.ranges and len(scores.levels(name)) > 1]
     compared = [found for name in factors for found in compare_levels(scores, name, runs.higher_is_better)]
     for found, p in zip(compared, effects.holm([found["p"] for found in compared]), strict=True):
         found["p_holm"] = p
         found["verdict"] = (BETTER if p <= SURE else BY_INTERVAL) if found["advantage"].clear else APART
+
+    # Numbers from a range
+    ranges = {}
+    for name in runs.ranges:
+        values = [row.settings[name] for row in rows]
+        if len(set(values)) > 1:
+            ranges[name] = effects.rank_correlation(values, [row.score for row in rows])
     return {
         "conditions": conditions,
         "settings": settings,
         "effects": {name: effects.effects(scores, name) for name in factors},
         "comparisons": compared,
-        "ranges": {
-            name: effects.rank_correlation([row.settings[name] for row in rows], [row.score for row in rows])
-            for name in runs.ranges
-            if len({row.settings[name] for row in rows}) > 1
-        },
+        "ranges": ranges,
     }
 
 
@@ -148,41 +157,49 @@ def compare_levels(scores: effects.Scores, factor: str, higher_is_better: bool) 
         pair = effects.compare(scores, factor, one, other)
         if pair is None:
             continue
-        advantage = pair["difference"] if higher_is_better else pair["difference"].turned()
-        won = pair["won"] if higher_is_better else pair["pairs"] - pair["won"] - pair["tied"]
-        sign = 1 if higher_is_better else -1
-        if advantage.value < 0:
-            one, other, advantage, won, sign = other, one, advantage.turned(), pair["pairs"] - won - pair["tied"], -sign
-        by_cell = [(others, sign * value) for others, value in pair["by_cell"]]
+        difference = pair["difference"]
+        swapped = difference.value < 0 if higher_is_better else difference.value > 0  # the other is better
+        turned = swapped == higher_is_better  # the advantage of the better one is the negative difference
+        sign = -1 if turned else 1
+        lost = pair["pairs"] - pair["won"] - pair["tied"]
         found.append(
-            {"factor": factor, "one": one, "other": other, "advantage": advantage, "won": won, "by_cell": by_cell}
+            {
+                "factor": factor,
+                "one": other if swapped else one,
+                "other": one if swapped else other,
+                "advantage": difference.turned() if turned else difference,
+                "won": lost if turned else pair["won"],
+                "by_cell": [(others, sign * value) for others, value in pair["by_cell"]],
+                **{name: pair[name] for name in ("pairs", "tied", "p")},
+            }
         )
-        found[-1] |= {name: pair[name] for name in ("pairs", "tied", "p")}
     return found
 
 
 def cost_columns(row: study_rows.Row, found_costs: dict) -> dict:
     found = found_costs.get(row.network)
     if not found or "error" in found:
-        return {"parameters": row.parameters, **{name: None for name in list(COSTS)[1:]}}
+        return {**dict.fromkeys(COSTS), "parameters": row.parameters}
     return {name: column(found) for name, column in COSTS.items()}
 
 
 def sentence(found: dict, called: str) -> str:
     """A comparison in words."""
     one, other = (level_name(found["factor"], found[which]) for which in ("one", "other"))
-    advantage, pairs = found["advantage"], f"{found['won']} of {found['pairs']} pairs"
+    advantage = found["advantage"]
+    pairs = f"{found['won']} of {found['pairs']} pairs"
     (amount,) = amounts(advantage.value)
     if advantage.value == 0:
         return f"{one} and {other} scored the same ({found['pairs']} pairs)."
     if advantage.low is None:
         few = "1 seed" if advantage.blocks == 1 else f"{advantage.blocks} seeds"
-        return f"{one} scored better than {other} by {amount} {called} ({pairs}), with {few}: too few to tell it from chance."
+        better = f"{one} scored better than {other} by {amount} {called} ({pairs})"
+        return f"{better}, with {few}: too few to tell it from chance."
     amount, low, high = amounts(advantage.value, advantage.low, advantage.high)
-    interval = f"95 % interval {low} to {high}, {pairs}"
+    sure = f"95 % interval {low} to {high}, {pairs}, {p_text(found['p_holm'])}"
     if found["verdict"] == APART:
-        return f"{one} and {other} are not told apart: {amount} {called} in favour of {one} ({interval}, {p_text(found['p_holm'])})."
-    text = f"{one} is better than {other} by {amount} {called} ({interval}, {p_text(found['p_holm'])})"
+        return f"{one} and {other} are not told apart: {amount} {called} in favour of {one} ({sure})."
+    text = f"{one} is better than {other} by {amount} {called} ({sure})"
     if found["verdict"] == BETTER:
         return f"{text}."
     return f"{text}, by the interval alone."
@@ -201,9 +218,8 @@ def answers(group: dict, called: str) -> list[str]:
     for name, found in group["ranges"].items():
         if found["rho"] is not None:
             interval = f", 95 % interval {found['low']:.2f} to {found['high']:.2f}" if "low" in found else ""
-            said.append(
-                f"`{name}` and the score: Spearman's rho {found['rho']:.2f} ({found['n']} runs{interval}, {p_text(found['p'])})."
-            )
+            sure = f"{found['n']} runs{interval}, {p_text(found['p'])}"
+            said.append(f"`{name}` and the score: Spearman's rho {found['rho']:.2f} ({sure}).")
     return said
 
 
@@ -216,12 +232,16 @@ def analyse(runs: study_rows.Runs, found_costs: dict) -> dict:
         {"title", "metric", "called", "higher_is_better", "groups": see `analyse_group`, "differ": conditions that make
         the groups, "follows", "runs": rows, "costs"}.
     """
+    called = CALLED.get(runs.metric, runs.metric)
+
+    # The groups, in which runs may be compared
     counted = groups_of([row for row in runs.rows if row.counted])
     groups = [analyse_group(conditions, rows, runs, found_costs) for conditions, rows in counted]
     differ = [name for name in study_rows.CONDITIONS if len({conditions[name] for conditions, _ in counted}) > 1]
-    called = CALLED.get(runs.metric, runs.metric)
     for letter, group in zip(map(group_name, itertools.count()), groups, strict=False):
         group |= {"name": letter, "answers": answers(group, called)}
+
+    # All runs
     of_run = {name: group["name"] for group in groups for setting in group["settings"] for name in setting["runs"]}
     rows = [
         {
@@ -267,10 +287,10 @@ def as_json(value):
 def as_csv(result: dict) -> str:
     """One line a run: what varies, score, conditions, costs."""
     left_out = ("settings", "conditions", "curve", "network")
-    rows = [
-        {**{name: value for name, value in row.items() if name not in left_out}, **row["settings"], **row["conditions"]}
-        for row in result["runs"]
-    ]
+    rows = []
+    for row in result["runs"]:
+        own = {name: value for name, value in row.items() if name not in left_out}
+        rows.append({**own, **row["settings"], **row["conditions"]})
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
     writer.writeheader()

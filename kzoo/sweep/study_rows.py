@@ -9,27 +9,19 @@ import json
 import math
 import pathlib
 
-from kzoo import UserError, cli, files
-from kzoo.sweep import studies, study_table, study_trials
+from kzoo import UserError, cli, runs
+from kzoo.evaluation import conditions
+from kzoo.runs import Run
+from kzoo.sweep import run_scores, studies, study_table
 
 ASSIGNED = ("set", "loss_set", "loss_weights")  # flags that hold assignments; set.width in rows, as in sweeps
 PLACES = ("out", "data_dir", "data_source", "resume", "cache", "find_lr")  # flags that change no score
 SEED = "seed"
 MANY = 6  # numbers: more different ones than this are a range, not levels
 COUNTED = "complete"
-# Scores of runs that differ in any of these are not comparable. By what a reader calls them; the keys are those of
-# report.json.
+# Scores of runs that differ in any of these are not comparable. By what a reader calls them.
 CONDITIONS = {
-    "task": "task",
-    "dataset": "data set",
-    "fingerprint": "data fingerprint",
-    "split": "split",
-    "boxes": "boxes",
-    "crop": "crop (px)",
-    "tile": "tile",
-    "overlap": "overlap",
-    "tta": "flip and other test-time augmentation",
-    "decoder": "decoder",
+    **{name: conditions.CONDITIONS[name].words for name in conditions.APART},
     "metric": "metric",
     "source": "score taken from",
 }
@@ -74,43 +66,44 @@ class Runs:
     follows: dict = dataclasses.field(default_factory=dict)
 
 
-def measured(folder: pathlib.Path, metric: str, higher_is_better: bool) -> dict:
-    """Score, conditions and the rest of a `Row` from a run folder that holds run.json.
+def measured(run: Run, metric: str, higher_is_better: bool) -> dict:
+    """Score, conditions and the rest of a `Row` from a run.
 
-    The score is that of report.json, exact and under the conditions that stand there. Where the report has no score of
-    that name, it is the best epoch's in history.csv, which knows no test-time augmentation.
+    The score is that of its report, exact and under the conditions that stand there. Where the report has no score of
+    that name, it is the best epoch's in its history.
     """
-    run, history = files.read_json(folder / "run.json"), study_trials.history(folder)
-    flag, found = run["flags"], files.read_json(folder / "report.json") if (folder / "report.json").exists() else {}
-    curve = tuple(
-        (int(row["epoch"]), row[f"val_{metric}"])
-        for row in history
-        if math.isfinite(row.get(f"val_{metric}", math.nan))
-    )
-    epoch, best = (max if higher_is_better else min)(curve, key=lambda point: point[1], default=(None, None))
-    score = found.get("scores", {}).get(metric)
+    history = run.history
+    report = run.report or {}
+    curve = run_scores.curve_of(history, f"val_{metric}")
+    epoch, best = run_scores.best_of(curve, higher_is_better)
+    score = report.get("scores", {}).get(metric)
     of_report = score is not None and math.isfinite(score)
-    conditions = {
-        "task": flag.get("task"),
-        "dataset": run.get("dataset", {}).get("name", flag.get("dataset")),
-        "fingerprint": run.get("dataset", {}).get("fingerprint"),
-        **{name: found[name] for name in ("boxes", "tile", "overlap", "decoder") if name in found},
-        **({name: found.get(name) for name in ("split", "crop", "tta")} if of_report else {}),
-        "metric": metric,
-        "source": "report.json" if of_report else "history.csv",
-    }
-    if not of_report:
-        conditions |= {"split": flag.get("val_split") or "val", "crop": flag.get("size"), "tta": "none"}
-    network = {name: flag.get(name) for name in NETWORK} | {name: run.get(name) for name in ("frames", "names")}
     return {
         "score": score if of_report else best,
         "epoch": epoch,
-        "conditions": {name: _text(conditions.get(name)) for name in CONDITIONS},
-        "parameters": run.get("parameters"),
-        "minutes": sum(row.get("seconds", 0.0) for row in history) / 60 if history else None,
-        "network": json.dumps({**network, "names": len(network["names"] or ())}, sort_keys=True),
+        "conditions": _conditions(run, report, metric, of_report),
+        "parameters": run.config.parameters,
+        "minutes": run_scores.minutes_of(history),
+        "network": _network(run),
         "curve": curve,
     }
+
+
+def _conditions(run: Run, report: dict, metric: str, of_report: bool) -> dict[str, str]:
+    """{name of CONDITIONS: what holds for the score}, "" for what is not known."""
+    known = conditions.of_report(report, conditions.EXAMPLES, conditions.ANSWERS)
+    if not of_report:
+        known |= conditions.of_training(run.flags)
+    data = run.config.dataset
+    known |= {"task": run.flags.get("task"), "dataset": data.name, "fingerprint": data.fingerprint}
+    known |= {"metric": metric, "source": runs.REPORT if of_report else runs.HISTORY}
+    return {name: _text(known.get(name)) for name in CONDITIONS}
+
+
+def _network(run: Run) -> str:
+    """The same text for runs whose networks cost the same."""
+    flags = {name: run.flags.get(name) for name in NETWORK}
+    return json.dumps({**flags, "frames": run.config.frames or None, "names": len(run.names)}, sort_keys=True)
 
 
 def _text(value) -> str:
@@ -129,26 +122,33 @@ def of_study(folder, storage: str | None = None) -> Runs:
         place = studies.Place.of(folder.resolve().name, folder.resolve().parent, storage)
         table = study_table.table(place, studies.load(place))
     except UserError:
-        if storage or not (folder / "sweep.json").exists():
+        table = None if storage else study_table.written(folder)
+        if table is None:
             raise
-        table = files.read_json(folder / "sweep.json")
-    metric, higher = table["score"], table["direction"] == "max"
-    own = {"trial", "state", metric, "minutes", "folder", "error", SEED}
-    rows = []
-    for trial in table["trials"]:
-        settings = {name: value for name, value in trial.items() if name not in own}
-        run = folder / pathlib.Path(trial["folder"]).name if trial["folder"] else None
-        common = {"name": str(trial["trial"]), "folder": run, "settings": settings, "seed": str(trial.get(SEED, ""))}
-        state, error, rest = trial["state"], trial["error"] or "", {}
-        if run is not None and (run / "run.json").exists():
-            rest = measured(run, metric, higher)
-            if state == COUNTED and rest["score"] is None:
-                state, error = "lost", f"no finite {metric} in report.json or history.csv"
-        elif state == COUNTED:
-            state, error = "lost", "its run folder holds no run.json any more"
-        rows.append(Row(state=state, error=error, **common, **rest))
+    metric = table["score"]
+    higher = table["direction"] == "max"
+    rows = [_row_of_trial(trial, folder, metric, higher) for trial in table["trials"]]
     ranges = {name for row in rows for name, value in row.settings.items() if not isinstance(value, str)}
     return Runs(table["study"], metric, higher, rows, tuple(sorted(ranges)))
+
+
+def _row_of_trial(trial: dict, study: pathlib.Path, metric: str, higher_is_better: bool) -> Row:
+    """From a row of `study_table.table`; study: the folder, which may have moved."""
+    own = {"trial", "state", metric, "minutes", "folder", "error", SEED}
+    settings = {name: value for name, value in trial.items() if name not in own}
+    folder = study / pathlib.Path(trial["folder"]).name if trial["folder"] else None
+    state = trial["state"]
+    error = trial["error"] or ""
+    found = {}
+    if folder is not None and Run.exists(folder):
+        found = measured(Run.open(folder), metric, higher_is_better)
+        if state == COUNTED and found["score"] is None:
+            state = "lost"
+            error = f"no finite {metric} in {runs.REPORT} or {runs.HISTORY}"
+    elif state == COUNTED:
+        state = "lost"
+        error = "its folder holds no run any more"
+    return Row(str(trial["trial"]), folder, state, error, settings, str(trial.get(SEED, "")), **found)
 
 
 def of_folders(folders) -> Runs:
@@ -158,37 +158,52 @@ def of_folders(folders) -> Runs:
         UserError: a folder is no run, or the runs are scored by different metrics.
     """
     folders = list({pathlib.Path(folder).resolve(): pathlib.Path(folder) for folder in folders}.values())
-    names_alone = {folder: folder.resolve().name for folder in folders}  # of "." too
-    runs = [files.read_json(folder / "run.json") for folder in folders]
-    metrics = list(dict.fromkeys(run["score"].removeprefix("val_") for run in runs))
+    opened = [Run.open(folder) for folder in folders]
+    metrics = list(dict.fromkeys(run.config.score.removeprefix("val_") for run in opened))
     if len(metrics) > 1:
         raise UserError(f"these runs are scored by different metrics: {', '.join(metrics)}; compare runs of one task")
-    metric, higher = metrics[0], runs[0]["mode"] == "max"
-    flat = [_flat(run["flags"]) for run in runs]
-    names = [name for name in dict.fromkeys(name for flags in flat for name in flags) if name != SEED]
-    varied = [
-        name for name in names if len({_text(flags.get(name)) for flags in flat if name in flags or "." in name}) > 1
-    ]  # see `_flat`
+    metric = metrics[0]
+    higher = opened[0].config.mode == "max"
+
+    # What varies between their flags
+    flat = [_flat(run.flags) for run in opened]
+    varied = _varied(flat)
     ranges = tuple(name for name in varied if _is_range([flags.get(name) for flags in flat]))
     factors, follows = _leaders([name for name in varied if name not in ranges], flat)
+
+    # A row each
+    names = [folder.resolve().name for folder in folders]  # of "." too
     rows = []
-    for folder, run, flags in zip(folders, runs, flat, strict=True):
-        rest = measured(folder, metric, higher)
-        last, planned = (rest["curve"][-1][0] if rest["curve"] else None), run["flags"].get("epochs")
-        state, error = COUNTED, ""
-        if rest["score"] is None:
-            state, error = "unfinished", f"no finite {metric} yet"
-        elif last is not None and planned and last < planned:  # clustering has no such curve
-            state, error = "unfinished", f"stopped after epoch {last} of {planned}"
-        settings = {
-            name: flags.get(name) if name in ranges else _text(flags.get(name)) or "default"
-            for name in (*factors, *ranges)
-        }
-        name = names_alone[folder] if list(names_alone.values()).count(names_alone[folder]) == 1 else str(folder)
-        rows.append(Row(name, folder, state, error, settings, _text(flags.get(SEED)), **rest))
-    return Runs(
-        ", ".join(list(names_alone.values())[:4]) + ", …" * (len(folders) > 4), metric, higher, rows, ranges, follows
-    )
+    for name, run, flags in zip(names, opened, flat, strict=True):
+        settings = {factor: _text(flags.get(factor)) or "default" for factor in factors}
+        settings |= {name: flags.get(name) for name in ranges}
+        unique = name if names.count(name) == 1 else str(run.folder)
+        found = measured(run, metric, higher)
+        state, error = _state(run, found["score"], metric)
+        rows.append(Row(unique, run.folder, state, error, settings, _text(flags.get(SEED)), **found))
+    title = ", ".join([*names[:4], "…"] if len(names) > 4 else names)
+    return Runs(title, metric, higher, rows, ranges, follows)
+
+
+def _state(run: Run, score: float | None, metric: str) -> tuple[str, str]:
+    """Of a run of no study: state, and why it is not counted."""
+    last = run_scores.stopped_at(run)
+    if score is None:
+        return "unfinished", f"no finite {metric} yet"
+    if last is not None:
+        return "unfinished", f"stopped after epoch {last} of {run.flags['epochs']}"
+    return COUNTED, ""
+
+
+def _varied(flat: list[dict]) -> list[str]:
+    """Names of flags in which runs differ, but for the seed; a run of an older version does not differ in flags that it
+    lacks, unless they are assignments, see `_flat`."""
+    varied = []
+    for name in dict.fromkeys(name for flags in flat for name in flags):
+        values = {_text(flags.get(name)) for flags in flat if name in flags or "." in name}
+        if name != SEED and len(values) > 1:
+            varied.append(name)
+    return varied
 
 
 def _flat(flags: dict) -> dict:
@@ -204,23 +219,25 @@ def _flat(flags: dict) -> dict:
 
 
 def _is_range(values: list) -> bool:
-    return (
-        all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        and len(set(values)) > MANY
-    )
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return numbers and len(set(values)) > MANY
 
 
 def _leaders(names: list[str], flat: list[dict]) -> tuple[list[str], dict]:
     """Factors, and what each decides: --lr that changes whenever --arch does, and only then, is no factor of its
     own."""
-    factors, follows = [], {}
+    factors: list[str] = []
+    follows: dict[str, list[str]] = {}
     for name in names:
-        pairs = {leader: {(_text(flags.get(leader)), _text(flags.get(name))) for flags in flat} for leader in factors}
-        leader = next(
-            (leader for leader, found in pairs.items() if len(found) == len({level for level, _ in found})), None
-        )
+        leader = next((leader for leader in factors if _decides(leader, name, flat)), None)
         if leader:
             follows.setdefault(leader, []).append(name)
         else:
             factors.append(name)
     return factors, follows
+
+
+def _decides(leader: str, name: str, flat: list[dict]) -> bool:
+    """Has each level of a factor one value of a flag?"""
+    pairs = {(_text(flags.get(leader)), _text(flags.get(name))) for flags in flat}
+    return len(pairs) == len({level for level, _ in pairs})

@@ -2,11 +2,14 @@
 
 import csv
 import io
+import pathlib
 import statistics
 
-from kzoo import files
+from kzoo import files, runs
 from kzoo.evaluation import tables
-from kzoo.sweep import study_trials
+from kzoo.sweep import run_scores
+
+TABLE = "sweep.json"
 
 
 def direction_of(study) -> str:
@@ -22,43 +25,55 @@ def table(place, study) -> dict:
         {"study", "score", "direction", "best": number of a trial or None, "trials": a row each, "over_seeds": means and
         deviations}.
     """
-    score, rows, groups = study.user_attrs["score"], [], {}
-    for trial in study.get_trials(deepcopy=False):
-        state, folder = trial.state.name.lower(), place.of_trial(trial)
-        parameters = trial.params or trial.system_attrs.get("fixed_params", {})
-        seconds = [row["seconds"] for row in study_trials.history(folder) if "seconds" in row]
-        rows.append(
-            {
-                "trial": trial.number,
-                **parameters,
-                "state": state,
-                score: trial.value if trial.state.is_finished() else None,
-                "minutes": round(sum(seconds) / 60, 2) if seconds else None,
-                "folder": str(folder) if "folder" in trial.user_attrs else None,
-                "error": trial.user_attrs.get("error"),
-            }
-        )
-        if "seed" in parameters and state == "complete":
-            groups.setdefault(tuple(sorted({**parameters, "seed": ""}.items())), []).append((parameters, trial.value))
-    over_seeds = [
-        {
-            **{name: value for name, value in members[0][0].items() if name != "seed"},
-            "seeds": len(members),
-            score: statistics.mean(values := [value for _, value in members]),
-            "sd": statistics.stdev(values) if len(values) > 1 else None,
-        }
-        for members in groups.values()
-    ]
-    complete, direction = [row for row in rows if row["state"] == "complete"], direction_of(study)
-    best = (max if direction == "max" else min)(complete, key=lambda row: row[score], default={"trial": None})["trial"]
+    score = study.user_attrs["score"]
+    direction = direction_of(study)
+    trials = study.get_trials(deepcopy=False)
+    rows = [trial_row(trial, place, score) for trial in trials]
+    complete = [row for row in rows if row["state"] == "complete"]
+    better = max if direction == "max" else min
+    best = better(complete, key=lambda row: row[score], default={"trial": None})
     return {
         "study": place.name,
         "score": score,
         "direction": direction,
-        "best": best,
+        "best": best["trial"],
         "trials": rows,
-        "over_seeds": over_seeds,
+        "over_seeds": over_seeds(trials, score),
     }
+
+
+def parameters_of(trial) -> dict:
+    """Of a trial that waits, those that it will have."""
+    return trial.params or trial.system_attrs.get("fixed_params", {})
+
+
+def trial_row(trial, place, score: str) -> dict:
+    folder = place.of_trial(trial)
+    minutes = run_scores.minutes_of(runs.read_history(folder))
+    return {
+        "trial": trial.number,
+        **parameters_of(trial),
+        "state": trial.state.name.lower(),
+        score: trial.value if trial.state.is_finished() else None,
+        "minutes": None if minutes is None else round(minutes, 2),
+        "folder": str(folder) if "folder" in trial.user_attrs else None,
+        "error": trial.user_attrs.get("error"),
+    }
+
+
+def over_seeds(trials, score: str) -> list[dict]:
+    """Mean and deviation of trials that differ in nothing but the seed, of those that are complete."""
+    groups: dict = {}
+    for trial in trials:
+        parameters = parameters_of(trial)
+        if "seed" in parameters and trial.state.name == "COMPLETE":
+            others = {name: value for name, value in parameters.items() if name != "seed"}
+            groups.setdefault(tuple(sorted(others.items())), (others, []))[1].append(trial.value)
+    rows = []
+    for others, values in groups.values():
+        deviation = statistics.stdev(values) if len(values) > 1 else None
+        rows.append({**others, "seeds": len(values), score: statistics.mean(values), "sd": deviation})
+    return rows
 
 
 def columns_of(rows: list[dict]) -> list[str]:
@@ -71,12 +86,14 @@ def columns_of(rows: list[dict]) -> list[str]:
 def markdown(result: dict) -> str:
     """The table for people."""
     columns = columns_of(result["trials"])
-    rows = [{**row, "error": (row["error"] or "").replace("|", "\\|")} for row in result["trials"]]
-    text = f"# {result['study']}\n\n{tables.markdown_table(columns, [[row.get(name) for name in columns] for row in rows])}"
+    trials = [{**row, "error": (row["error"] or "").replace("|", "\\|")} for row in result["trials"]]
+    cells = [list(map(row.get, columns)) for row in trials]
+    text = f"# {result['study']}\n\n{tables.markdown_table(columns, cells)}"
     if result["best"] is not None:
         text += f"\nBest: trial {result['best']} ({result['score']}, {result['direction']}).\n"
     if result["over_seeds"]:
-        score, rows = result["score"], []
+        score = result["score"]
+        rows = []
         names = [name for name in result["over_seeds"][0] if name not in (score, "sd")]
         for row in result["over_seeds"]:
             spread = "" if row["sd"] is None else f" ± {row['sd']:.2g}"
@@ -85,13 +102,20 @@ def markdown(result: dict) -> str:
     return text
 
 
+def written(folder) -> dict | None:
+    """`table` as it was last written to a study's folder."""
+    path = pathlib.Path(folder) / TABLE
+    return files.read_json(path) if path.exists() else None
+
+
 def write(place, study) -> dict:
     """`sweep.md`, `sweep.json` and `sweep.csv` in the study's folder; returns `table`."""
-    result, text = table(place, study), io.StringIO()
+    result = table(place, study)
+    text = io.StringIO()
     writer = csv.DictWriter(text, columns_of(result["trials"]), extrasaction="ignore")
     writer.writeheader()
     writer.writerows(result["trials"])
-    files.write_json(place.folder / "sweep.json", result)
+    files.write_json(place.folder / TABLE, result)
     files.write_text(place.folder / "sweep.md", markdown(result))
     files.write_text(place.folder / "sweep.csv", text.getvalue())
     return result

@@ -1,24 +1,32 @@
-"""One trial of `kzoo.sweep`: its train.py process, who looks after it, and what it scored."""
+"""One training that another program starts, a trial of `kzoo.sweep` or a run of `kzoo.lab`: its process, who looks
+after it, and the files that this adds to the run folder."""
 
 import contextlib
-import csv
 import math
 import os
 import pathlib
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
-from kzoo import UserError, files
+from kzoo import UserError, files, runs
+from kzoo.runs import Run
+from kzoo.sweep import run_scores
 
-TRAIN = pathlib.Path(__file__).resolve().parents[2] / "train.py"
-PAUSE = 2.0  # seconds between two looks at a running trial
-GRACE = 600.0  # seconds that train.py has after Ctrl-C to score its best network
+TRAIN = (sys.executable, "-m", "kzoo.programs.train")  # the last word is the module that defines the flags
+PAUSE = 2.0  # seconds between two looks at a running training
+GRACE = 600.0  # seconds that a training has after Ctrl-C to score its best network
 STALE = 120.0  # seconds without a sign of life after which a trial of another machine is taken over
 OUT_OF_MEMORY = (-signal.SIGKILL, 128 + 9)  # exit codes; the second where a shell or container stands between
 KILLED = "killed, probably out of memory"
+OWNER = "owner.json"  # of a folder of runs that one process trains one after another
+
+
+# Who looks after a training
 
 
 def host() -> str:
@@ -32,12 +40,8 @@ def birth(pid: int) -> str | None:
     """When a process of this machine began, in words of the system; None where there is none. It tells apart those with
     the same id."""
     if not os.path.exists("/proc/self/stat"):
-        return (
-            subprocess.run(
-                ["ps", "-o", "lstart=", "-p", str(pid)], check=False, capture_output=True, text=True
-            ).stdout.strip()
-            or None
-        )
+        command = ["ps", "-o", "lstart=", "-p", str(pid)]
+        return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip() or None
     try:
         state, *fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -45,32 +49,26 @@ def birth(pid: int) -> str | None:
     return None if state in "ZX" else fields[18]  # proc(5): the 22nd field, starttime; the third is the state
 
 
-def me() -> dict:
-    """The owner of the trials that this process runs."""
-    return {"host": host(), "pid": os.getpid(), "birth": birth(os.getpid())}
+def me(child: subprocess.Popen | None = None) -> dict:
+    """The owner of the trainings that this process looks after, and the one that runs."""
+    owner = {"host": host(), "pid": os.getpid(), "birth": birth(os.getpid())}
+    return owner if child is None else {**owner, "train": [child.pid, birth(child.pid)]}
 
 
 def is_alive(owner: dict | None, folder: pathlib.Path) -> bool:
-    """Is the sweep that owns a trial still there? Of another machine: has anything in the trial's folder changed
+    """Is the program that owns a training still there? Of another machine: has anything in its folder changed
     lately?"""
-    if (
-        not owner or owner["host"] == host() and owner["pid"] == os.getpid()
-    ):  # this process asks only while it runs none
+    if not owner:
         return False
     if owner["host"] == host():
+        if owner["pid"] == os.getpid():  # this process asks only while it runs none
+            return False
         return birth(owner["pid"]) == owner["birth"]
-    if not (folder / "heartbeat").exists():
-        return False
-    now = folder.parent / ".now"  # by the clock of the disk
-    now.touch()
-    signs = [
-        folder / name for name in ("heartbeat", "train.log", "errors.log")
-    ]  # train.py's progress bar writes to the last one
-    return now.stat().st_mtime - max(path.stat().st_mtime for path in signs if path.exists()) < STALE
+    return LaunchedFolder(folder).is_fresh()
 
 
 def end_orphan(owner: dict | None):
-    """A train.py whose sweep was killed goes on by itself: it must end before its folder is continued. It bears being
+    """A training whose owner was killed goes on by itself: it must end before its folder is continued. It bears being
     killed."""
     pid, began = (owner or {}).get("train") or (None, None)
     if not pid or owner["host"] != host():
@@ -81,64 +79,111 @@ def end_orphan(owner: dict | None):
         time.sleep(0.05)
 
 
-def history(folder: pathlib.Path) -> list[dict[str, float]]:
-    """Rows of `history.csv`; `kzoo.training.callbacks` has the same, and imports Keras."""
-    path = folder / "history.csv"
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-
-
-def score(folder: pathlib.Path, name: str, direction: str, *, of_report: bool) -> float:
-    """Of a finished run: the best epoch's in `history.csv`; of the report, if asked for or if the history has none
-    (clustering).
+def take(folder):
+    """Make this process the one that trains in a folder of runs.
 
     Raises:
-        UserError: there is none, or it is no number.
+        UserError: another living process does.
     """
-    rows = (
-        []
-        if of_report
-        else [row[f"val_{name}"] for row in history(folder) if math.isfinite(row.get(f"val_{name}", math.nan))]
-    )
-    if rows:
-        return (max if direction == "max" else min)(rows)
-    scores = files.read_json(folder / "report.json")["scores"]
-    if name not in scores:
-        raise UserError(f"report.json has no score {name!r}; it has {', '.join(scores)}")
-    if scores[name] is None or not math.isfinite(scores[name]):
-        raise UserError(f"{name} is {scores[name]}")
-    return scores[name]
+    path = pathlib.Path(folder) / OWNER
+    owner = files.read_json(path) if path.exists() else None
+    if is_alive(owner, path.parent):
+        machine = owner["host"].split()[0]
+        raise UserError(f"process {owner['pid']} on {machine} is at work in {folder}; wait for it, or stop it first")
+    end_orphan(owner)
+    files.write_json(path, me())
 
 
-def unfinished(folder: pathlib.Path) -> str | None:
-    """What a train.py that ended well left out: one that is interrupted by others scores what it has. Clusterings stop
-    by themselves."""
-    flags, rows = files.read_json(folder / "run.json")["flags"], history(folder)
-    planned = flags.get("epochs")
-    if flags.get("task") == "cluster" or not planned or not rows or rows[-1]["epoch"] >= int(planned):
-        return None
-    return f"interrupted after epoch {rows[-1]['epoch']:g} of {planned}"
+def note_child(folder, child: subprocess.Popen):
+    """Which training runs in a folder that `take` took: it is ended should this process be killed."""
+    files.write_json(pathlib.Path(folder) / OWNER, me(child))
 
 
-def last_line(path: pathlib.Path) -> str:
-    """The last line of a log that says something; progress bars return to its beginning."""
-    lines = [line.strip() for line in path.read_text(errors="replace").replace("\r", "\n").split("\n") if line.strip()]
-    return lines[-1][:500] if lines else "no message"
+# What its launcher keeps in a run folder
 
 
-def report(trial, folder: pathlib.Path, name: str, seen: set[int]):
-    """Tell Optuna the scores of epochs that have ended since the last time."""
-    for row in history(folder):
-        epoch, value = int(row["epoch"]), row.get(f"val_{name}", row.get(name, math.nan))
-        if epoch not in seen and math.isfinite(value):
-            trial.report(value, epoch)
-            seen.add(epoch)
+class LaunchedFolder:
+    """A run folder as the program sees it that launches the training: output, signs of life, processor time."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.output = self.folder / "train.log"
+        self.errors = self.folder / "errors.log"  # progress bars write to it
+        self.heartbeat = self.folder / "heartbeat"
+        self.cost = self.folder / "cost.json"
+
+    def beat(self):
+        """A sign of life, for other machines."""
+        self.heartbeat.touch()
+
+    def is_fresh(self) -> bool:
+        """Was there a sign of life lately, of the launcher or the training?"""
+        if not self.heartbeat.exists():
+            return False
+        now = self.folder.parent / ".now"  # by the clock of the disk
+        now.touch()
+        signs = [path for path in (self.heartbeat, self.output, self.errors) if path.exists()]
+        return now.stat().st_mtime - max(path.stat().st_mtime for path in signs) < STALE
+
+    def reason(self, code: int) -> str:
+        """Why the training ended with an exit code: the last line of the log that says something; progress bars return
+        to its beginning."""
+        if code in OUT_OF_MEMORY:
+            return KILLED
+        text = self.errors.read_text(errors="replace").replace("\r", "\n")
+        lines = [line.strip() for line in text.split("\n") if line.strip()]
+        return lines[-1][:500] if lines else "no message"
+
+    @property
+    def seconds(self) -> float | None:
+        """Processor time of the training; None where that of a part is not known."""
+        return files.read_json(self.cost)["seconds"] if self.cost.exists() else None
+
+    @contextlib.contextmanager
+    def counted(self):
+        """Add the processor time of what ends meanwhile to `seconds`; it stays None once a part of the run is unknown,
+        after kill -9."""
+        unknown = Run.exists(self.folder)
+        known = {"seconds": None if unknown else 0.0, "open": False}
+        if self.cost.exists():
+            known = files.read_json(self.cost)
+        spent = None if known["open"] else known["seconds"]
+        before = processor_seconds()
+        files.write_json(self.cost, {"seconds": spent, "open": True})
+        try:
+            yield
+        finally:
+            total = None if spent is None else spent + processor_seconds() - before
+            files.write_json(self.cost, {"seconds": total, "open": False})
+
+
+def processor_seconds() -> float:
+    """Of all child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+# Its process
+
+
+def launch(folder, arguments) -> subprocess.Popen:
+    """A training that begins the run of a folder, or continues the one that is there; its output goes to the folder's
+    logs."""
+    launched = LaunchedFolder(folder)
+    if Run.exists(folder):
+        arguments = ["--resume", *(argument for argument in arguments if argument.startswith("--data_dir="))]
+    with open(launched.output, "ab") as log, open(launched.errors, "ab") as errors:
+        return subprocess.Popen(
+            [*TRAIN, *arguments, f"--out={folder}"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C in the terminal reaches this process alone, which passes it on once
+        )
 
 
 def stop(child: subprocess.Popen):
-    """Ctrl-C for train.py, which then scores its best network; the user's next one does not wait for that."""
+    """Ctrl-C for a training, which then scores its best network; the user's next one does not wait for that."""
     child.send_signal(signal.SIGINT)
     try:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -148,51 +193,70 @@ def stop(child: subprocess.Popen):
         child.wait()
 
 
-def launch(folder: pathlib.Path, arguments) -> subprocess.Popen:
-    """A train.py that begins the run of a folder, or continues the one that is there; its output goes to train.log and
-    errors.log."""
-    if (folder / "run.json").exists():
-        arguments = ["--resume", *(argument for argument in arguments if argument.startswith("--data_dir="))]
-    with open(folder / "train.log", "ab") as log, open(folder / "errors.log", "ab") as errors:
-        return subprocess.Popen(
-            [sys.executable, str(TRAIN), *arguments, f"--out={folder}"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=errors,
-            start_new_session=True,  # Ctrl-C in the terminal reaches this process alone, which passes it on once
-        )
+def look_after(folder, arguments, note: Callable, look: Callable) -> int | None:
+    """Begin or continue the run of a folder, and stay until its process has ended.
+
+    Args:
+        arguments: of train.py; note: called with the process once it runs; look: called every PAUSE seconds and at the
+        end; once it returns True the training is stopped.
+    Returns:
+        the exit code; None of one that `look` had stopped.
+    """
+    child = launch(folder, arguments)
+    try:
+        note(child)
+        code = None
+        while code is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = child.wait(PAUSE)
+            LaunchedFolder(folder).beat()
+            enough = look()
+            if code is None and enough:
+                stop(child)
+                return None
+    except BaseException:  # Ctrl-C above all: nothing is left behind that nobody looks after
+        if child.poll() is None:
+            stop(child)
+        raise
+    return code
+
+
+# A trial
+
+
+def report(trial, folder: pathlib.Path, name: str, seen: set[int]):
+    """Tell Optuna the scores of epochs that have ended since the last time."""
+    for row in runs.read_history(folder):
+        value = row.get(f"val_{name}", row.get(name, math.nan))
+        if row["epoch"] not in seen and math.isfinite(value):
+            trial.report(value, row["epoch"])
+            seen.add(row["epoch"])
 
 
 def run(trial, folder: pathlib.Path, arguments: list[str], *, name: str, direction: str, of_report: bool) -> dict:
     """Run or continue a trial until its process has ended.
 
     Args:
-        trial: `optuna.Trial`; folder: its run folder; arguments: of train.py; the others: as of `score`.
+        trial: `optuna.Trial`; folder: its run folder; arguments: of train.py; the others: as of `run_scores.score`.
     Returns:
         {"state": "complete", "value": …}, {"state": "pruned"} or {"state": "fail", "error": …}.
     """
     seen = set(trial.storage.get_trial(trial._trial_id).intermediate_values)
-    child = launch(folder, arguments)
-    try:
-        trial.set_user_attr("owner", {**me(), "train": [child.pid, birth(child.pid)]})
-        code = None
-        while code is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = child.wait(PAUSE)
-            (folder / "heartbeat").touch()
-            report(trial, folder, name, seen)
-            if code is None and trial.should_prune():
-                stop(child)
-                return {"state": "pruned"}
-    except BaseException:  # Ctrl-C above all: nothing is left behind that nobody looks after
-        if child.poll() is None:
-            stop(child)
-        raise
+
+    def look() -> bool:
+        report(trial, folder, name, seen)
+        return trial.should_prune()
+
+    code = look_after(folder, arguments, lambda child: trial.set_user_attr("owner", me(child)), look)
+    if code is None:
+        return {"state": "pruned"}
     if code:
-        return {"state": "fail", "error": KILLED if code in OUT_OF_MEMORY else last_line(folder / "errors.log")}
-    if left := unfinished(folder):
-        return {"state": "fail", "error": left}
+        return {"state": "fail", "error": LaunchedFolder(folder).reason(code)}
     try:
-        return {"state": "complete", "value": score(folder, name, direction, of_report=of_report)}
+        opened = Run.open(folder)
+        last = run_scores.stopped_at(opened)
+        if last is not None:  # it ended well, but was interrupted by others: then it scores what it has
+            return {"state": "fail", "error": f"interrupted after epoch {last} of {opened.flags['epochs']}"}
+        return {"state": "complete", "value": run_scores.score(opened, name, direction, of_report=of_report)}
     except UserError as error:
         return {"state": "fail", "error": str(error)}

@@ -55,7 +55,8 @@ class State:
         return epochs
 
     def load_rounds(self, steps: int) -> int:
-        """The second phase's network, optimizer, history and rounds; how many rounds of `steps` steps have been made."""
+        """The second phase's network, optimizer, history and rounds; how many rounds of `steps` steps have been
+        made."""
         self.run.state.load(self.network)
         number = self._times(steps)
         self.rows = [row for row in self.run.history if row["round"] <= number]
@@ -109,7 +110,8 @@ class Pretraining(keras.callbacks.Callback):
         loss = float(logs["loss"])
         if not np.isfinite(loss):
             raise UserError(
-                f"the loss became {loss} in epoch {epoch + 1}; lower --lr. The last good state is kept in {self.state.run.folder}"
+                f"the loss became {loss} in epoch {epoch + 1}; lower --lr. The last good state is kept in "
+                f"{self.state.run.folder}"
             )
         self.state.rows.append(history_row(epoch + 1, 0, seconds=time.time() - self.began, reconstruction=loss))
         self.bar.update()

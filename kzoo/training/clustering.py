@@ -207,8 +207,10 @@ class Training:
                     self.state.forget_codes(number)
                     self.state.write(self.run.state, now=True)
                     return (
-                        f"{COLLAPSED} in round {number}: clusters worth {row['perplexity']:.1f} of equal size, {first:.1f} at first; "
-                        "the weights of the round before are kept. Lower --cluster_lr or raise --loss_weights=reconstruction=<number>"
+                        f"{COLLAPSED} in round {number}: clusters worth {row['perplexity']:.1f} of equal size, "
+                        f"{first:.1f} at first; "
+                        "the weights of the round before are kept. Lower --cluster_lr or raise "
+                        "--loss_weights=reconstruction=<number>"
                     )
                 settled = row["label_change"] < tol
                 self.state.write(self.run.state, now=settled or number in (0, limit))
@@ -302,7 +304,8 @@ def train(
     Args:
         model: of `kzoo.models`, with layers "signal" and "clusters"; batches: of the `examples` to cluster, see
         `signals`; plan: of both phases, see `check`; compiled: loss and loss_weights of the second phase;
-        run: `kzoo.runs.Run`, which keeps history, network and states; resume: go on from its states; jit_compile: of `compile`.
+        run: `kzoo.runs.Run`, which keeps history, network and states; resume: go on from its states; jit_compile: of
+        `compile`.
     Returns:
         why it ended.
     Raises:

@@ -1,4 +1,4 @@
-"""The configuration of a run, which `run.json` holds: what was asked for, what it was trained on, where and with what."""
+"""The configuration of a run, which `run.json` holds: what was asked for, on which data, where and with what."""
 
 import dataclasses
 

@@ -46,8 +46,7 @@ def build(task: Task, arch: str, size: int | tuple[int, ...], num_outputs: int, 
 def units_of(task: Task, model: keras.Model) -> int:
     """How many joints, classes or clusters a network answers."""
     main = task.main_of(model.output_names)
-    shape = model.output[main].shape
-    return shape[-2] if main in ("coords", "joints") else shape[-1]
+    return model.output[main].shape[task.answers.explained[main].axis]
 
 
 def compile_arguments(

@@ -4,9 +4,9 @@ import dataclasses
 
 from kzoo import UserError, cli
 from kzoo.data import builders, pipeline, statistics
+from kzoo.tasks import TASKS
 from kzoo.training import networks
 
-ROUND_FLAGS = ("rounds", "update_interval", "tol", "cluster_lr")
 GEOMETRIC_FLAGS = {"zoom": "zoom", "rotation": "rotation_deg", "translate": "translate", "crop": "crop", "flip": "flip"}
 
 
@@ -27,8 +27,7 @@ def resolve(task, given) -> dict:
     )
     if dataset not in known:
         dataset = next((name for name in known if name.startswith(f"{dataset}/")), dataset)
-    rows = [("", ""), (dataset, ""), ("", given["arch"]), (dataset, given["arch"])]
-    recipe = {name: value for row in rows for name, value in task.recipes.get(row, {}).items()}
+    recipe = task.recipe(dataset, given["arch"])
     resolved = {**given, "dataset": dataset, **{name: value for name, value in recipe.items() if given[name] is None}}
     for name in ("set", "loss_weights", "loss_set"):  # the user's assignments come on top of the recipe's
         own = cli.assignments(given[name], name)
@@ -38,15 +37,16 @@ def resolve(task, given) -> dict:
             if given[name] is not None:
                 raise UserError(f"{given['arch']} is a network of its own: it takes no --{name}")
             resolved[name] = None
-    for name in task.without if task.train else ROUND_FLAGS:
+    for name in task.input.without:
         if given[name]:
             raise UserError(f"--{name} is not for --task={given['task']}")
     resolved["train_split"] = resolved["train_split"] or "train"
-    resolved["val_split"] = resolved["val_split"] or ("val" if task.train is None else resolved["train_split"])
+    resolved["val_split"] = resolved["val_split"] or ("val" if task.learning == "labels" else resolved["train_split"])
     missing = [name for name in ("size", "epochs", "batch_size", "lr") if resolved[name] is None]
     if missing:
         raise UserError(
-            f"{given['task']} has no recipe for dataset {dataset!r} (it has {', '.join(sorted(known))}): give --{missing[0]}"
+            f"{given['task']} has no recipe for dataset {dataset!r} (it has {', '.join(sorted(known))}): give "
+            f"--{missing[0]}"
         )
     border_of(resolved)  # its mistakes are told before a data set is made
     return resolved
@@ -75,7 +75,7 @@ def fit_statistics(builder, flag, classes: int) -> tuple:
     if flag["normalise"] or (flag["color_pca"] and flag["color_pca_of"] == "train"):
         colours = statistics.fit_colours(image for image, _ in pipeline.pictures(builder, flag["train_split"]))
     if flag["class_weights"] == "median_frequency":
-        if flag["task"] != "seg":
+        if not TASKS[flag["task"]].input.dense:
             raise UserError(f"--class_weights is for --task=seg, got --task={flag['task']}")
         masks = (mask for _, mask in pipeline.pictures(builder, flag["train_split"]))
         weights = statistics.median_frequency(*statistics.fit_classes(masks, classes)).round(4).tolist()
@@ -88,17 +88,18 @@ def augmented_view(plain, task, flag, colours):
         return plain
     own = {field: flag[name] for name, field in GEOMETRIC_FLAGS.items() if flag[name] is not None}
     moving = [name for name in GEOMETRIC_FLAGS if name != "rotation" and flag[name]]
-    if task.turns_only and moving:
+    if task.input.turns_only and moving:
         raise UserError(
-            f"--{moving[0]}={flag[moving[0]]:g}: no camera pose of --task={flag['task']} goes with such a picture; use --rotation"
+            f"--{moving[0]}={flag[moving[0]]:g}: no camera pose of --task={flag['task']} goes with such a picture; use "
+            "--rotation"
         )
     pca = {"pca": flag["color_pca"]} if flag["color_pca"] else {}
     if pca and flag["color_pca_of"] == "train":
         pca["colours"] = colours
     return dataclasses.replace(
         plain,
-        geometric=dataclasses.replace(task.geometric.scaled(flag["augment"]), **own),
-        photometric=dataclasses.replace(task.photometric.scaled(flag["augment"]), **pca),
+        geometric=dataclasses.replace(task.input.geometric.scaled(flag["augment"]), **own),
+        photometric=dataclasses.replace(task.input.photometric.scaled(flag["augment"]), **pca),
     )
 
 
@@ -112,7 +113,7 @@ def border_of(flag) -> tuple[float, float] | None:
         raise UserError(
             f"--border={','.join(flag['border'])} must be a weight and a sigma in pixels, for instance 10,5"
         ) from error
-    if flag["task"] != "seg" or weight < 0 or sigma <= 0:
+    if not TASKS[flag["task"]].input.dense or weight < 0 or sigma <= 0:
         raise UserError(
             f"--border is for --task=seg, with a weight of 0 or more and a sigma above 0; got {weight:g},{sigma:g}"
         )

@@ -9,6 +9,7 @@ from kzoo.data.description import DataSet
 from kzoo.evaluation import model_card
 from kzoo.programs import list as listing
 from kzoo.runs import Run
+from kzoo.tasks import TASKS
 from kzoo.training.configuration import Configuration
 
 SCORES = {"pose": "mpjpe", "seg": "miou", "pose3d": "mpjpe_mm", "loc": "median_m", "cluster": "acc"}
@@ -95,7 +96,7 @@ def test_a_card_says_what_it_must(task, arch, dataset, said):
         "test-time augmentation: flip; " if task == "pose" else "test-time augmentation: flip.",
         "size (px): 96x128",
         f"{SCORES[task]} of mean pose: 43.21",
-        model_card.LIMITS[task][0],
+        TASKS[task].answers.limits[0],
         "with seed 3",
         f"python train.py --task={task} --arch={arch}",
         f'kzoo.load("runs/{task}-{arch}")',
@@ -151,6 +152,6 @@ def test_an_old_run_has_a_card_too():
 
 
 def test_tables_are_complete():
-    """Every task has its limits, every architecture a first line; data sets: tests/test_datasets.py."""
-    assert {row["task"] for row in listing.tasks()} == set(model_card.LIMITS)
+    """Every architecture has a first line; tasks: tests/tasks/test_tasks.py, data sets: tests/test_datasets.py."""
+    assert {row["task"] for row in listing.tasks()} == set(TASKS)
     assert all(len(model_card.paper(row["arch"])) > 20 for row in listing.archs())

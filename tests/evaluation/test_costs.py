@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from absl import flags
 
-from kzoo import UserError, files, runs
+from kzoo import UserError
+from kzoo.data.description import DataSet
 from kzoo.evaluation import costs
-from kzoo.programs import costs
+from kzoo.programs import costs as program
+from kzoo.runs import Run
 from kzoo.tasks import TASKS
 from kzoo.training import networks
+from kzoo.training.configuration import Configuration
 
 
 def convolution(x):
@@ -79,7 +82,7 @@ def test_the_peak_begins_anew():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The folder of a run with a small segmentation network that was never trained."""
+    """A run with a small segmentation network that was never trained."""
     folder = tmp_path_factory.mktemp("runs") / "unet"
     flag = {
         "task": "seg",
@@ -90,21 +93,22 @@ def run(tmp_path_factory):
         "set": ["widths=(8,)"],
     }
     model = networks.build(TASKS["seg"], "unet", 64, 3, **networks.network_options(flag))
-    folder.mkdir()
-    model.save(folder / "model.keras")
-    files.write_json(folder / "run.json", {"flags": flag, "names": ["a", "b", "c"]})
-    return folder
+    run = Run.create(folder, Configuration(flag, ["a", "b", "c"], DataSet("people/1.0.0"), model.count_params()))
+    run.save_model(model)
+    return run
 
 
 def test_a_run_in_a_process_of_its_own(run):
-    found = costs.in_own_process(run)
-    assert found["parameters"] == runs.load_model(run).count_params() and found["threads"] >= 1
+    found = costs.in_own_process(run.folder)
+    assert found["parameters"] == run.model().count_params() and found["threads"] >= 1
     assert set(found["ms_per_example"]) == {"1", "8"} and 0 < found["ms_per_example"]["8"] < 1000
     assert found["flops"] > 2 * 64 * 64 * 3 * 8 and found["peak_memory_mib"] > 100
     weights = found["parameters"] * 4 / costs.MIB
     assert found["network_memory_mib"] is None or weights <= found["network_memory_mib"] < found["peak_memory_mib"]
-    failed = costs.in_own_process(run.parent / "none")
-    assert list(failed) == ["error"] and "no run folder at" in failed["error"]
+    failed = costs.in_own_process(run.folder.parent / "none")
+    assert list(failed) == ["error"]
+    assert failed["error"].startswith("the process ended with exit code 2: costs.py: no run folder at")
+    assert costs.in_own_process(run.folder, timeout=0.01) == {"error": "not measured within 0.01 seconds"}
 
 
 @pytest.mark.parametrize(
@@ -113,18 +117,17 @@ def test_a_run_in_a_process_of_its_own(run):
 )
 def test_mistakes(arguments, sizes, match, monkeypatch):
     before = set(flags.FLAGS)
-    costs.define_flags()
+    program.define_flags()
     try:
         flags.FLAGS(["costs.py", f"--batch_size={sizes}"])
         with pytest.raises(UserError, match=match):
-            costs.main(arguments)
+            program.main(arguments)
     finally:
         for name in set(flags.FLAGS) - before:
             delattr(flags.FLAGS, name)
 
 
 def test_the_program(run):
-    done = subprocess.run(
-        [sys.executable, "-m", "kzoo.costs", str(run), "--batch_size=2"], check=False, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "kzoo.programs.costs", str(run.folder), "--batch_size=2"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0 and set(json.loads(done.stdout)["ms_per_example"]) == {"2"}, done.stderr

@@ -1,5 +1,7 @@
 """Features for image retrieval, and the table that compares a network with what needs no training."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -18,13 +20,17 @@ def test_thumbnails_ignore_brightness_and_tell_pictures_apart():
     np.testing.assert_allclose(found[:, 0], [2, 1, 0])
 
 
-@pytest.mark.parametrize(("flags", "words", "width"), [
-    ({"encoder": "small", "encoder_weights": "none"}, "thumbnails", 576),
-    ({"encoder": None, "encoder_weights": None}, "thumbnails", 576),
-])  # fmt: skip
-def test_without_trained_weights_pictures_are_compared_themselves(flags, words, width):
-    how, function = retrieval.method(flags, (24, 32))
-    assert words in how and function(np.zeros((1, 24, 32, 3), "uint8")).shape == (1, width)
+@pytest.mark.parametrize(
+    ("encoder", "weights", "words"),
+    [
+        ("small", "none", "thumbnails of 16x12 px"),
+        (None, None, "thumbnails of 16x12 px"),
+        ("small", "gone.weights.h5", "thumbnails of 16x12 px, as .*gone.weights.h5.*"),
+    ],
+)
+def test_without_trained_weights_pictures_are_compared_themselves(encoder, weights, words):
+    how, function = retrieval.method((32, 64), encoder=encoder, weights=weights)
+    assert re.fullmatch(words, how) and function(np.zeros((1, 32, 64, 3), "uint8")).shape == (1, 576)
 
 
 def test_a_trained_encoder_gives_the_mean_of_its_last_map(tmp_path):
@@ -34,12 +40,11 @@ def test_a_trained_encoder_gives_the_mean_of_its_last_map(tmp_path):
 
     image = keras.Input((32, 64, 3), dtype="uint8")
     base = ENCODERS["small"].build(keras.Input((32, 64, 3)))
-    base.save_weights(tmp_path / "small.weights.h5")
-    how, function = retrieval.method(
-        {"encoder": "small", "encoder_weights": str(tmp_path / "small.weights.h5")}, (32, 64)
-    )
+    weights = str(tmp_path / "small.weights.h5")
+    base.save_weights(weights)
+    how, function = retrieval.method((32, 64), encoder="small", weights=weights)
     pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 64, 3), dtype="uint8")
-    last = keras.Model(image, encode(image, "small", str(tmp_path / "small.weights.h5"))[-1]).predict_on_batch(pictures)
+    last = keras.Model(image, encode(image, "small", weights)[-1]).predict_on_batch(pictures)
     np.testing.assert_allclose(function(pictures), last.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6)
     assert "small" in how
 

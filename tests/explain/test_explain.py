@@ -13,15 +13,17 @@ from keras import ops
 from PIL import Image
 from zoo import TINY, tiny
 
-from kzoo import UserError, cli, files
+from kzoo import UserError, cli
 from kzoo.data import builders, image_io, pipeline
-from kzoo.evaluation import scoring
+from kzoo.explain import __main__ as program
 from kzoo.explain import attribution, explanation
 from kzoo.explain import targets as explain_targets
 from kzoo.inference import grad_cam
 from kzoo.nn.layers import named
+from kzoo.runs import Run
 from kzoo.tasks import TASKS
 from kzoo.training import networks
+from kzoo.training.configuration import Configuration
 
 rng = np.random.default_rng(1)
 JOINTS = ["nose", "left_wrist", "right_wrist"]
@@ -42,6 +44,11 @@ ANSWERS["logits"][0, ..., 1] -= 9  # class 1 is nowhere in the first picture
 ANSWERS["assignment"] = np.array([[0.1, 0.2, 0.6, 0.1], [0.7, 0.1, 0.1, 0.1]], "float32")
 
 
+def task_of(*outputs):
+    """The task that has these outputs."""
+    return next(task for task in TASKS.values() if set(outputs) <= set(task.outputs))
+
+
 def emitting(*outputs):
     """A network with these outputs."""
     inputs = [keras.Input(SHAPES[name], name=f"input_{name}") for name in outputs]
@@ -49,7 +56,7 @@ def emitting(*outputs):
 
 
 def scores(outputs, asked, answers=ANSWERS, first=ANSWERS):
-    target = explain_targets.target(NAMES, emitting(*outputs), asked)
+    target = explain_targets.target(task_of(*outputs), NAMES, emitting(*outputs), asked)
     tensors = {name: ops.convert_to_tensor(value) for name, value in answers.items()}
     return target, {label: ops.convert_to_numpy(score(tensors)) for label, score in target.scores(first)}
 
@@ -145,7 +152,7 @@ def test_places_are_those_of_the_first_answers():
 )
 def test_mistakes_in_the_target(outputs, asked, words):
     with pytest.raises(UserError, match=words):
-        explain_targets.target(NAMES, emitting(*outputs), asked)
+        explain_targets.target(task_of(*outputs), NAMES, emitting(*outputs), asked)
 
 
 def test_what_is_explained_by_default():
@@ -230,7 +237,8 @@ def test_pictures_come_as_from_the_pipeline(people_dir, tmp_path):
     builder = builders.prepare("people", people_dir)
     (stored, _), *_ = pipeline.pictures(builder, "val", 1)
     cv2.imwrite(str(tmp_path / "a.png"), stored[..., ::-1])
-    images, *_ = next(scoring.batches(TASKS["pose"], builder, "val", (64, 64), 1, ("image",)).as_numpy_iterator())
+    batches = pipeline.in_order(builder, "val", (64, 64), label="keypoints", extras=(), reads=("image",), batch_size=1)
+    images, *_ = next(batches.as_numpy_iterator())
     np.testing.assert_array_equal(image_io.to_input(image_io.read_picture(tmp_path / "a.png"), (64, 64))[0], images[0])
 
 
@@ -279,25 +287,18 @@ def untrained(request, tmp_path_factory):
             flag = {"task": task, "arch": arch, "dataset": dataset, "data_dir": data_dir, "encoder": encoder, "set": options, "size": size,
                     "encoder_weights": encoder and "none", "train_split": "train"}  # fmt: skip
             names, frames = list(builder.info.metadata[TASKS[task].names]), builders.frames_of(builder)
+            described = builders.describe(builder)
             keras.utils.set_random_seed(0)
             model = networks.build(
                 TASKS[task], arch, (*frames, *cli.shape_of(size)), len(names), **networks.network_options(flag)
             )
-            made[name].mkdir()
-            model.save(made[name] / "model.keras")
-            stored = {
-                "flags": flag,
-                "names": names,
-                "dataset": builders.describe(builder),
-                **({"frames": frames} if frames else {}),
-            }
-            files.write_json(made[name] / "run.json", stored)
+            Run.create(made[name], Configuration(flag, names, described, 0, frames=frames)).save_model(model)
         return made[name]
 
     return folder
 
 
-run = functools.partial(running.run_module, explanation)
+run = functools.partial(running.run_module, program)
 
 
 def read(folder):
@@ -401,6 +402,15 @@ def test_every_task(name, output, methods, further, shapes, untrained, tmp_path,
     assert (tmp_path / "patches.png").exists() == ("patches" in methods)
 
 
+def test_from_a_notebook(untrained, tmp_path):
+    """A run that is open already; mistakes speak of keywords."""
+    opened = Run.open(untrained("lift"))
+    with pytest.raises(UserError, match="give images, or examples of the run's data set"):
+        explanation.explain(opened)
+    told = explanation.explain(opened, examples=[1], methods=["saliency"], out=tmp_path)
+    assert told == read(tmp_path)[0] and told["run"] == "lift" and told["inputs"] == ["val #1"]
+
+
 MISTAKES = [
     ("softargmax", (), "give a picture, --image=<file>, or an example"),
     (
@@ -410,11 +420,11 @@ MISTAKES = [
     ),
     ("softargmax", ("--example=0", "--output=coords:toe"), "'toe' is not one of the joints; allowed: nose"),
     ("softargmax", ("--example=0", "--layer=stage9"), "no layer 'stage9'"),
-    ("softargmax", ("--example=0", "--channel=500"), "--channel=500: layer stage2 has 32 channels; allowed: 0 to 31"),
-    ("softargmax", ("--example=32",), "--example=32: val has 32 examples; allowed: 0 to 31"),
-    ("softargmax", ("--image=nowhere.jpg",), "cannot read --image=nowhere.jpg: No such file"),
-    ("softargmax", ("--image=setup.cfg",), "--image=setup.cfg is no picture; allowed: JPEG"),
-    ("lift", ("--image=setup.cfg",), "lift reads keypoints_2d, not one picture: give --example"),
+    ("softargmax", ("--example=0", "--channel=500"), "channel 500: layer stage2 has 32 channels; allowed: 0 to 31"),
+    ("softargmax", ("--example=32",), "example 32: val has 32 examples; allowed: 0 to 31"),
+    ("softargmax", ("--image=nowhere.jpg",), "cannot read nowhere.jpg: No such file"),
+    ("softargmax", ("--image=setup.cfg",), "setup.cfg is no picture; allowed: JPEG"),
+    ("lift", ("--image=setup.cfg",), "lift reads keypoints_2d, not one picture: give examples instead"),
     ("lift", ("--example=0", "--method=patches"), "no maps"),
 ]
 
@@ -423,6 +433,6 @@ MISTAKES = [
 def test_mistakes_are_one_line(name, arguments, message, untrained, tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
     code, _, err = run(capsys, monkeypatch, f"--run={untrained(name)}", f"--out={out}", *arguments)
-    lines = [line for line in err.splitlines() if line.startswith("explain.py: ")]
+    lines = [line for line in err.splitlines() if line.startswith("explain: ")]
     assert code == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in err, err
     assert not out.exists()

@@ -10,15 +10,17 @@ import keras
 import numpy as np
 import pytest
 from running import run, run_module
+from zoo import check_export
 
-from kzoo import UserError, files, tasks
+from kzoo import UserError, tasks
 from kzoo.data import builders
 from kzoo.evaluation import report
-from kzoo.export import formats
-from kzoo.export import matrix as export_matrix
+from kzoo.export import exporting, formats, matrix, matrix_document
 from kzoo.models.conv_lstm import conv_lstm
-from kzoo.predict import answering
+from kzoo.programs import export_matrix
+from kzoo.runs import Run
 from kzoo.training import networks as training_networks
+from kzoo.training.configuration import Configuration
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (2, 4, 16, 16, 3), dtype="uint8")
 
@@ -33,14 +35,12 @@ def networks():
     return plain, portable
 
 
-@pytest.mark.parametrize(
-    ("write", "name", "package"),
-    [(formats.export_onnx, "model.onnx", "onnxruntime"), (formats.export_litert, "model.tflite", "ai_edge_litert")],
-)
-def test_portable_conv_lstm_exports(write, name, package, networks, tmp_path):
+@pytest.mark.parametrize(("form", "package"), [("onnx", "onnxruntime"), ("litert", "ai_edge_litert")])
+def test_portable_conv_lstm_exports(form, package, networks, tmp_path):
     pytest.importorskip(package)
-    assert write(networks[1], tmp_path / name, FRAMES) <= 1e-5
-    assert (tmp_path / name).stat().st_size > 1000
+    path = tmp_path / formats.EXPORTS[form].file
+    check_export(form, networks[1], path, FRAMES, tolerance=1e-5)
+    assert path.stat().st_size > 1000
 
 
 def test_litert_has_no_3d_pooling_or_loops_of_its_own(networks, tmp_path):
@@ -48,7 +48,7 @@ def test_litert_has_no_3d_pooling_or_loops_of_its_own(networks, tmp_path):
     have."""
     pytest.importorskip("ai_edge_litert")
     with pytest.raises(UserError, match="litert cannot hold this network: .*Flex.*Select TensorFlow op"):
-        formats.export_litert(networks[0], tmp_path / "model.tflite", FRAMES)
+        formats.written("litert", networks[0], tmp_path / "model.tflite", FRAMES, {})
     assert not list(tmp_path.iterdir())
 
 
@@ -110,77 +110,89 @@ def test_an_export_that_answers_otherwise_is_not_kept(networks, tmp_path, monkey
 def test_another_backend_is_one_line(networks, tmp_path, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(UserError, match="KERAS_BACKEND=tensorflow"):
-        formats.export_onnx(networks[0], tmp_path / "model.onnx", FRAMES)
+        formats.written("onnx", networks[0], tmp_path / "model.onnx", FRAMES, {})
 
 
 @pytest.fixture(scope="module")
-def run_of_pose(people_dir, tmp_path_factory):
-    """A run folder of a network for joints with random weights."""
+def pose_run(people_dir, tmp_path_factory):
+    """A run of a network for joints with random weights."""
     builder, folder = builders.prepare("people", people_dir), tmp_path_factory.mktemp("runs") / "pose"
-    flag = {"task": "pose", "arch": "heatmap", "dataset": "people", "data_dir": people_dir, "encoder": "small", "encoder_weights": "none",
-            "init": "he_normal", "size": 64, "set": ["width=8"], "seed": 0}  # fmt: skip
+    flag = {"task": "pose", "arch": "heatmap", "dataset": "people", "data_dir": people_dir, "size": 64}
+    flag |= {"encoder": "small", "encoder_weights": "none", "init": "he_normal", "set": ["width=8"], "seed": 0}
     keras.utils.set_random_seed(0)
     names = list(builder.info.metadata["joints"])
     model = training_networks.build(tasks.POSE, "heatmap", 64, len(names), **training_networks.network_options(flag))
-    folder.mkdir()
-    model.save(folder / "model.keras")
-    files.write_json(
-        folder / "run.json", {"flags": flag, "names": names, "parameters": 1, "dataset": builders.describe(builder)}
-    )
-    return folder
+    run = Run.create(folder, Configuration(flag, names, builders.describe(builder), model.count_params()))
+    run.save_model(model)
+    return run
 
 
-def test_exports_answer_as_kzoo_predict(run_of_pose, tmp_path, capsys, monkeypatch):
-    """Pictures of another size than the network's in, joints in fractions of them out; the form that fails costs the
-    others nothing."""
-    pytest.importorskip("onnxruntime")
-    monkeypatch.setitem(formats.EXPORTS, "litert", formats.Export("model.tflite", _fails, None))
-    arguments = (
-        f"--run={run_of_pose}",
-        f"--out={tmp_path}",
-        "--split=val[:8]",
-        "--decoder=udp",
-        "--export=saved_model,onnx,litert",
-    )
-    code, out, err = run(capsys, monkeypatch, "eval.py", *arguments, "--export_raw", "--export_examples=6")
-    lines = [line for line in err.splitlines() if line.startswith("eval.py:")]
-    assert code == 1 and lines == [
-        "eval.py: no litert: litert cannot hold this network: ValueError: FlexFoo: no kernel for FlexFoo"
-    ]
-    assert not list(run_of_pose.glob("*.tflite")) and not list(run_of_pose.glob(".writing*"))
+def examples_of(run: Run, count: int) -> tuple:
+    """Inputs, labels and extras of the first examples of its validation split."""
+    inputs, truth, extras = next(run.data(f"val[:{count}]", batch_size=count).as_numpy_iterator())
+    return inputs, truth["label"], extras
 
-    result, about = (
-        json.loads((tmp_path / "report.json").read_text()),
-        json.loads((run_of_pose / "exports.json").read_text()),
-    )
-    assert list(result["export"]) == ["saved_model", "onnx"] and "FlexFoo" in result["export_failed"]["litert"]
-    assert about["forms"] == result["export"] and about["task"] == "pose" and about["names"][0] == "nose"
-    for row in result["export"].values():
+
+@pytest.fixture(scope="module")
+def exported(pose_run):
+    """What `export` tells: two forms, the second one fails."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(formats.EXPORTS, "litert", formats.Export("model.tflite", _fails, None))
+        forms = ("saved_model", "litert", "onnx")
+        return exporting.export(pose_run, forms, decoder="udp", examples=examples_of(pose_run, 6), raw=True)
+
+
+def test_a_form_that_fails_costs_the_others_nothing(pose_run, exported):
+    rows, failed = exported
+    assert list(rows) == ["saved_model", "onnx"]
+    assert failed == {"litert": "litert cannot hold this network: ValueError: FlexFoo: no kernel for FlexFoo"}
+    assert not list(pose_run.folder.glob("*.tflite")) and not list(pose_run.folder.glob(".writing*"))
+
+
+def test_an_export_tells_what_it_is(pose_run, exported):
+    rows, _ = exported
+    about = json.loads((pose_run.folder / "exports.json").read_text())
+    assert about["forms"] == rows == pose_run.exports and about["task"] == "pose" and about["names"][0] == "nose"
+    for row in rows.values():
         assert row["decoder"] == "udp" and row["examples"] == 6 and row["score"] == "mpjpe" and row["threads"] >= 1
-        assert (
-            set(row["difference"]) == {"coords", "confidence", "raw_heatmaps"}
-            and max(row["difference"].values()) < 1e-4
-        )
+        assert set(row["difference"]) == {"coords", "confidence", "raw_heatmaps"}
+        assert max(row["difference"].values()) < 1e-4
         assert abs(row["value"] - row["predict"]) < 1e-3 and row["mib"] > 0 and row["ms"] > 0 < row["predict_ms"]
-        assert (
-            row["inputs"] == {"image": "uint8 (any, any, any, 3)"}
-            and "fractions of the picture" in row["outputs"]["coords"]
-        )
-    assert "## Exports" in (tmp_path / "report.md").read_text() and "| onnx | model.onnx |" in out
+        assert row["inputs"] == {"image": "uint8 (any, any, any, 3)"}
+        assert "fractions of the picture" in row["outputs"]["coords"]
+    table = report.export_table(*exported)
+    assert "| onnx | model.onnx |" in table and "- no litert: litert cannot hold" in table
 
+
+def test_exports_answer_as_predict(pose_run, exported):
+    """Pictures of another size than the network's in, joints in fractions of them out."""
+    rows, _ = exported
     pictures = [np.random.default_rng(seed).integers(0, 256, (90, 130, 3), dtype="uint8") for seed in range(2)]
     pictures = [cv2.blur(picture, (9, 9)) for picture in pictures]
-    for index, picture in enumerate(pictures):
-        cv2.imwrite(str(tmp_path / f"{index}.png"), picture[..., ::-1])
-    code, _, err = run_module(answering, capsys, monkeypatch, f"--run={run_of_pose}", f"--images={tmp_path}", f"--out={tmp_path / 'answers'}",
-                              "--decoder=udp")  # fmt: skip
-    assert code == 0, err
-    persons = json.loads((tmp_path / "answers" / "keypoints.json").read_text())
-    expected = np.array([person["keypoints"] for person in persons]).reshape(2, 17, 3)
-    for form, row in result["export"].items():
-        found = formats.EXPORTS[form].open(run_of_pose / row["file"])(np.stack(pictures))
-        np.testing.assert_allclose(found["coords"] * (130, 90), expected[..., :2], atol=0.02, err_msg=form)
-        np.testing.assert_allclose(found["score"], expected[..., 2], atol=1e-3, err_msg=form)
+    expected = pose_run.predict(pictures, decoder="udp")
+    for form, row in rows.items():
+        found = formats.EXPORTS[form].open(pose_run.export_path(row["file"]))(np.stack(pictures))
+        for coords, score, answer in zip(found["coords"], found["score"], expected, strict=True):
+            np.testing.assert_allclose(coords * (130, 90), answer["keypoints"], atol=0.02, err_msg=form)
+            np.testing.assert_allclose(score, answer["scores"], atol=1e-3, err_msg=form)
+
+
+def test_by_default_the_network_decides_on_decoder_and_size(pose_run):
+    rows, failed = exporting.export(pose_run, ("saved_model",), examples=examples_of(pose_run, 2))
+    assert not failed and rows["saved_model"]["decoder"] == "dark" and "raw_heatmaps" not in rows["saved_model"]
+    assert set(rows["saved_model"]["difference"]) == {"coords", "confidence"}
+
+
+def test_the_program_ends_with_1_where_a_form_fails(pose_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(formats.EXPORTS, "litert", formats.Export("model.tflite", _fails, None))
+    arguments = (f"--run={pose_run.folder}", f"--out={tmp_path}", "--split=val[:8]", "--export=saved_model,litert")
+    code, out, err = run(capsys, monkeypatch, "eval.py", *arguments, "--export_examples=6")
+    lines = [line for line in err.splitlines() if line.startswith("eval.py:")]
+    assert code == 1
+    assert lines == ["eval.py: no litert: litert cannot hold this network: ValueError: FlexFoo: no kernel for FlexFoo"]
+    result = json.loads((tmp_path / "report.json").read_text())
+    assert list(result["export"]) == ["saved_model"] and "FlexFoo" in result["export_failed"]["litert"]
+    assert "## Exports" in (tmp_path / "report.md").read_text() and "| saved_model | saved_model |" in out
 
 
 def _fails(model, path):
@@ -188,9 +200,9 @@ def _fails(model, path):
     raise ValueError("no kernel for\nFlexFoo")
 
 
-def test_mistakes_are_one_line(run_of_pose, tmp_path, capsys, monkeypatch):
+def test_mistakes_are_one_line(pose_run, tmp_path, capsys, monkeypatch):
     code, _, err = run(
-        capsys, monkeypatch, "eval.py", f"--run={run_of_pose}", f"--out={tmp_path}", "--export=onnx,tensorrt"
+        capsys, monkeypatch, "eval.py", f"--run={pose_run.folder}", f"--out={tmp_path}", "--export=onnx,tensorrt"
     )
     assert (
         code == 2
@@ -213,8 +225,9 @@ if "--child=seg/dying" in sys.argv:
 
 import keras
 from keras import layers
-from kzoo import cli, export_matrix
-from kzoo.layers import named
+from kzoo import cli
+from kzoo.nn.layers import named
+from kzoo.programs import export_matrix
 from kzoo.tasks import TASKS
 
 
@@ -241,11 +254,10 @@ def test_matrix_goes_on_where_a_converter_fails_or_dies(tmp_path, capsys, monkey
     script.write_text(MADE_UP)
     for name in ("lacking", "dying"):
         monkeypatch.setitem(tasks.TASKS["seg"].archs, name, None)
-    monkeypatch.setattr(
-        export_matrix, "in_child", functools.partial(export_matrix.in_child, command=(sys.executable, str(script)))
-    )
-    monkeypatch.setattr(export_matrix, "EXPLAINED", {"FlexMaxPool3D": "LiteRT pools in two dimensions."})
-    out.write_text(f"# Exports\n\n{export_matrix.BEGIN}\nan earlier table\n{export_matrix.END}\n\nMore.\n")
+    in_child = functools.partial(matrix.in_child, command=(sys.executable, str(script)))
+    monkeypatch.setattr(matrix, "in_child", in_child)
+    monkeypatch.setattr(matrix_document, "EXPLAINED", {"FlexMaxPool3D": "LiteRT pools in two dimensions."})
+    out.write_text(f"# Exports\n\n{matrix_document.BEGIN}\nan earlier table\n{matrix_document.END}\n\nMore.\n")
     arguments = ("--task=seg", "--arch=dying,lacking", f"--out={out}")
     code, printed, err = run_module(export_matrix, capsys, monkeypatch, *arguments, "--formats=saved_model,litert")
     assert code == 0 and "2 networks, 3 failures" in printed, err
@@ -267,7 +279,7 @@ def test_matrix_goes_on_where_a_converter_fails_or_dies(tmp_path, capsys, monkey
     def again(*_):
         pytest.fail("measured twice")
 
-    monkeypatch.setattr(export_matrix, "in_child", again)
+    monkeypatch.setattr(matrix, "in_child", again)
     code, _, err = run_module(export_matrix, capsys, monkeypatch, *arguments, "--formats=litert")
     assert code == 0 and "| seg | dying | fails (2) | fails (3) |" in out.read_text(), err
 
@@ -275,7 +287,7 @@ def test_matrix_goes_on_where_a_converter_fails_or_dies(tmp_path, capsys, monkey
 def test_matrix_knows_a_network_that_takes_too_long(tmp_path):
     script = tmp_path / "sleep.py"
     script.write_text("import time\ntime.sleep(60)\n")
-    found = export_matrix.in_child("seg", "unet", ["onnx"], 0.5, command=(sys.executable, str(script)))
+    found = matrix.in_child("seg", "unet", ["onnx"], 0.5, command=(sys.executable, str(script)))
     assert found == {"onnx": {"error": "the process took more than 0.5 s a form"}}
 
 
@@ -296,5 +308,5 @@ def test_matrix_does_not_replace_a_document_of_another_kind(tmp_path):
     out = tmp_path / "notes.md"
     out.write_text("my notes\n")
     with pytest.raises(UserError, match="has no line"):
-        export_matrix.write(out, {"versions": {}, "results": {}, "date": "", "device": ""}, ["onnx"])
+        matrix_document.write(out, {"versions": {}, "results": {}, "date": "", "device": ""}, ["onnx"])
     assert out.read_text() == "my notes\n"

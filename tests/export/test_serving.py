@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 
 from kzoo.data import image_io
-from kzoo.export import decoders as graph_decoders
-from kzoo.export import formats, serving
+from kzoo.export import exporting, serving
 from kzoo.export import matrix as export_matrix
 from kzoo.metrics import loc_scores
-from kzoo.nn import decoding, geometry
-from kzoo.predict.writers import classes_at
-from kzoo.tasks import TASKS
+from kzoo.nn import decoding, geometry, graph_decoders
+from kzoo.tasks import TASKS, loc
 
 RNG = np.random.default_rng(0)
 POSITIONS = RNG.uniform(-0.1, 1.1, (6, 5, 2)).astype("float32")  # some outside the picture
@@ -67,7 +65,7 @@ def test_letterbox_is_that_of_predict(size):
     np.testing.assert_allclose(np.array(serving.coords_in_picture(coords, picture[None], shape)), expected, atol=1e-6)
     classes = RNG.integers(0, 200, (1, 64, 96), dtype="uint8")
     found = np.array(serving.classes_in_picture(classes, picture[None], shape))[0]
-    assert found.shape == size and (found == classes_at(classes[0], matrix, size)).mean() > 0.999
+    assert found.shape == size and (found == geometry.classes_at(classes[0], matrix, size)).mean() > 0.999
 
 
 def test_frames_are_letterboxed_alike():
@@ -116,10 +114,10 @@ def test_answers_are_those_of_predict(name, size):
     task, outputs, frames, decoder, answers = NETWORKS[name]
     task, network = TASKS[task], fake(outputs, frames)
     served = serving.served(network, task, decoder)
-    assert set(served.output_names) == answers == set(served.output) and answers <= set(serving.MEANINGS)
+    assert set(served.output_names) == answers == set(served.output) and answers <= set(task.answers.meanings)
     inputs = np.stack([photograph(*size, seed) for seed in range(2 * max(1, frames))])
     inputs = inputs.reshape(2, frames, *inputs.shape[1:]) if frames else inputs
-    found = formats.as_predictions(served.predict_on_batch(inputs))
+    found = exporting.as_predictions(served.predict_on_batch(inputs))
     for key, value in export_matrix.by_predict(task, network, decoder, inputs).items():
         assert found[key].dtype == value.dtype, key
         if key == "classes":
@@ -136,7 +134,7 @@ def test_answers_are_those_of_predict(name, size):
 def test_quaternions_as_the_report_takes_them(rotation):
     outputs = {"position": np.zeros((1, 3), "float32"), "rotation": np.array([rotation], "float32")}
     found = np.array(
-        serving._camera({name: keras.ops.convert_to_tensor(x) for name, x in outputs.items()}, None)["rotation"]
+        loc.camera_in_graph({name: keras.ops.convert_to_tensor(x) for name, x in outputs.items()}, None)["rotation"]
     )
     np.testing.assert_allclose(found, loc_scores.decode_loc(outputs)["rotation"], atol=1e-6)
 

@@ -20,7 +20,7 @@ from kzoo.models.mapnet import mapnet
 from kzoo.models.multitask import multitask
 from kzoo.nn import feature_maps
 from kzoo.nn.layers import named, per_frame
-from kzoo.tasks import nearness
+from kzoo.tasks import loc
 
 rng = np.random.default_rng(3)
 H, W, K = 6, 8, 5
@@ -131,16 +131,16 @@ def test_nearness_is_the_distance():
     truth = rng.normal(size=(2, 7)).astype("float32")
     model = pooled(kernel)
     position = model.predict_on_batch(IMAGES)["position"]
-    score = ops.convert_to_numpy(nearness.nearness(truth)(model(IMAGES)))
+    score = ops.convert_to_numpy(loc.nearness(truth)(model(IMAGES)))
     distance = np.linalg.norm(position - truth[:, :3], axis=-1)
     np.testing.assert_allclose(score, -distance, rtol=1e-5)
-    (found,) = grad_cam.attention_maps(model, IMAGES, nearness.nearness(truth), ["maps"])
+    (found,) = grad_cam.attention_maps(model, IMAGES, loc.nearness(truth), ["maps"])
     for i in range(2):
         slope = kernel @ (truth[i, :3] - position[i]) / distance[i] / (H * W)
         np.testing.assert_allclose(found[i], by_hand(FEATURES[i], np.broadcast_to(slope, (H, W, 6))), atol=1e-5)
     window = np.stack([truth + 9, truth, truth + 5], axis=1)
     np.testing.assert_allclose(
-        nearness.nearness(window)({"position": ops.stack([position + 1, position, position], 1)}), score
+        loc.nearness(window)({"position": ops.stack([position + 1, position, position], 1)}), score
     )
 
 
@@ -149,7 +149,7 @@ def test_finite_where_no_gradient_is_positive(kernel):
     model = pooled(kernel)
     for score in (
         lambda outputs: outputs["position"][:, 0],
-        nearness.nearness(np.zeros((2, 7))),
+        loc.nearness(np.zeros((2, 7))),
         lambda outputs: ops.zeros(2),
     ):
         (found,) = grad_cam.attention_maps(model, IMAGES, score, ["maps"])
@@ -222,7 +222,7 @@ def test_layers_1_to_4_of_the_zoo(name):
     before = [np.array(value) for value in model.get_weights()]
     images = inputs if len(inputs) > 1 else next(iter(inputs.values()))
     found = grad_cam.attention_maps(
-        model, images, nearness.nearness(np.ones((2, 3, 7) if name == "window" else (2, 7))), layers_1_to_4
+        model, images, loc.nearness(np.ones((2, 3, 7) if name == "window" else (2, 7))), layers_1_to_4
     )
     assert [x.shape[-2:] for x in found] == [(16, 24), (8, 12), (4, 6), (2, 3)]
     for maps in found:

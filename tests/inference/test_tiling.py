@@ -186,8 +186,8 @@ def test_unet_by_tiles_of_a_large_picture():
 
 MEMORY = """
 import keras, numpy as np
-from kzoo import costs
-from kzoo.seg.tiling import predict_tiled
+from kzoo.evaluation import costs
+from kzoo.inference.tiling import predict_tiled
 image = keras.Input((512, 512, 3), dtype="uint8")
 model = keras.Model(image, keras.layers.Conv2D(11, 1, activation="softmax")(keras.layers.Rescaling(1 / 255)(image)))
 picture = np.random.default_rng(0).integers(0, 256, (3072, 4096, 3), dtype="uint8")

@@ -18,94 +18,38 @@ pytest.importorskip("reportlab")
 pytest.importorskip("pypdf")
 
 import pypdf
+import stand_in
 from running import run_module
+from stand_in import diary
 
 from kzoo import UserError, cli
-from kzoo.data import pipeline
+from kzoo import runs as run_folders
+from kzoo.data import builders, pipeline
+from kzoo.lab import __main__ as lab_program
 from kzoo.lab import course, drawings, examples, findings, measurements, pages, plan, runner, tables
 from kzoo.nn import encoders
+from kzoo.runs import Run
 from kzoo.sweep import study_trials
 
-ROOT = pathlib.Path(__file__).parents[2]
-SIZES = {"pose": {"train": 3150, "val": 764}, "seg": {"train": 1243, "val": 291}}
+SIZES = stand_in.SPLITS
 PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 JOINTS = ["nose", *(f"{side}_{part}" for part in PARTS for side in ("left", "right"))]
-# In the folder of runs the file "crash" names runs that crash, "slow" holds the seconds of an epoch, and "starts" and
-# "epochs" are a diary.
-FAKE = """
-import json, os, pathlib, signal, sys, time
-
-pairs = [(a[2:].split("=", 1) + [""])[:2] for a in sys.argv[1:]]
-given = dict(pairs)
-out = pathlib.Path(given["out"])
-if "resume" in given:
-    given = json.loads((out / "run.json").read_text())["flags"]
-def told(name):
-    path = out.parent / name
-    return path.read_text() if path.exists() else ""
-def note(name, text):
-    with open(out.parent / name, "a") as file:
-        file.write(f"{out.name} {text}\\n")
-def write(name, text):
-    (out / ("." + name)).write_text(text)
-    os.replace(out / ("." + name), out / name)
-pose = given["task"] == "pose"
-main = "mpjpe" if pose else "miou"
-given |= {"epochs": 4, "lr": 0.001, "batch_size": 16, "augment": 1.0, "optimizer": "adam", "schedule": "cosine", "loss": None}
-given |= {"size": given.get("size", 256)}
-splits = {"train": 3150, "val": 764} if pose else {"train": 1243, "val": 291}
-dataset = {"name": f"coco_subset/{given['task']}/1.0.0", "splits": splits, "fingerprint": "0123456789ab"}
-note("starts", "resumed" if (out / "run.json").exists() else "new")
-versions = {"keras": "3.0", "tensorflow": "2.0"}
-where = {"device": "cpu:0; 2 CPU cores, x86_64", "versions": versions, "commit": "c"}
-write("run.json", json.dumps({"flags": given, "dataset": dataset, **where}))
-if out.name in told("crash").split():
-    sys.exit("first line\\nthe loss became nan")
-goal = 20 + len(out.name) / 4 if pose else {"fcn": 0.5, "encdec": 0.6, "unet": 0.7}[given["arch"]]
-goal += int(given["seed"]) * goal / 100
-rows = (out / "history.csv").read_text().splitlines() if (out / "history.csv").exists() else [f"epoch,train_{main},val_{main},seconds"]
-def score(epoch):
-    return goal + (4 - epoch) * (2.5 if pose else -0.05)
-stopped = False
-try:
-    for epoch in range(len(rows), 5):
-        time.sleep(float(told("slow") or 0))
-        rows.append(f"{epoch},{score(epoch) * (0.9 if pose else 1.1)},{score(epoch)},30")
-        write("history.csv", "\\n".join(rows) + "\\n")
-        note("epochs", epoch)
-except KeyboardInterrupt:
-    stopped = True
-causes = {"good": 0.4, "jitter": 0.2, "left-right": 0.1, "occluded": 0.1, "miss": 0.2}
-joints = {name: 10.0 + i for i, name in enumerate("nose left_eye right_eye left_ear right_ear left_hip right_wrist left_ankle".split())}
-more = {"tables": {"MPJPE per joint (px)": joints, "Share of labelled joints by cause": causes}, "boxes": "ground truth x 1.25",
-        "decoder": "coords", "failures": {}}
-if not pose:
-    more = {"tables": {"IoU per class": {"background": goal + 0.1, "person": goal - 0.1}}, "confusion": [[80, 0], [10, 10]]}
-scores = {main: goal, **({"AP": 0.123} if pose else {})}
-common = {"crop": given["size"], "tta": "none", "split": "val", "examples": splits["val"], "dataset": dataset["name"]}
-report = {"scores": scores, "parameters": 2300000, "fingerprint": dataset["fingerprint"], "flags": given, **common, **more}
-write("report.json", json.dumps(report))
-"""
 DRIVER = """
-import pathlib, sys
+import sys
 from kzoo import cli
-from kzoo.course import plan, runner
-from kzoo.sweeps import sweep_trials
-sweep_trials.TRAIN, sweep_trials.PAUSE = pathlib.Path(sys.argv[1]), 0.05
+from kzoo.lab import plan, runner
+from kzoo.sweep import study_trials
+study_trials.TRAIN, study_trials.PAUSE = (sys.executable, "-m", "stand_in"), 0.05
 cli.hear_signals()
 runs = plan.runs(plan.Settings("coco"), {"pose": {"train": 3150, "val": 764}, "seg": {"train": 1243, "val": 291}})
-runner.work(sys.argv[2], runs[:3])
+runner.work(sys.argv[1], runs[:3])
 """
 
 
 @pytest.fixture
-def fake(tmp_path, monkeypatch):
-    """The path of a train.py that writes what the real one would; in use."""
-    path = tmp_path / "train.py"
-    path.write_text(FAKE)
-    monkeypatch.setattr(study_trials, "TRAIN", path)
-    monkeypatch.setattr(study_trials, "PAUSE", 0.02)
-    return path
+def fake(monkeypatch):
+    """A train.py that only pretends is in use."""
+    stand_in.use(monkeypatch, pause=0.02)
 
 
 @pytest.fixture
@@ -117,10 +61,6 @@ def work(tmp_path):
 
 def planned(**settings):
     return plan.runs(plan.Settings("coco", **settings), SIZES)
-
-
-def diary(work, name) -> list[str]:
-    return (work / name).read_text().splitlines() if (work / name).exists() else []
 
 
 # Which runs
@@ -243,11 +183,9 @@ def test_finished_runs_stay_and_cut_ones_go_on(fake, work):
     runs = planned()[:3]
     assert runner.work(work, runs) == {}
     assert diary(work, "starts") == [f"{run.name} new" for run in runs]
-    history = (work / runs[1].name / "history.csv").read_text()
-    (work / runs[1].name / "report.json").unlink()  # killed while it was scored
-    (work / runs[2].name / "history.csv").write_text(
-        "\n".join(history.splitlines()[:3]) + "\n"
-    )  # Ctrl-C after two epochs: it has a report
+    (work / runs[1].name / run_folders.REPORT).unlink()  # killed while it was scored
+    cut = Run.open(work / runs[2].name)
+    cut.write_history(cut.history[:2])  # Ctrl-C after two epochs: it has a report
     assert runner.work(work, runs) == {}
     assert diary(work, "starts")[3:] == [f"{run.name} resumed" for run in runs[1:]]
     assert diary(work, "epochs")[12:] == [f"{runs[2].name} 3", f"{runs[2].name} 4"]
@@ -267,9 +205,8 @@ def test_a_run_that_fails_is_named_and_tried_again(fake, work):
 def test_one_at_a_time(fake, work):
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
     try:
-        (work / "owner.json").write_text(
-            json.dumps({**study_trials.me(), "pid": other.pid, "birth": study_trials.birth(other.pid)})
-        )
+        owner = {**study_trials.me(), "pid": other.pid, "birth": study_trials.birth(other.pid)}
+        (work / study_trials.OWNER).write_text(json.dumps(owner))
         with pytest.raises(UserError, match=f"process {other.pid} .* is at work"):
             runner.work(work, planned()[:1])
     finally:
@@ -282,7 +219,7 @@ def test_one_at_a_time(fake, work):
 def test_stopped_and_continued(fake, work, number):
     (work / "slow").write_text("0.15")
     runs = planned()[:3]
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(fake), str(work)], cwd=ROOT, stderr=subprocess.DEVNULL)
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(work)], stderr=subprocess.DEVNULL)
     end = time.time() + 30
     while f"{runs[1].name} 2" not in diary(work, "epochs"):
         assert time.time() < end and driver.poll() is None
@@ -295,7 +232,7 @@ def test_stopped_and_continued(fake, work, number):
     found = diary(work, "epochs")
     assert list(dict.fromkeys(found)) == expected  # in order, none left out
     assert len(found) <= len(expected) + 1  # of the epoch that was cut
-    spent = [json.loads((work / run.name / "cost.json").read_text())["seconds"] for run in runs]
+    spent = [study_trials.LaunchedFolder(work / run.name).seconds for run in runs]
     assert spent[0] > 0 and spent[2] > 0
     assert spent[1] is None if number == signal.SIGKILL else spent[1] > 0  # nobody saw the end of a part
 
@@ -522,7 +459,7 @@ def test_seeds_and_gaps_are_those_of_the_runs_that_ended(fake, work, monkeypatch
     assert told in lines and ("pictures are of the first of them" in lines) == several
     unet = found["rows"]["unet"]
     last = {
-        split: np.mean([study_trials.history(work / r.name)[-1][f"{split}_miou"] for r in runs if r.row.name == "unet"])
+        split: np.mean([Run.open(work / r.name).history[-1][f"{split}_miou"] for r in runs if r.row.name == "unet"])
         for split in unet["curve"]
     }
     cells = dict(zip(*tables.seg_table({**found, "rows": {"unet": unet}})[:2], strict=True))
@@ -612,8 +549,8 @@ def looked(*_):
 @pytest.fixture
 def program(fake, tmp_path, monkeypatch, capsys):
     """Runs kzoo.lab on made-up data: (arguments) -> exit code, output, errors."""
-    builders = {f"coco_subset/{task}": types.SimpleNamespace(task=task) for task in SIZES}
-    monkeypatch.setattr(builders, "prepare", lambda name, *_: builders[name])
+    prepared = {f"coco_subset/{task}": types.SimpleNamespace(task=task) for task in SIZES}
+    monkeypatch.setattr(builders, "prepare", lambda name, *_: prepared[name])
     monkeypatch.setattr(builders, "size_of", lambda builder, split: SIZES[builder.task][split])
     labels = np.full((2, 17, 3), 0.5) + np.arange(2)[:, None, None] / 10
     monkeypatch.setattr(
@@ -627,7 +564,7 @@ def program(fake, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(drawings, "DPI", 50)
     monkeypatch.setattr(cli, "hear_signals", lambda: None)
     monkeypatch.chdir(tmp_path)
-    return lambda *arguments: run_module(course, capsys, monkeypatch, "--data_source=coco", *arguments)
+    return lambda *arguments: run_module(lab_program, capsys, monkeypatch, "--data_source=coco", *arguments)
 
 
 def text_of(path) -> str:
@@ -692,7 +629,7 @@ def test_a_failed_run_is_in_the_report(program, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--out=train.py/report.pdf"], "could not write to train.py"),
+        (["--out=a_file/report.pdf"], "could not write to a_file"),
         (["--out=report.txt"], "--out=report.txt must end with .pdf"),
         (["--encoder=nothing"], "unknown --encoder='nothing'"),
         (
@@ -705,7 +642,7 @@ def test_a_failed_run_is_in_the_report(program, tmp_path):
             ["--encoder=mobilenetv2", "--encoder_weights=small.weights.h5"],
             "small.weights.h5 does not hold weights of mobilenetv2",
         ),
-        (["--encoder=small", "--encoder_weights=train.py"], "train.py does not hold weights of small"),
+        (["--encoder=small", "--encoder_weights=a_file"], "a_file does not hold weights of small"),
         (["--encoder_weights=none"], "allowed: imagenet or a file"),
         (["--budget=huge"], "quick|full"),
         (["extra"], "unexpected argument 'extra'"),
@@ -714,6 +651,7 @@ def test_a_failed_run_is_in_the_report(program, tmp_path):
 def test_mistakes_are_one_line(program, tmp_path, recwarn, arguments, words):
     save_small(tmp_path / "other.weights.h5", widths=(4, 4, 4, 4, 4))
     save_small(tmp_path / "small.weights.h5")
+    (tmp_path / "a_file").write_text("no folder, no weights")
     code, _, err = program("--out=report.pdf", *arguments)
     assert code == 2 and words in err and len(err.strip().splitlines()) == 1, err
     assert not (tmp_path / "report-runs").exists()
@@ -770,6 +708,8 @@ def test_more_than_two_pages_are_refused(program, tmp_path):
 @pytest.mark.slow
 def test_all_of_it_on_a_tiny_coco_folder(tmp_path, monkeypatch, capsys):
     import keras
+
+    monkeypatch.syspath_prepend(pathlib.Path(__file__).parents[1] / "datasets")
     from test_coco_subset import write_folder
 
     from kzoo.nn.encoders import ENCODERS
@@ -793,7 +733,7 @@ def test_all_of_it_on_a_tiny_coco_folder(tmp_path, monkeypatch, capsys):
         "--encoder=small",
         "--encoder_weights=small.weights.h5",
     )
-    code, out, err = run_module(course, capsys, monkeypatch, *arguments, "--out=report.pdf")
+    code, out, err = run_module(lab_program, capsys, monkeypatch, *arguments, "--out=report.pdf")
     assert code == 0, err
     kept = json.loads((tmp_path / "report.json").read_text())
     text = " ".join(text_of("report.pdf").split())

@@ -8,9 +8,9 @@ import pytest
 import run_folders
 import scipy.signal
 from numpy.lib.stride_tricks import sliding_window_view
+from zoo import check_export
 
 from kzoo import UserError, runs
-from kzoo.export import formats
 from kzoo.models.conv_lstm import conv_lstm
 from kzoo.models.encoder_gru import encoder_gru
 from kzoo.models.lift import lift
@@ -82,7 +82,7 @@ def check_learning(model, x, joints, folder):
     model.save(folder / "model.keras")
     loaded = keras.saving.load_model(folder / "model.keras", compile=False)
     np.testing.assert_allclose(loaded.predict_on_batch(x)["joints"], expected, atol=1e-5)
-    assert formats.export_saved_model(model, folder / "saved_model", x) <= 1e-4
+    check_export("saved_model", model, folder / "saved_model", x)
 
 
 # encoder_gru is slow here, and in the default group of test_zoo_pose3d.py.

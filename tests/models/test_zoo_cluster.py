@@ -4,9 +4,8 @@ in test_cluster_models.py."""
 import numpy as np
 import pytest
 import tensorflow as tf
-from zoo import check_contract, tiny
+from zoo import check_contract, check_export, tiny
 
-from kzoo.export import formats
 from kzoo.tasks import TASKS
 
 
@@ -18,7 +17,7 @@ def test_contract(arch):
 @pytest.mark.parametrize("arch", TASKS["cluster"].archs)
 def test_exports(arch, tmp_path):
     model, images = tiny("cluster", arch), np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype="uint8")
-    assert formats.export_saved_model(model, tmp_path / "saved_model", images) <= 1e-4
+    check_export("saved_model", model, tmp_path / "saved_model", images)
     loaded = tf.saved_model.load(tmp_path / "saved_model")
     found = loaded.serve(images)
     np.testing.assert_allclose(np.sum(found["assignment"], axis=1), 1, atol=1e-5)

@@ -16,12 +16,16 @@ from keras import ops
 from PIL import Image
 from pycocotools.coco import COCO
 
-from kzoo import cli, files, runs
+from kzoo import UserError, cli, files, runs
+from kzoo.data.description import DataSet
+from kzoo.figures import overlays
 from kzoo.nn import skeletons
 from kzoo.nn.layers import named
+from kzoo.predict import __main__ as program
 from kzoo.predict import answering, readers, writers
 from kzoo.tasks import TASKS
 from kzoo.training import networks
+from kzoo.training.configuration import Configuration
 
 JOINTS = ["nose", "left_eye"]
 
@@ -80,18 +84,18 @@ def known(tmp_path, monkeypatch):
     def folder(name):
         task, arch, size, names, frames, dataset, outputs = KNOWN[name]
         flag = {"task": task, "arch": arch, "size": size, "dataset": dataset}
-        described = {"name": dataset, "metadata": {"flip_joints": [], "flip_classes": []}}
-        files.write_json(tmp_path / name / "run.json", {"flags": flag, "names": names, "dataset": described})
+        described = DataSet(dataset, metadata={"flip_joints": [], "flip_classes": []})
+        runs.Run.create(tmp_path / name, Configuration(flag, names, described, 0, frames=frames))
         source = "keypoints_2d" if name == "lift" else "frames" if frames else "image"
         x = keras.Input((*frames, *cli.shape_of(size), 3), dtype="uint8", name=source)
         model = keras.Model(x, named({output: function(x) for output, function in outputs.items()}))
-        monkeypatch.setattr(runs, "load_model", lambda *_: model)
+        monkeypatch.setattr(runs.Run, "model", lambda *_: model)
         return tmp_path / name
 
     return folder
 
 
-run = functools.partial(running.run_module, answering)
+run = functools.partial(running.run_module, program)
 
 
 def spot(size, box) -> np.ndarray:
@@ -313,17 +317,15 @@ def test_videos(video, known, tmp_path, capsys, monkeypatch):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The run folder of a real network for pose with random weights."""
-    folder = tmp_path_factory.mktemp("runs") / "heatmap"
     flag = {"task": "pose", "arch": "heatmap", "dataset": "people", "encoder": "small", "encoder_weights": "none", "size": 64,
             "set": ["width=8"]}  # fmt: skip
     names = [f"joint{i}" for i in range(17)]
     keras.utils.set_random_seed(0)
-    folder.mkdir()
-    networks.build(TASKS["pose"], "heatmap", 64, 17, **networks.network_options(flag)).save(folder / "model.keras")
-    files.write_json(
-        folder / "run.json", {"flags": flag, "names": names, "dataset": {"metadata": {"flip_joints": [[1, 2]]}}}
-    )
-    return folder
+    model = networks.build(TASKS["pose"], "heatmap", 64, 17, **networks.network_options(flag))
+    dataset = DataSet("people", metadata={"flip_joints": [[1, 2]]})
+    run = runs.Run.create(tmp_path_factory.mktemp("runs") / "heatmap", Configuration(flag, names, dataset, 0))
+    run.save_model(model)
+    return run.folder
 
 
 def test_broken_files_are_named_and_others_answered(trained, tmp_path, capsys, monkeypatch):
@@ -392,7 +394,7 @@ def test_places_are_told_where_there_is_room():
     canvas = np.full((96, 128, 3), 90, "uint8")
     picture = readers.Picture("a.png", "a", 1, (), (96, 128), canvas)
     picture.answers.append({"position": np.array([-10.25, 2.0, 1.5]), "rotation": np.array([0.5, 0.5, 0.5, 0.5])})
-    writers.draw_loc(canvas, picture, (), np.ones(2))
+    overlays.draw_loc(canvas, picture, (), np.ones(2))
     assert (canvas[:4] != 90).all() and (canvas[:20] > 150).any() and (canvas[40:] == 90).all()
 
 
@@ -400,27 +402,27 @@ def test_answers_that_are_not_finite_are_drawn_nowhere():
     image = np.zeros((30, 40, 3), "uint8")
     picture = readers.Picture("a.png", "a", 1, (), (30, 40), image, [(np.diag([40.0, 30.0, 1.0]), 1.0)])
     picture.answers.append({"coords": np.array([[np.nan, 0.5], [1e30, 0.5], [0.5, 0.5]]), "scores": np.ones(3)})
-    (row,) = writers.pose_rows(picture, JOINTS)
+    (row,) = TASKS["pose"].answers.writer.rows(picture, JOINTS)
     assert (
         row["keypoints"][:3] == [0, 0, 0]
         and row["keypoints"][6:] == [20, 15, 1]
         and json.loads(json.dumps(row, allow_nan=False))
     )
-    writers.draw_pose(image, picture, JOINTS, np.ones(2))
+    overlays.draw_pose(image, picture, JOINTS, np.ones(2))
     assert image[15, 20].any() and not image[:5, :5].any()
 
 
 MISTAKES = [  # run, arguments, words
     ("pose", (), "give pictures, --images=<file, folder or glob>, or one video"),
-    ("pose", ("--images=nowhere/*.jpg",), "--images=nowhere/*.jpg: no picture is there"),
-    ("pose", ("--video=nowhere.mp4",), "no video at --video=nowhere.mp4"),
-    ("pose", ("--video=setup.cfg",), "--video=setup.cfg is no video"),
+    ("pose", ("--images=nowhere/*.jpg",), "images=nowhere/*.jpg: no picture is there"),
+    ("pose", ("--video=nowhere.mp4",), "no video at video=nowhere.mp4"),
+    ("pose", ("--video=setup.cfg",), "video=setup.cfg is no video"),
     ("pose", ("--images=setup.cfg", "--boxes=nowhere.json"), "cannot read nowhere.json"),
     ("pose", ("--images=setup.cfg", "--boxes={bad}"), "entry 1 is {'image_id': 1, 'bbox': [0, 0, 0, 5]}; it needs"),
-    ("seg", ("--images=setup.cfg", "--boxes={good}"), "--boxes are of persons, for pose, and this is a run of seg"),
-    ("pose", ("--images=setup.cfg", "--decoder=all"), "--decoder=all is for scores"),
+    ("seg", ("--images=setup.cfg", "--boxes={good}"), "boxes are of persons, for pose, and this is a run of seg"),
+    ("pose", ("--images=setup.cfg", "--decoder=all"), "decoder=all is for scores"),
     ("pose", ("--images=setup.cfg", "--decoder=dark"), "--decoder='dark' is not for a network that emits coords"),
-    ("pose", ("--images=setup.cfg", "--skip=2"), "--skip is for networks of windows"),
+    ("pose", ("--images=setup.cfg", "--skip=2"), "skip is for networks of windows"),
     ("cluster", ("--images=setup.cfg", "--tta=flip"), "--tta=flip: the mirrored picture"),
     ("seg", ("--images=setup.cfg", "--tta=flip_shift"), "unknown tta 'flip_shift'; allowed: none, flip"),
     ("lift", ("--images=setup.cfg",), "reads keypoints_2d; allowed: networks that read pictures"),
@@ -440,9 +442,19 @@ def test_mistakes_are_one_line(name, arguments, message, known, tmp_path, capsys
     code, _, err = run(
         capsys, monkeypatch, f"--run={known(name)}", f"--out={out}", *(a.format(**places) for a in arguments)
     )
-    lines = [line for line in err.splitlines() if line.startswith("predict.py: ")]
+    lines = [line for line in err.splitlines() if line.startswith("predict: ")]
     assert code == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in err, err
     assert not out.exists()
+
+
+def test_from_a_notebook(known, tmp_path, capsys):
+    """A run that is open already; mistakes speak of keywords."""
+    opened, out = runs.Run.open(known("pose")), tmp_path / "out"
+    path = save(tmp_path / "in" / "a.png", spot((40, 40), (4, 4, 8, 8)))
+    with pytest.raises(UserError, match="give pictures, images=<files, folders or globs>, or one video, video=<file>"):
+        answering.predict(opened, images=[path], video="walk.mp4", out=out)
+    assert answering.predict(opened, images=[path, tmp_path / "in"], out=out) == (1, 0)
+    assert "1 of 1 pictures" in capsys.readouterr().out and (out / "keypoints.json").exists()
 
 
 def test_run_and_out_are_needed(tmp_path, capsys, monkeypatch):

@@ -40,7 +40,7 @@ def test_multitask_learns_its_weights_and_serves_without_them(room_dir, tmp_path
     assert all(first != second for first, second in zip(*logged, strict=True)), "they change in training"
     assert {"val_position_error", "val_rotation_error", "val_pixel_accuracy"} <= set(history[0])
     assert (tmp_path / "loss_weights.png").exists()
-    kept = weights_of(runs.load_model(tmp_path))
+    kept = weights_of(runs.Run.open(tmp_path).model())
     best = min(history, key=lambda row: float(row["val_position_error"]))
     assert kept["semantics_weight"][0] == pytest.approx(float(best["weight_semantics"]), abs=1e-6), "they are saved"
 
@@ -55,7 +55,7 @@ def test_multitask_learns_its_weights_and_serves_without_them(room_dir, tmp_path
     assert code == 0, err
     served = keras.layers.TFSMLayer(str(tmp_path / "saved_model"), call_endpoint="serve")
     assert not any("weight" in variable.path and "pose" in variable.path for variable in served.weights)
-    assert len(served.weights) < len(runs.load_model(tmp_path).weights)
+    assert len(served.weights) < len(runs.Run.open(tmp_path).model().weights)
     code, _, err = run(capsys, monkeypatch, "eval.py", f"--run={tmp_path}", "--tta=flip")
     assert code == 2 and "mirrored" in one_line(err)
     code, _, err = run(capsys, monkeypatch, "eval.py", f"--run={tmp_path}", "--size=50x64")

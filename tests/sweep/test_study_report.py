@@ -14,8 +14,10 @@ from absl import flags
 from made_up import COST, grid, make_study, of_point, unfinished_study, write_run
 
 from kzoo import UserError, cli, files
+from kzoo import runs as run_folders
 from kzoo.evaluation import costs
 from kzoo.programs import report
+from kzoo.runs import Run
 from kzoo.sweep import effects, study_blocks, study_charts, study_page, study_report, study_rows
 
 
@@ -73,7 +75,7 @@ def test_sweep_json_says_the_same_without_the_storage(study, tmp_path):
         study_rows.of_study(copied, str(tmp_path / "journal.log"))
     shutil.rmtree(copied / "000-x")
     lost = study_rows.of_study(copied).rows[0]
-    assert lost.state == "lost" and not lost.counted and "no run.json" in lost.error
+    assert lost.state == "lost" and not lost.counted and "holds no run any more" in lost.error
 
 
 DIFFERENT = [("fingerprint", "other"), ("boxes", "detected"), ("crop", "96"), ("tta", "flip"), ("decoder", "dark"), ("split", "test"),
@@ -134,10 +136,10 @@ def test_scores_and_conditions_come_from_the_same_place(tmp_path):
     write_run(tmp_path / "a", 0.5, tta="flip")
     write_run(tmp_path / "b", 0.6, tta="flip")
     files.write_json(
-        tmp_path / "b" / "report.json",
+        tmp_path / "b" / run_folders.REPORT,
         {"scores": {"acc": 0.9, "miou": None}, "tta": "flip", "split": "test", "crop": 96},
     )
-    exact, other = (study_rows.measured(tmp_path / name, "miou", True) for name in "ab")
+    exact, other = (study_rows.measured(Run.open(tmp_path / name), "miou", True) for name in "ab")
     assert (
         exact["score"] == 0.5
         and exact["conditions"]["tta"] == "flip"
@@ -290,7 +292,7 @@ def test_each_network_is_measured_once(study, tmp_path, monkeypatch):
     runs, measured = study_rows.of_study(study), []
     for row in runs.rows:
         if row.counted:
-            (row.folder / "model.keras").touch()
+            (row.folder / run_folders.MODEL).touch()
 
     def fake(folder):
         measured.append(folder.name)
@@ -383,7 +385,7 @@ def test_the_program(study, tmp_path, call, monkeypatch):
     for arguments, match in [
         ((), "name a study, or the run folders"),
         (("named", runs[0]), "is a study: one study or several run folders"),
-        (("nowhere",), "cannot read nowhere/run.json"),
+        (("nowhere",), "no run folder at nowhere"),
         ((runs[0], f"--out={runs[1]}"), "is a run folder, whose own report would be lost"),
     ]:
         code, _, err = call(*arguments)

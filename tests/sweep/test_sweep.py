@@ -4,7 +4,6 @@ table."""
 import collections
 import json
 import os
-import pathlib
 import signal
 import statistics
 import subprocess
@@ -12,104 +11,44 @@ import sys
 import time
 
 import pytest
+import stand_in
 from absl import flags
 
 pytest.importorskip("optuna")
 
 from kzoo import UserError
-from kzoo.sweep import __main__ as sweep_program
-from kzoo.sweep import parameters, studies, study_table, study_trials
+from kzoo.runs import Run
+from kzoo.sweep import parameters, run_scores, studies, study_table, study_trials
+from kzoo.sweep.sweep import sweep
 
-ROOT = pathlib.Path(__file__).parents[2]
-# The score is --lr, or the place of --arch in the alphabet, and grows by 0.001 an epoch and by 0.01 a seed; --warmup is
-# seconds an epoch.
-FAKE = """
-import json, os, pathlib, signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started the tests in the background
-
-def define():
-    flags.DEFINE_string("task", "seg", "")
-    flags.DEFINE_string("arch", "a", "")
-    flags.DEFINE_string("out", None, "")
-    flags.DEFINE_string("data_dir", None, "")
-    flags.DEFINE_multi_string("set", None, "")
-    flags.DEFINE_list("border", None, "")
-    flags.DEFINE_enum("norm", None, ["batch", "none"], "")
-    flags.DEFINE_float("lr", None, "", lower_bound=0.0)
-    flags.DEFINE_float("warmup", 0.0, "")
-    flags.DEFINE_integer("epochs", 2, "", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "")
-    flags.DEFINE_boolean("cache", False, "")
-    flags.DEFINE_boolean("resume", False, "")
-
-given = dict((a[2:].split("=", 1) + [""])[:2] for a in sys.argv[1:])
-out = pathlib.Path(given["out"])
-resume = "resume" in given
-if resume:
-    given = json.loads((out / "run.json").read_text())["flags"]
-elif (out / "run.json").exists():
-    sys.exit("already holds a run")
-def write(name, text):
-    (out / ("." + name)).write_text(text)
-    os.replace(out / ("." + name), out / name)
-def note(text):
-    with open(out.parent / "epochs", "a") as file:
-        file.write(f"{out.name} {text}\\n")
-given.setdefault("epochs", "2")
-write("run.json", json.dumps({"flags": given, "score": "val_miou", "mode": "max"}))
-arch = given.get("arch", "a")
-base = float(given.get("lr", (ord(arch[0]) - 96) / 10)) + 0.01 * int(given.get("seed", 0))
-rows = (out / "history.csv").read_text().splitlines() if resume and (out / "history.csv").exists() else ["epoch,val_miou,seconds"]
-if arch == "report":
-    rows = ["epoch,acc,seconds"]
-note("start")
-try:
-    for epoch in range(len(rows), int(given.get("epochs", 2)) + 1):
-        time.sleep(float(given.get("warmup", 0)) * (40 if base < 0.05 else 1))
-        rows.append(f"{epoch},{base + 0.001 * epoch},60")
-        write("history.csv", "\\n".join(rows) + "\\n")
-        note(epoch)
-        if arch == "crash":
-            sys.exit("first line\\n\\rbar 10%\\rthe loss | became nan\\n")
-        if arch == "cut":
-            break
-        if arch == "oom":
-            os.kill(os.getpid(), signal.SIGKILL)
-    stopped = False
-except KeyboardInterrupt:
-    stopped = True
-write("report.json", json.dumps({"scores": {"miou": base, "acc": 0.5, "odd": None}, "stopped": stopped}))
-"""
 DRIVER = """
-import pathlib, sys
-from kzoo import sweep
-from kzoo.sweeps import sweep_trials
-sweep_trials.TRAIN, sweep_trials.PAUSE = pathlib.Path(sys.argv.pop(1)), 0.05
-sweep.aim = lambda *_: ("miou", "max")
-sweep.start()
+import sys
+from kzoo.sweep import __main__ as program, parameters, study_trials
+study_trials.TRAIN, study_trials.PAUSE = (sys.executable, "-m", "stand_in"), 0.05
+parameters.aim = lambda *_: ("miou", "max")
+program.start()
 """
 
 
 @pytest.fixture
-def fake(tmp_path, monkeypatch):
-    """The path of a train.py that writes what the real one would; in use."""
-    path = tmp_path / "train.py"
-    path.write_text(FAKE)
-    monkeypatch.setattr(study_trials, "TRAIN", path)
-    monkeypatch.setattr(study_trials, "PAUSE", 0.05)
+def fake(monkeypatch):
+    """A train.py that only pretends is in use."""
+    stand_in.use(monkeypatch, pause=0.05)
     monkeypatch.setattr(parameters, "aim", lambda *_: ("miou", "max"))
-    return path
 
 
-def started(fake, out, *arguments):
+def started(out, *arguments):
     """A sweep in a process of its own."""
-    command = [sys.executable, "-c", DRIVER, str(fake), "--study=s", f"--out={out}", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", DRIVER, "--study=s", f"--out={out}", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def noted(out) -> list[str]:
-    path = pathlib.Path(out) / "s" / "epochs"
-    return path.read_text().splitlines() if path.exists() else []
+def epochs_of(out) -> list[str]:
+    return stand_in.diary(out / "s", "epochs")
+
+
+def starts_of(out) -> list[str]:
+    return stand_in.diary(out / "s", "starts")
 
 
 def wait_for(condition, seconds=20):
@@ -173,6 +112,27 @@ def test_the_real_flags():
         values(["train.py", "--epochs=0"])
 
 
+def test_flags_whose_definition_is_no_literal(tmp_path, monkeypatch):
+    """Help, choices and bounds that the program computes: what is not known from its source is left to it."""
+    (tmp_path / "computed.py").write_text(
+        """
+def define_flags():
+    flags.DEFINE_string("dataset", None, f"{', '.join(NAMES)}, or another")
+    flags.DEFINE_enum("norm", None, list(NORMS), "choices")
+    flags.DEFINE_enum("jit", "auto", ["auto", "on"], HELP)
+    flags.DEFINE_integer("epochs", EPOCHS, "passes", lower_bound=1, upper_bound=MOST)
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(study_trials, "TRAIN", (sys.executable, "-m", "computed"))
+    values = parameters.train_flags()
+    values(["computed.py", "--dataset=people", "--norm=anything", "--epochs=3"])
+    assert values["norm"].value == "anything" and values["jit"].value == "auto" and values["epochs"].value == 3
+    for wrong in ("--jit=off", "--epochs=0"):
+        with pytest.raises(flags.Error):
+            values(["computed.py", wrong])
+
+
 MISTAKES = [
     (
         ["--seed=0,1"],
@@ -209,12 +169,12 @@ MISTAKES = [
 @pytest.mark.parametrize(("arguments", "options", "match"), MISTAKES, ids=[" ".join(row[0])[:30] for row in MISTAKES])
 def test_mistakes(fake, tmp_path, arguments, options, match):
     with pytest.raises(UserError, match=match) as caught:
-        sweep_program.sweep(**{"study": "s", "arguments": arguments, "out": tmp_path / "out", **options})
-    assert "\n" not in str(caught.value) and not noted(tmp_path / "out")
+        sweep(**{"study": "s", "arguments": arguments, "out": tmp_path / "out", **options})
+    assert "\n" not in str(caught.value) and not starts_of(tmp_path / "out")
 
 
 def test_a_mistake_is_one_line_and_code_2(fake, tmp_path):
-    process = started(fake, tmp_path / "out", "--arhc=a,b")
+    process = started(tmp_path / "out", "--arhc=a,b")
     out, err = process.communicate()
     assert process.returncode == 2 and len(err.strip().splitlines()) == 1 and "did you mean --arch" in err
 
@@ -236,12 +196,13 @@ def test_task_and_arch_are_checked_before_anything_runs():
 def test_a_grid_by_two_processes_is_run_once(fake, tmp_path):
     out = tmp_path / "out"
     arguments = ["--arch=a,b,c", "--seed=0,1", "--warmup=0.1", "--set=widths=(3,2),(6,4)"]
-    both = [started(fake, out, *arguments) for _ in range(2)]
+    both = [started(out, *arguments) for _ in range(2)]
     errors = [process.communicate(timeout=60)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], errors
-    assert len(noted(out)) == 36 and set(collections.Counter(noted(out)).values()) == {1}, (
+    assert len(epochs_of(out)) == 24 and set(collections.Counter(epochs_of(out)).values()) == {1}, (
         "each epoch of each trial once"
     )
+    assert len(starts_of(out)) == 12
     result = json.loads((out / "s" / "sweep.json").read_text())
     assert (
         len(result["trials"]) == 12 == len({(row["arch"], row["seed"], row["set.widths"]) for row in result["trials"]})
@@ -252,10 +213,7 @@ def test_a_grid_by_two_processes_is_run_once(fake, tmp_path):
             row["miou"] == pytest.approx("abc".index(row["arch"]) / 10 + 0.1 + 0.01 * int(row["seed"]) + 0.002)
             and row["minutes"] == 2
         )
-        assert (
-            json.loads((pathlib.Path(row["folder"]) / "run.json").read_text())["flags"]["set"]
-            == "widths=" + row["set.widths"]
-        )
+        assert Run.open(row["folder"]).flags["set"] == ["widths=" + row["set.widths"]]
     seeds = next(row for row in result["over_seeds"] if row["arch"] == "c" and row["set.widths"] == "(6,4)")
     assert (
         seeds["miou"] == pytest.approx(0.307)
@@ -270,27 +228,26 @@ def test_a_grid_by_two_processes_is_run_once(fake, tmp_path):
 def test_stopped_twice_and_resumed_to_the_same_table(fake, tmp_path, number):
     out, arguments = tmp_path / "out", ["--arch=a,b,c", "--epochs=8", "--warmup=0.15"]
     for epochs in (2, 10):  # within the first trial, within the second
-        process = started(fake, out, *arguments)
-        wait_for(lambda epochs=epochs: sum("start" not in line for line in noted(out)) >= epochs)
+        process = started(out, *arguments)
+        wait_for(lambda epochs=epochs: len(epochs_of(out)) >= epochs)
         process.send_signal(number)
         process.communicate(timeout=30)
         assert process.returncode == (130 if number == signal.SIGINT else -number)
-    process = started(fake, out, *arguments)
+    process = started(out, *arguments)
     assert process.communicate(timeout=60) and process.returncode == 0
     again = json.loads((out / "s" / "sweep.json").read_text())
-    plain = sweep_program.sweep("s", [*arguments[:2], "--warmup=0"], out=tmp_path / "plain")
+    plain = sweep("s", [*arguments[:2], "--warmup=0"], out=tmp_path / "plain")
     assert without_folders(again) == without_folders(plain) and {row["state"] for row in again["trials"]} == {
         "complete"
     }
-    lines = [line for line in noted(out) if "start" not in line]
-    assert max(collections.Counter(lines).values()) == 1, (
+    assert max(collections.Counter(epochs_of(out)).values()) == 1, (
         "no epoch was trained twice, by no process that was left behind"
     )
-    assert sum("start" in line for line in noted(out)) == 5
+    assert len(starts_of(out)) == 5
 
 
 def test_crashes_and_out_of_memory_are_recorded(fake, tmp_path):
-    result = sweep_program.sweep("s", ["--arch=crash,oom,cut,b"], out=tmp_path)
+    result = sweep("s", ["--arch=crash,oom,cut,b"], out=tmp_path)
     assert [row["state"] for row in result["trials"]] == ["fail", "fail", "fail", "complete"] and result["best"] == 3
     assert [row["error"] for row in result["trials"]] == [
         "the loss | became nan",
@@ -299,30 +256,30 @@ def test_crashes_and_out_of_memory_are_recorded(fake, tmp_path):
         None,
     ]
     assert "the loss \\| became nan" in study_table.markdown(result)
-    assert without_folders(sweep_program.sweep("s", ["--arch=crash,oom,cut,b"], out=tmp_path)) == without_folders(
-        result
-    ), "finished trials stay"
+    assert without_folders(sweep("s", ["--arch=crash,oom,cut,b"], out=tmp_path)) == without_folders(result), (
+        "finished trials stay"
+    )
 
 
 def test_hyperband(fake, tmp_path):
-    result = sweep_program.sweep("s", ["--lr=0.9,0.8,0.1"], out=tmp_path, pruner="hyperband")
+    result = sweep("s", ["--lr=0.9,0.8,0.1"], out=tmp_path, pruner="hyperband")
     assert result["best"] == 0 and {row["state"] for row in result["trials"]} <= {"complete", "pruned"}
 
 
 def test_pruning(fake, tmp_path):
     arguments = ["--lr=0.9,0.8,0.7,0.6,0.5,0.01", "--epochs=5", "--warmup=0.03"]
-    result = sweep_program.sweep("s", arguments, out=tmp_path, pruner="median")
+    result = sweep("s", arguments, out=tmp_path, pruner="median")
     assert [row["state"] for row in result["trials"]] == ["complete"] * 5 + ["pruned"]
-    folder = pathlib.Path(result["trials"][5]["folder"])
-    assert json.loads((folder / "report.json").read_text())["stopped"], "it had time to score its best network"
-    assert len(study_trials.history(folder)) < 5
+    pruned = Run.open(result["trials"][5]["folder"])
+    assert pruned.report["stopped"], "it had time to score its best network"
+    assert len(pruned.history) < 5
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_samplers(fake, tmp_path, sampler):
     arguments, options = ["--lr=log:1e-1:1", "--epochs=int:1:3", "--arch=a,b"], {"sampler": sampler, "sampler_seed": 3}
-    first = sweep_program.sweep("s", arguments, out=tmp_path / "1", trials=2, **options)
-    more = sweep_program.sweep("s", arguments, out=tmp_path / "1", trials=3, **options)
+    first = sweep("s", arguments, out=tmp_path / "1", trials=2, **options)
+    more = sweep("s", arguments, out=tmp_path / "1", trials=3, **options)
     assert [len(first["trials"]), len(more["trials"])] == [2, 3] and more["trials"][:2] == first["trials"]
     assert len({row["lr"] for row in more["trials"]}) == 3
     for row in more["trials"]:
@@ -331,14 +288,14 @@ def test_samplers(fake, tmp_path, sampler):
             and row["epochs"] in (1, 2, 3)
             and row["miou"] == pytest.approx(row["lr"] + 0.001 * row["epochs"])
         )
-    again = sweep_program.sweep("s", arguments, out=tmp_path / "2", trials=3, **options)
+    again = sweep("s", arguments, out=tmp_path / "2", trials=3, **options)
     assert without_folders(again) == without_folders(more), "the same seed, the same points"
 
 
 def test_scores_of_the_report(fake, tmp_path):
-    result = sweep_program.sweep("s", ["--arch=report,c"], out=tmp_path / "1", metric="miou", direction="max")
+    result = sweep("s", ["--arch=report,c"], out=tmp_path / "1", metric="miou", direction="max")
     assert [row["miou"] for row in result["trials"]] == pytest.approx([1.8, 0.3])
-    folder = result["trials"][0]["folder"]
+    run = Run.open(result["trials"][0]["folder"])
     for name, of_report, expected in [
         ("acc", False, 0.5),
         ("acc", True, 0.5),
@@ -347,14 +304,14 @@ def test_scores_of_the_report(fake, tmp_path):
     ]:
         if isinstance(expected, str):
             with pytest.raises(UserError, match=expected):
-                study_trials.score(pathlib.Path(folder), name, "max", of_report=of_report)
+                run_scores.score(run, name, "max", of_report=of_report)
         else:
-            assert study_trials.score(pathlib.Path(folder), name, "max", of_report=of_report) == expected
+            assert run_scores.score(run, name, "max", of_report=of_report) == expected
 
 
 def test_other_settings_folders_and_storages(fake, tmp_path):
     url = f"sqlite:///{tmp_path}/studies.db"
-    result = sweep_program.sweep("s", ["--arch=a,b", "--data_dir=x"], out=tmp_path / "1", storage=url)
+    result = sweep("s", ["--arch=a,b", "--data_dir=x"], out=tmp_path / "1", storage=url)
     assert [row["state"] for row in result["trials"]] == ["complete"] * 2
     for arguments, options, match in [
         (["--arch=a,b", "--epochs=3"], {}, "made with nothing more, now asked for --epochs=3; give another --study"),
@@ -368,17 +325,17 @@ def test_other_settings_folders_and_storages(fake, tmp_path):
         (["--arch=a,b"], {"storage": None}, "holds trials, but .*journal.log no study 's'"),
     ]:
         with pytest.raises(UserError, match=match):
-            sweep_program.sweep("s", arguments, **{"out": tmp_path / "1", "storage": url, **options})
-    assert sweep_program.sweep("s", ["--arch=a,b", "--data_dir=y"], out=tmp_path / "1", storage=url) == result, (
+            sweep("s", arguments, **{"out": tmp_path / "1", "storage": url, **options})
+    assert sweep("s", ["--arch=a,b", "--data_dir=y"], out=tmp_path / "1", storage=url) == result, (
         "data may lie elsewhere elsewhere"
     )
-    assert len(noted(tmp_path / "1")) == 6
+    assert len(epochs_of(tmp_path / "1")) == 4 and len(starts_of(tmp_path / "1")) == 2
 
 
 def test_show(fake, tmp_path):
-    sweep_program.sweep("s", ["--arch=a,b"], out=tmp_path)
+    sweep("s", ["--arch=a,b"], out=tmp_path)
     (tmp_path / "s" / "sweep.md").unlink()
-    out, _ = (process := started(fake, tmp_path, "--show")).communicate(timeout=30)
+    out, _ = (process := started(tmp_path, "--show")).communicate(timeout=30)
     assert (
         process.returncode == 0 and "| 1 | b | complete | 0.202 | 2 |" in out and (tmp_path / "s" / "sweep.md").exists()
     )
@@ -409,6 +366,22 @@ def test_who_is_alive(tmp_path, monkeypatch):
     assert other.wait(5) == -signal.SIGKILL and not study_trials.is_alive(alive, folder)
 
 
+@pytest.mark.parametrize(
+    ("flags", "left_out"),
+    [
+        ({"epochs": 2, "rounds": None}, "interrupted after epoch 1 of 2"),
+        ({"epochs": 2}, "interrupted after epoch 1 of 2"),  # of a run that is older than the flag
+        ({"epochs": 1}, None),
+        ({"epochs": 2, "rounds": 100}, None),  # clustering stops by itself
+        ({"epochs": 2, "rounds": 0}, None),
+    ],
+)
+def test_what_a_run_left_out(tmp_path, flags, left_out):
+    (tmp_path / "run.json").write_text(json.dumps({"flags": flags}))
+    (tmp_path / "history.csv").write_text("epoch,val_miou,seconds\n1,0.5,1\n")
+    assert study_trials.unfinished(tmp_path) == left_out
+
+
 @pytest.mark.slow
 def test_the_real_train(people_dir, tmp_path):
     quick = [
@@ -419,8 +392,8 @@ def test_the_real_train(people_dir, tmp_path):
         "--encoder=small",
         "--encoder_weights=none",
     ]
-    result = sweep_program.sweep("s", ["--task=seg", "--arch=fcn,unet", *quick], out=tmp_path)
+    result = sweep("s", ["--task=seg", "--arch=fcn,unet", *quick], out=tmp_path)
     assert [row["state"] for row in result["trials"]] == ["complete"] * 2, result
     for row in result["trials"]:
-        report = json.loads((pathlib.Path(row["folder"]) / "report.json").read_text())
+        report = Run.open(row["folder"]).report
         assert row["miou"] == pytest.approx(report["scores"]["miou"], abs=1e-4)
