@@ -1,6 +1,5 @@
 """Decoders: from a joint to its heat map and back, against the graph's twin, and on maps that have no answer."""
 
-import pathlib
 import time
 
 import numpy as np
@@ -178,7 +177,3 @@ def test_what_applies_to_which_network():
 def test_a_decoder_that_cannot_be_used_is_told(outputs, decoder, message):
     with pytest.raises(UserError, match=message):
         decoding.decode_pose(outputs, decoder)
-
-
-def test_the_program_names_every_decoder():
-    assert all(name in (pathlib.Path(__file__).parents[2] / "eval.py").read_text() for name in DECODERS)

@@ -1,12 +1,14 @@
 """Every way to start a program: kzoo <name>, python -m kzoo.<name>, python train.py and eval.py."""
 
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
 from kzoo import cli
+from kzoo.nn import decoding
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONSOLE = [sys.executable, "-c", "from kzoo.cli import console; console()"]
@@ -52,6 +54,12 @@ def test_scripts_of_the_checkout_start_theirs(script, flag, tmp_path):
     assert flags_of(ended) == flags_of(started([sys.executable, "-m", f"kzoo.{name}", "--helpshort"], tmp_path))
     wrong = started([sys.executable, ROOT / script, "--no_such_flag"], tmp_path)
     assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1 and "no_such_flag" in wrong.stderr
+
+
+def test_help_names_every_decoder(tmp_path):
+    ended = started([sys.executable, "-m", "kzoo.eval", "--helpshort"], tmp_path)
+    told = " ".join(ended.stdout.split()).partition("--decoder:")[2].partition(" --")[0]
+    assert set(decoding.DECODERS) <= set(re.findall(r"\w+", told))
 
 
 def flags_of(ended: subprocess.CompletedProcess) -> list[str]:
