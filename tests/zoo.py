@@ -1,4 +1,6 @@
-"""Every architecture in tiny, and what each must do: build, learn, save, load, export, keep its heads in float32."""
+"""Every architecture in tiny, and what each must do: keep its contract, and CHECKS."""
+
+import dataclasses
 
 import keras
 import numpy as np
@@ -90,8 +92,12 @@ def tiny(task: str, arch: str, **options) -> keras.Model:
 
 def cases(task: str) -> list:
     """(arch, options) of a task, its variants too; these and those in SLOW belong to the slow group."""
-    archs = [pytest.param(arch, {}, marks=[pytest.mark.slow] * (arch in SLOW)) for arch in TASKS[task].archs]
-    return [*archs, *(pytest.param(*variant, marks=pytest.mark.slow) for variant in VARIANTS[task])]
+    archs = [(arch, {}, arch in SLOW) for arch in TASKS[task].archs]
+    variants = [(arch, options, True) for arch, options in VARIANTS[task]]
+    return [
+        pytest.param((arch, options), id="-".join((arch, *map(str, options.values()))), marks=[pytest.mark.slow] * slow)
+        for arch, options, slow in archs + variants
+    ]
 
 
 def check_contract(task, arch):
@@ -138,10 +144,30 @@ def check_export(form, model, path, inputs, tolerance=1e-4):
         np.testing.assert_allclose(found[name], value, rtol=0, atol=atol, err_msg=name)
 
 
-def check_learning(task, arch, options, examples, folder):
-    """Every weight gets a gradient; the network learns eight examples; it survives .keras and SavedModel unchanged.
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A tiny network, trained on eight examples until it has learned them, or for STEPS steps.
 
-    examples: {features that networks read, joined by "+": (inputs, labels)}.
+    images: what it reads; gradients: {path: array} of its weights before the first step; first, last: loss and metrics
+    of the first and the last step; learned: see `has_learned`.
+    """
+
+    model: keras.Model
+    images: object
+    gradients: dict
+    first: dict
+    last: dict
+    learned: bool
+
+
+STEPS = 400
+
+
+def train(task, arch, options, examples) -> Trained:
+    """One network for all of CHECKS: to train it takes longest.
+
+    Args:
+        examples: {features that networks read, joined by "+": (inputs, labels)}.
     """
     model = tiny(task, arch, **options)
     images, labels = examples["+".join(networks.reads(model))]
@@ -150,36 +176,64 @@ def check_learning(task, arch, options, examples, folder):
     row = TASKS[task]
     y = {name: labels[row.outputs[name].label] for name in model.output_names}
     arguments = networks.compile_arguments(row, model, UNITS[task], loss=None, loss_options={}, weights={})
-
-    with tf.GradientTape() as tape:
-        predicted = model(images, training=True)
-        loss = sum(function(y[name], predicted[name]) for name, function in arguments["loss"].items())
-    for weight, gradient in zip(model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True):
-        assert gradient is not None, weight.path
-        # A bias before BatchNorm has none; a ReLU may be dead at the start in single filters, not in whole kernels.
-        assert np.abs(gradient.numpy()).max() > 0, weight.path
+    gradients = gradients_of(model, images, y, arguments["loss"])
 
     model.compile(keras.optimizers.Adam(3e-3), jit_compile=False, **arguments)
     model.optimizer.build(model.trainable_variables)
-    first = model.train_on_batch(images, y, return_dict=True)
-    if task == "seg":
-        first["loss"] = min(
-            first["loss"], np.log(UNITS[task])
-        )  # that of an answer that knows nothing: some start far above it
-    for _ in range(400):
+    first = last = model.train_on_batch(images, y, return_dict=True)
+    if task == "seg":  # some start far above the loss of an answer that knows nothing, which counts here
+        first = {**first, "loss": min(first["loss"], np.log(UNITS[task]))}
+    learned = False
+    for _ in range(STEPS):
         model.reset_metrics()
         last = model.train_on_batch(images, y, return_dict=True)
-        if has_learned(task, first, last):
+        if learned := has_learned(task, first, last):
             break
-    else:
-        pytest.fail(f"{arch}: {first} -> {last}")
+    return Trained(model, images, gradients, first, last, learned)
 
-    expected = model.predict_on_batch(images)
-    model.save(folder / "model.keras")
-    loaded = keras.saving.load_model(folder / "model.keras")
-    for name, value in loaded.predict_on_batch(images).items():
+
+def gradients_of(model, images, y, losses) -> dict:
+    """{path: gradient, None where there is none} of the sum of the losses."""
+    with tf.GradientTape() as tape:
+        predicted = model(images, training=True)
+        loss = sum(function(y[name], predicted[name]) for name, function in losses.items())
+    found = tape.gradient(loss, model.trainable_variables)
+    return {
+        weight.path: None if gradient is None else gradient.numpy()
+        for weight, gradient in zip(model.trainable_variables, found, strict=True)
+    }
+
+
+def check_gradients(trained: Trained, folder):
+    assert len(trained.gradients) == len(trained.model.trainable_variables) > 0
+    for path, gradient in trained.gradients.items():
+        assert gradient is not None, path
+        # A bias before BatchNorm has none; a ReLU may be dead at the start in single filters, not in whole kernels.
+        assert np.abs(gradient).max() > 0, path
+
+
+def check_learned(trained: Trained, folder):
+    assert trained.learned, f"{trained.first} -> {trained.last}"
+
+
+def check_keras(trained: Trained, folder):
+    trained.model.save(folder / "network.keras")
+    loaded = keras.saving.load_model(folder / "network.keras")
+    expected = trained.model.predict_on_batch(trained.images)
+    for name, value in loaded.predict_on_batch(trained.images).items():
         np.testing.assert_allclose(value, expected[name], atol=1e-5)
-    check_export("saved_model", model, folder / "saved_model", images)
+
+
+def check_saved_model(trained: Trained, folder):
+    check_export("saved_model", trained.model, folder / "saved_model", trained.images)
     signature = tf.saved_model.load(folder / "saved_model").signatures["serving_default"]
     found = {spec.dtype for spec in signature.structured_input_signature[1].values()}
-    assert found == {tf.as_dtype(tensor.dtype) for tensor in model.inputs}
+    assert found == {tf.as_dtype(tensor.dtype) for tensor in trained.model.inputs}
+
+
+CHECKS = {
+    "every weight gets a gradient": check_gradients,
+    "eight examples are learned": check_learned,
+    "the .keras file answers alike": check_keras,
+    "the SavedModel answers alike": check_saved_model,
+}

@@ -94,7 +94,7 @@ def test_a_card_says_what_it_must(task, arch, dataset, said):
         f"| {SCORES[task]} | 12.35 |",
         "Not defined on this split: velocity",
         "test-time augmentation: flip; " if task == "pose" else "test-time augmentation: flip.",
-        "size (px): 96x128",
+        "crop (px): 96x128",
         f"{SCORES[task]} of mean pose: 43.21",
         TASKS[task].answers.limits[0],
         "with seed 3",

@@ -1,7 +1,7 @@
 """The networks of task loc, see zoo.py."""
 
 import pytest
-from zoo import SIZE, cases, check_contract, check_learning
+from zoo import CHECKS, SIZE, cases, check_contract, train
 
 from kzoo.data import builders, pipeline, transforms
 from kzoo.tasks import TASKS
@@ -26,6 +26,11 @@ def test_contract(arch):
     check_contract("loc", arch)
 
 
-@pytest.mark.parametrize(("arch", "options"), cases("loc"))
-def test_learns_saves_and_exports(arch, options, examples, tmp_path):
-    check_learning("loc", arch, options, examples, tmp_path)
+@pytest.fixture(scope="module", params=cases("loc"))
+def trained(request, examples):
+    return train("loc", *request.param, examples)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_trained(trained, check, tmp_path):
+    CHECKS[check](trained, tmp_path)

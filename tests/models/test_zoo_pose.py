@@ -2,7 +2,7 @@
 
 import keras
 import pytest
-from zoo import SIZE, cases, check_contract, check_learning, tiny
+from zoo import CHECKS, SIZE, cases, check_contract, tiny, train
 
 from kzoo.tasks import TASKS
 from kzoo.training import networks
@@ -13,9 +13,14 @@ def test_contract(arch):
     check_contract("pose", arch)
 
 
-@pytest.mark.parametrize(("arch", "options"), cases("pose"))
-def test_overfits_saves_and_exports(arch, options, eight, tmp_path):
-    check_learning("pose", arch, options, {"image": eight}, tmp_path)
+@pytest.fixture(scope="module", params=cases("pose"))
+def trained(request, eight):
+    return train("pose", *request.param, {"image": eight})
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_trained(trained, check, tmp_path):
+    CHECKS[check](trained, tmp_path)
 
 
 @pytest.mark.parametrize(

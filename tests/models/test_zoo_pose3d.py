@@ -1,7 +1,7 @@
 """The networks of task pose3d, see zoo.py."""
 
 import pytest
-from zoo import SIZE, cases, check_contract, check_learning
+from zoo import CHECKS, SIZE, cases, check_contract, train
 
 from kzoo.data import builders, pipeline, transforms
 from kzoo.tasks import TASKS
@@ -23,6 +23,11 @@ def test_contract(arch):
     check_contract("pose3d", arch)
 
 
-@pytest.mark.parametrize(("arch", "options"), cases("pose3d"))
-def test_overfits_saves_and_exports(arch, options, examples, tmp_path):
-    check_learning("pose3d", arch, options, examples, tmp_path)
+@pytest.fixture(scope="module", params=cases("pose3d"))
+def trained(request, examples):
+    return train("pose3d", *request.param, examples)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_trained(trained, check, tmp_path):
+    CHECKS[check](trained, tmp_path)

@@ -1,7 +1,7 @@
 """The networks of task seg, see zoo.py."""
 
 import pytest
-from zoo import cases, check_contract, check_learning, tiny
+from zoo import CHECKS, cases, check_contract, tiny, train
 
 from kzoo.tasks import TASKS
 
@@ -11,9 +11,14 @@ def test_contract(arch):
     check_contract("seg", arch)
 
 
-@pytest.mark.parametrize(("arch", "options"), cases("seg"))
-def test_overfits_saves_and_exports(arch, options, eight, tmp_path):
-    check_learning("seg", arch, options, {"image": eight}, tmp_path)
+@pytest.fixture(scope="module", params=cases("seg"))
+def trained(request, eight):
+    return train("seg", *request.param, {"image": eight})
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_trained(trained, check, tmp_path):
+    CHECKS[check](trained, tmp_path)
 
 
 def test_unet_and_encdec_differ_by_the_skips_alone():
