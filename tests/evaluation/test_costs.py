@@ -7,16 +7,12 @@ import sys
 import keras
 import numpy as np
 import pytest
+import run_folders
 from absl import flags
 
 from kzoo import UserError
-from kzoo.data.description import DataSet
 from kzoo.evaluation import costs
 from kzoo.programs import costs as program
-from kzoo.runs import Run
-from kzoo.tasks import TASKS
-from kzoo.training import networks
-from kzoo.training.configuration import Configuration
 
 
 def convolution(x):
@@ -84,18 +80,7 @@ def test_the_peak_begins_anew():
 def run(tmp_path_factory):
     """A run with a small segmentation network that was never trained."""
     folder = tmp_path_factory.mktemp("runs") / "unet"
-    flag = {
-        "task": "seg",
-        "arch": "unet",
-        "encoder": "small",
-        "encoder_weights": "none",
-        "size": "64",
-        "set": ["widths=(8,)"],
-    }
-    model = networks.build(TASKS["seg"], "unet", 64, 3, **networks.network_options(flag))
-    run = Run.create(folder, Configuration(flag, ["a", "b", "c"], DataSet("people/1.0.0"), model.count_params()))
-    run.save_model(model)
-    return run
+    return run_folders.make(folder, "seg", "unet", names=["a", "b", "c"], widths=(8,))
 
 
 def test_a_run_in_a_process_of_its_own(run):
