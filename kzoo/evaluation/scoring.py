@@ -110,12 +110,15 @@ def score(
     Raises:
         UserError: an argument that does not fit the run, before anything slow.
     """
+    # Mistakes are told before anything slow
     started, task = time.time(), run.task
     shape = check(run, size, decoder, tile)
     split = split or run.val_split
     tile_shape = cli.shape_of(tile) if tile else None
     if tile and overlap is None:
         overlap = min(tile_shape) // 2
+
+    # All answers, by one pass
     predictor = run.predictor(
         tta=tta, decoder=decoder, shape=shape, tile=tile_shape, overlap=overlap, data_dir=data_dir
     )
