@@ -425,6 +425,8 @@ class Run:
         if not task.input.dense:
             model = self.model_at(shape)
             return predictors.Mirrored(task, model, metadata, tta=tta, decoders=predictors.decoders_of(model, decoder))
+        if tile and tile != predictors.rounded(tile):
+            raise UserError(f"the sides of tiles must be multiples of {predictors.STRIDE}, got {tile[0]}x{tile[1]}")
         predictors.decoders_of(self.model_at(tile or predictors.rounded(shape)), decoder)  # there are none: says why
         if tile and overlap is None:
             overlap = min(tile) // 2

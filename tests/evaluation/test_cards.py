@@ -1,12 +1,16 @@
 """Model cards: what each must say, for every task, and nothing that is not known."""
 
+import dataclasses
 import re
 
 import pytest
 
+from kzoo.data.description import DataSet
 from kzoo.evaluation import model_card
 from kzoo.programs import list as listing
+from kzoo.runs import Run
 from kzoo.tasks import TASKS
+from kzoo.training.configuration import Configuration
 
 SCORES = {"pose": "mpjpe", "seg": "miou", "pose3d": "mpjpe_mm", "loc": "median_m", "cluster": "acc"}
 RUNS = [  # task, arch, data set, what else the card must say
@@ -19,8 +23,11 @@ RUNS = [  # task, arch, data set, what else the card must say
 ]
 
 
-def fake(task: str, arch: str, dataset: str, **changes) -> tuple[dict, dict]:
-    """Contents of run.json and report.json."""
+READS = {"lift": ("keypoints_2d",), "mapnet": ("frames",)}
+
+
+def fake(task: str, arch: str, dataset: str, **changes) -> tuple[Run, dict]:
+    """A run that was never written, and the content of its report."""
     whole = task == "cluster"
     flag = {
         "task": task,
@@ -42,23 +49,18 @@ def fake(task: str, arch: str, dataset: str, **changes) -> tuple[dict, dict]:
         "ema": None,
         **changes.pop("flags", {}),
     }
-    run = {
-        "flags": flag,
-        "names": [f"unit{i}" for i in range(25)],
-        "parameters": 1234567,
-        "precision": "float32",
-        **({"frames": [8]} if task == "pose3d" else {}),
-        "versions": {"python": "3.11", "keras": "3.15"},
-        "device": "cpu:0",
-        "commit": None,
-        "started": "2025-01-01T00:00:00",
-        "dataset": {
-            "name": f"{dataset}/1.1.0",
-            "splits": {"train": 2000, "val": 500},
-            "fingerprint": "56d049aff6ed",
-            "metadata": {},
-        },
-    }
+    config = Configuration(
+        flags=flag,
+        names=[f"unit{i}" for i in range(25)],
+        parameters=1234567,
+        precision="float32",
+        frames=(8,) if task == "pose3d" else (),
+        reads=READS.get(arch, ("image",)),
+        versions={"python": "3.11", "keras": "3.15"},
+        device="cpu:0",
+        started="2025-01-01T00:00:00",
+        dataset=DataSet(f"{dataset}/1.1.0", {"train": 2000, "val": 500}, "56d049aff6ed"),
+    )
     result = {
         "scores": {SCORES[task]: 12.3456, "velocity": float("nan")},
         "tables": {},
@@ -70,12 +72,12 @@ def fake(task: str, arch: str, dataset: str, **changes) -> tuple[dict, dict]:
         "examples": 500,
         "flags": flag,
         "parameters": 1234567,
-        "dataset": run["dataset"]["name"],
+        "dataset": config.dataset.name,
         "fingerprint": "56d049aff6ed",
         "baselines": {"mean pose": {SCORES[task]: 43.21}, "nothing": {SCORES[task]: float("nan")}},
         **changes,
     }
-    return run, result
+    return Run(f"runs/{task}-{arch}", config), result
 
 
 @pytest.mark.parametrize(("task", "arch", "dataset", "said"), RUNS)
@@ -97,7 +99,8 @@ def test_a_card_says_what_it_must(task, arch, dataset, said):
         TASKS[task].answers.limits[0],
         "with seed 3",
         f"python train.py --task={task} --arch={arch}",
-        f'runs.load_model("runs/{task}-{arch}")',
+        f'kzoo.load("runs/{task}-{arch}")',
+        f"what else the network reads: {READS.get(arch, ('image',))[0]}.",
         "(N, 8, 96, 128, 3)" if task == "pose3d" else "(N, 96, 128, 3)",
         said,
     ):
@@ -107,7 +110,8 @@ def test_a_card_says_what_it_must(task, arch, dataset, said):
     assert not re.search(r"\b(none|nan|null)\b", text, re.IGNORECASE), "neither None nor nan"
     assert "/home/me" not in text, "no folder of somebody's machine"
     assert ("from ImageNet" in text and model_card.IMAGENET in text) == (arch in ("softargmax", "regression", "mapnet"))
-    assert ("saved_model" in text) is False
+    assert "saved_model" not in text
+    assert ("run.predict(" in text) == (arch != "lift"), "pictures are for networks that read pictures"
 
 
 @pytest.mark.parametrize(
@@ -138,13 +142,13 @@ def test_a_data_set_that_kzoo_no_longer_has():
 
 def test_an_old_run_has_a_card_too():
     run, result = fake("seg", "unet", "people")
-    for key in ("precision", "versions", "device", "commit", "started"):
-        del run[key]
-    for key in ("train_split", "val_split", "encoder_weights"):
-        del run["flags"][key]
-    assert "resnet50, from scratch" in model_card.card(
-        run, {key: result[key] for key in ("scores", "run", "split", "crop", "examples")}
-    )
+    late = {"precision": None, "versions": None, "device": None, "commit": None, "started": None}
+    flag = {
+        name: value for name, value in run.flags.items() if name not in ("train_split", "val_split", "encoder_weights")
+    }
+    old = Run(run.folder, dataclasses.replace(run.config, flags=flag, **late))
+    told = {key: result[key] for key in ("scores", "run", "split", "crop", "examples")}
+    assert "resnet50, from scratch" in model_card.card(old, told)
 
 
 def test_tables_are_complete():

@@ -5,14 +5,13 @@ import json
 import keras
 import numpy as np
 import pytest
+import run_folders
 from running import one_line, run
 
-from kzoo import UserError, files
-from kzoo.data import builders
+from kzoo import UserError
 from kzoo.inference import predictors
 from kzoo.nn import decoding
 from kzoo.tasks import TASKS
-from kzoo.training import networks
 
 RNG = np.random.default_rng(0)
 METADATA = {"joints": ["nose", "left_eye", "right_eye"], "flip_joints": [[1, 2]]}
@@ -68,35 +67,27 @@ def test_shifting_a_network_without_maps_is_refused():
         predict("rotate")
 
 
-ARCHS = {  # name -> task, arch, --set
-    "heatmap": ("pose", "heatmap", ["width=8"]),
-    "regression": ("pose", "regression", []),
-    "softargmax": ("pose", "softargmax", ["widths=(8,)"]),
-    "unet": ("seg", "unet", ["widths=(8,)"]),
+NETWORKS = {  # name -> task, arch, hyperparameters
+    "heatmap": ("pose", "heatmap", {"width": 8}),
+    "regression": ("pose", "regression", {}),
+    "softargmax": ("pose", "softargmax", {"widths": (8,)}),
+    "unet": ("seg", "unet", {"widths": (8,)}),
 }
 
 
 @pytest.fixture(scope="module")
 def untrained(people_dir, tmp_path_factory):
-    """name -> run folder of a network with random weights."""
-    builder, made = builders.prepare("people", people_dir), {}
+    """name -> folder of a run of NETWORKS."""
+    made = {}
 
     def folder(name):
         if name not in made:
-            task, arch, options = ARCHS[name]
-            made[name] = tmp_path_factory.mktemp("runs") / name
-            flag = {"task": task, "arch": arch, "dataset": "people", "data_dir": people_dir, "encoder": "small", "encoder_weights": "none",
-                    "init": "he_normal", "size": 64, "set": options, "seed": 0}  # fmt: skip
-            keras.utils.set_random_seed(0)
-            names = list(builder.info.metadata[TASKS[task].names])
-            model = networks.build(TASKS[task], arch, 64, len(names), **networks.network_options(flag))
-            made[name].mkdir()
-            model.save(made[name] / "model.keras")
-            files.write_json(
-                made[name] / "run.json",
-                {"flags": flag, "names": names, "parameters": 1, "dataset": builders.describe(builder)},
+            task, arch, options = NETWORKS[name]
+            where = tmp_path_factory.mktemp("runs") / name
+            made[name] = run_folders.make(
+                where, task, arch, data_dir=people_dir, flags={"init": "he_normal"}, **options
             )
-        return made[name]
+        return made[name].folder
 
     return folder
 
@@ -111,7 +102,7 @@ def test_all_decoders_in_one_table(name, own, untrained, tmp_path, capsys, monke
         report["decoder"] == own
         and report["tta"] == "flip_shift"
         and report["boxes"] == "whole picture"
-        and report["crop"] == 64
+        and report["crop"] == "64"
     )
     assert set(report["decoders"]) == set(decoding.DECODERS) | {own} and SCORES <= set(report["decoders"]["argmax"])
     assert report["scores"] == report["decoders"][own] and "| debiased_softargmax |" in out

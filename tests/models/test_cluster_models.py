@@ -97,22 +97,18 @@ def test_autoencoder_stands_alone_behind_the_signal(name):
 
 
 @pytest.mark.parametrize("function", [dec, idec])
-def test_features_of_a_run_take_the_place_of_pixels(function, monkeypatch):
-    embeddings = pytest.importorskip("kzoo.nn.embeddings")
-    asked = []
-
-    def embedded(input_shape, run):
-        asked.append((input_shape, run))
-        frames = keras.Input(input_shape, dtype="uint8", name="frames")
-        return frames, keras.ops.mean(keras.ops.cast(frames, "float32"), axis=(1, 2, 3))
-
-    monkeypatch.setattr(embeddings, "embedded", embedded)
-    model = function((2, 4, 4, 3), 5, features="runs/some", widths=(7,), code=2)
-    assert asked == [((2, 4, 4, 3), "runs/some")] and model.input.name == "frames"
+def test_the_embedding_of_a_network_takes_the_place_of_pixels(function):
+    frames = keras.Input((2, 4, 4, 3), dtype="uint8", name="frames")
+    means = keras.ops.mean(keras.ops.cast(frames, "float32"), axis=(1, 2, 3))
+    model = function((2, 4, 4, 3), 5, features=keras.Model(frames, means, name="embedding"), widths=(7,), code=2)
+    assert model.input.name == "frames"
     shapes = {name: tuple(x.shape[1:]) for name, x in model.output.items()}
     assert shapes == {"assignment": (5,), "reconstruction": (3,), "code": (2,)}
     assert model.get_layer("signal").output.shape == (None, 3)
     assert model.count_params() == 1 + dense(3, 7) + dense(7, 2) + dense(2, 7) + dense(7, 3) + 5 * 2
+    x = pictures((2, 4, 4, 3))
+    found = keras.Model(model.input, model.get_layer("signal").output).predict_on_batch(x)
+    np.testing.assert_allclose(found, x.mean(axis=(1, 2, 3)), rtol=1e-5)
 
 
 # Parameters

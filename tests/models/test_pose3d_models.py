@@ -1,12 +1,11 @@
 """Networks of 3-D pose: shapes and numbers of their sources, what each frame's answer depends on, and a 2-D network
 frozen inside."""
 
-import json
-
 import cv2
 import keras
 import numpy as np
 import pytest
+import run_folders
 import scipy.signal
 from numpy.lib.stride_tricks import sliding_window_view
 from zoo import check_export
@@ -17,8 +16,8 @@ from kzoo.models.encoder_gru import encoder_gru
 from kzoo.models.lift import lift
 from kzoo.models.temporal import temporal
 from kzoo.nn import lifting, skeletons
-from kzoo.tasks import TASKS
-from kzoo.training import networks
+from kzoo.nn.layers import named
+from kzoo.runs import Run
 
 JOINTS = 17
 COCO_JOINTS = [
@@ -56,25 +55,15 @@ def policy():
 
 @pytest.fixture(scope="module", params=["softargmax", "heatmap"])
 def pose_run(request, tmp_path_factory):
-    """What a finished run of --task=pose leaves, as far as `runs.load_model` reads it."""
-    arch, size, options = {
-        "softargmax": ("softargmax", "64", {"widths": (16, 16)}),
-        "heatmap": ("heatmap", "32x64", {"width": 16}),
-    }[request.param]
-    keras.utils.set_random_seed(1)
-    folder = tmp_path_factory.mktemp(arch)
-    shape = (64, 64) if size == "64" else (32, 64)
-    model = networks.build(TASKS["pose"], arch, shape, JOINTS, encoder="small", **options)
-    model.save(folder / "model.keras")
-    flags = {
-        "task": "pose",
-        "arch": arch,
-        "size": size,
-        "encoder": "small",
-        "set": [f"{key}={value}" for key, value in options.items()],
-    }
-    (folder / "run.json").write_text(json.dumps({"flags": flags, "names": COCO_JOINTS}))
-    return str(folder)
+    """A run of --task=pose."""
+    size, options = {"softargmax": ("64", {"widths": (16, 16)}), "heatmap": ("32x64", {"width": 16})}[request.param]
+    folder = tmp_path_factory.mktemp("runs") / request.param
+    return run_folders.make(folder, "pose", request.param, names=COCO_JOINTS, size=size, seed=1, **options)
+
+
+def network_of(run: Run, frames: tuple = (4, 32, 32)) -> keras.Model:
+    """What a run hands to a lifter."""
+    return runs.with_networks({"pose_run": str(run.folder)}, frames)["pose_run"]
 
 
 def check_learning(model, x, joints, folder):
@@ -367,7 +356,7 @@ def test_estimated_keypoints_are_the_runs_own(pose_run, policy, kind, tmp_path):
     frames = clips(2, (3, 48, 80, 3))[0]["frames"]
     policy(kind)
     given = keras.Input((3, 48, 80, 3), dtype="uint8")
-    model = keras.Model(given, lifting.estimated_keypoints(given, pose_run))
+    model = keras.Model(given, lifting.estimated_keypoints(given, network_of(pose_run)))
     assert keras.config.dtype_policy().name == kind
     found = model.predict_on_batch(frames)
     np.testing.assert_allclose(in_training(model, frames), found, atol=1e-5)
@@ -375,7 +364,7 @@ def test_estimated_keypoints_are_the_runs_own(pose_run, policy, kind, tmp_path):
     model.save(tmp_path / "model.keras")
     np.testing.assert_allclose(in_training(keras.saving.load_model(tmp_path / "model.keras"), frames), found, atol=1e-5)
 
-    network = runs.load_model(pose_run)
+    network = pose_run.model()
     size = network.input.shape[1:3]
     resized = [
         cv2.resize(frame.astype("float32"), size[::-1], interpolation=cv2.INTER_LINEAR)
@@ -407,7 +396,7 @@ def test_lifters_on_a_pose_run(pose_run, tmp_path):
     without the run."""
     keras.utils.set_random_seed(0)
     model, other = (
-        function((4, 32, 32, 3), JOINTS, dropout=0.0, pose_run=pose_run, **NARROW[function])
+        function((4, 32, 32, 3), JOINTS, dropout=0.0, pose_run=network_of(pose_run), **NARROW[function])
         for function in (lift, temporal)
     )
     x, joints = clips(4, (4, 32, 32, 3))
@@ -430,12 +419,15 @@ NARROW = {lift: {"width": 64}, temporal: {"channels": 32}}
 @pytest.mark.parametrize("pose_run", ["heatmap"], indirect=True)
 def test_wrong_pose_runs(pose_run, tmp_path):
     with pytest.raises(ValueError, match="17 joints, got num_outputs=5"):
-        lift((4, 32, 32, 3), 5, pose_run=pose_run)
-    with pytest.raises(UserError, match="no run folder"):
-        lift((4, 32, 32, 3), JOINTS, pose_run=str(tmp_path / "nothing"))
-    (tmp_path / "run.json").write_text(json.dumps({"flags": {"task": "seg"}, "names": ["person"]}))
-    with pytest.raises(UserError, match="must be a run of --task=pose, got .* a run of --task=seg"):
-        temporal((4, 32, 32, 3), JOINTS, pose_run=str(tmp_path))
-    (tmp_path / "run.json").write_text(json.dumps({"flags": {"task": "pose"}, "names": COCO_JOINTS[1:]}))
+        lift((4, 32, 32, 3), 5, pose_run=network_of(pose_run))
     with pytest.raises(ValueError, match="needs 'nose'"):
-        temporal((4, 32, 32, 3), JOINTS, pose_run=str(tmp_path))
+        lifting.pose_network(pose_run.model(), COCO_JOINTS[1:])
+    with pytest.raises(UserError, match="no run folder"):
+        network_of(Run(tmp_path / "nothing", pose_run.config))
+    other = Run.create(tmp_path, run_folders.configuration("seg", "unet"))
+    with pytest.raises(UserError, match="must be a run of --task=pose, got .* a run of --task=seg"):
+        network_of(other)
+    image = keras.Input((32, 32, 3), dtype="uint8", name="image")
+    no_joints = keras.Model(image, named({"logits": keras.layers.Conv2D(17, 1)(image)}))
+    with pytest.raises(UserError, match="must emit one of coords, .* emits logits"):
+        lifting.pose_network(no_joints, COCO_JOINTS)

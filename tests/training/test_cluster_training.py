@@ -1,30 +1,19 @@
 """Training without labels: the order of batches, both phases, resuming, collapse, embeddings of other runs."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
+import run_folders
 
 from kzoo import UserError
 from kzoo.nn import embeddings
+from kzoo.runs import Run
 from kzoo.tasks import TASKS
 from kzoo.training import cluster_state, clustering, networks
 
-FLAGS = {
-    "batch_size": 32,
-    "seed": 0,
-    "epochs": 6,
-    "rounds": 4,
-    "update_interval": 5,
-    "tol": 0.0,
-    "lr": 3e-3,
-    "cluster_lr": 1e-3,
-    "optimizer": "adam",
-    "schedule": "constant",
-    "warmup": 0,
-    "milestones": [],
-    "weight_decay": 0.0,
-    "resume": False,
-}
+PLAN = clustering.Plan(epochs=6, rounds=4, update_interval=5, tol=0.0, batch_size=32, lr=3e-3, cluster_lr=1e-3)
 
 
 class Dataset:
@@ -54,18 +43,20 @@ def network(arch="dec"):
     return networks.build(TASKS["cluster"], arch, 8, 10, widths=(32, 24), code=5)
 
 
-def trained(digits, folder, *, model=None, weights=None, **flags):
-    """The network and why its training ended."""
+def run_in(folder) -> Run:
+    return Run(folder, run_folders.configuration("cluster", "dec", data="digits"))
+
+
+def trained(digits, folder, *, model=None, weights=None, resume=False, **changes):
+    """What train.py does with a plan: the network and why its training ended."""
     model = model or network()
     compiled = networks.compile_arguments(
         TASKS["cluster"], model, 10, loss=None, loss_options={}, weights=weights or {"reconstruction": 0}
     )
     compiled = {name: compiled[name] for name in ("loss", "loss_weights")}
-    data = Dataset(*digits)
-    flag = {**FLAGS, **flags, "out": folder}
-    reason = clustering.train(
-        model, data, len(digits[0]), compiled=compiled, flag=flag, start=lambda: folder, jit_compile=False
-    )
+    plan, run, examples = dataclasses.replace(PLAN, **changes), run_in(folder), len(digits[0])
+    clustering.check(model, examples, plan, run if resume else None)
+    reason = clustering.train(model, Dataset(*digits), examples, plan=plan, compiled=compiled, run=run, resume=resume)
     return model, reason
 
 
@@ -102,14 +93,14 @@ def test_signals_have_unit_power(digits):
 
 def test_both_phases_learn(digits, tmp_path):
     model, reason = trained(digits, tmp_path, epochs=60, rounds=6, update_interval=10)
-    rows = cluster_state.read_history(tmp_path)
+    rows = run_in(tmp_path).history
     first, last = rows[0], rows[-1]
     phases = [row["round"] for row in rows]
     assert phases == [0] * 60 + list(range(1, 8)) and [row["epoch"] for row in rows] == [*range(1, 61), *range(60, 67)]
     assert rows[59]["reconstruction"] < 0.3 * first["reconstruction"], "the auto-encoder learns"
     assert last["kl"] > 0 and last["silhouette"] > rows[60]["silhouette"], "clusters become denser"
     assert last["acc"] > 0.4 and reason.startswith("all 6 rounds")
-    found = cluster_state.files.read_json(tmp_path / cluster_state.RESULT)
+    found = run_in(tmp_path).clustering
     assert found["stopped"] == reason and set(found["baselines"]) == {
         "k-means on pixels",
         "k-means on auto-encoder codes",
@@ -134,7 +125,7 @@ def test_dec_leaves_the_decoder_alone(weights, moves, digits, tmp_path):
 
 def test_stops_when_labels_settle(digits, tmp_path):
     _, reason = trained(digits, tmp_path, tol=0.9, rounds=50)
-    assert "less than --tol=0.9" in reason and cluster_state.read_history(tmp_path)[-1]["round"] == 2
+    assert "less than --tol=0.9" in reason and run_in(tmp_path).history[-1]["round"] == 2
 
 
 @pytest.mark.parametrize("phase", ["auto-encoder", "rounds"])
@@ -147,12 +138,10 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(phase, digits, tmp_path, monk
 
     write, count = cluster_state.State.write, []
 
-    def killed(self, name, **options):
-        write(self, name, **options)
-        count.append(name)
-        if count.count(cluster_state.PRETRAINED) == 3 and phase == "auto-encoder":
-            raise Killed
-        if count.count(cluster_state.LAST) == 3 and phase == "rounds":
+    def killed(self, kept, **options):
+        write(self, kept, **options)
+        count.append(kept)
+        if count.count({"auto-encoder": self.run.pretraining, "rounds": self.run.state}[phase]) == 3:
             raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -164,7 +153,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(phase, digits, tmp_path, monk
         np.testing.assert_allclose(a, b, atol=1e-6)
     drop = ("seconds",)
     rows = [
-        [{k: v for k, v in row.items() if k not in drop} for row in cluster_state.read_history(tmp_path / f)]
+        [{k: v for k, v in row.items() if k not in drop} for row in run_in(tmp_path / f).history]
         for f in ("whole", "cut")
     ]
     assert len(rows[0]) == len(rows[1])
@@ -182,9 +171,9 @@ def test_collapse_is_told_and_stopped(digits, tmp_path):
         return target
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clustering.clustering, "target_distribution", one_cluster)
+        patch.setattr(clustering.cluster_scores, "target_distribution", one_cluster)
         _, reason = trained(digits, tmp_path, model=model, cluster_lr=0.03, update_interval=10, rounds=40)
-    rows = [row for row in cluster_state.read_history(tmp_path) if row["round"]]
+    rows = [row for row in run_in(tmp_path).history if row["round"]]
     assert reason.startswith("collapsed in round") and len(rows) < 40
     assert rows[-1]["perplexity"] < 0.5 * rows[0]["perplexity"] <= rows[-2]["perplexity"] * (1 + 1e-9)
     kept = keras.saving.load_model(tmp_path / "model.keras").predict_on_batch(digits[0])["assignment"].argmax(axis=1)
@@ -192,8 +181,8 @@ def test_collapse_is_told_and_stopped(digits, tmp_path):
     perplexity = np.exp(-sum(share * np.log(share) for share in shares if share))
     assert perplexity == pytest.approx(rows[-2]["perplexity"], rel=1e-3), "the round before is kept"
     assert trained(digits, tmp_path, resume=True, rounds=60)[1] == reason, "resuming says so again"
-    with np.load(tmp_path / cluster_state.ROUNDS) as found:
-        assert f"codes{len(rows) - 1}" not in found.files and f"codes{len(rows) - 2}" in found.files
+    found = run_in(tmp_path).rounds
+    assert f"codes{len(rows) - 1}" not in found and f"codes{len(rows) - 2}" in found
 
 
 @pytest.mark.parametrize(

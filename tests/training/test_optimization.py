@@ -1,13 +1,17 @@
 """Schedules, optimizers, L2 penalty, plateaus and moving averages, against formulas in NumPy and against Keras's own
 callbacks."""
 
+import dataclasses
+
 import h5py
 import keras
 import numpy as np
 import pytest
+import run_folders
 import tensorflow as tf
 
 from kzoo import UserError
+from kzoo.runs import Run
 from kzoo.training import callbacks, optimization
 
 DEFAULTS = {"lr": 1.0, "steps": 10, "epochs": 10, "warmup": 0, "milestones": [], "weight_decay": 0.0}
@@ -185,6 +189,11 @@ def network():
     return keras.Sequential([keras.Input((3,)), *layers])
 
 
+def run_in(folder) -> Run:
+    config = run_folders.configuration("pose", "regression")
+    return Run(folder, dataclasses.replace(config, score="val_loss", mode="min"))
+
+
 def trained(folder, epochs, schedule="plateau", ema=None):
     """What train.py does with a run folder: a new one, or one to be continued."""
     model = network()
@@ -192,7 +201,7 @@ def trained(folder, epochs, schedule="plateau", ema=None):
         "adam", schedule, lr=0.1, steps=STEPS, epochs=4, warmup=1.5, milestones=[], weight_decay=1e-3, ema=ema
     )
     model.compile(optimizer, loss="mse", jit_compile=False)
-    keeper = callbacks.RunFolder(folder, score="val_loss", mode="min", steps=STEPS)
+    keeper = callbacks.RunFolder(run_in(folder), steps=STEPS)
     first, recorder = keeper.restore(model), Recorder()
     data = tf.data.Dataset.from_tensor_slices(TRAIN).batch(8)
     called = [optimization.WeightAverage(), recorder, callbacks.TrainScore(data), keeper]
@@ -226,7 +235,7 @@ def test_plateau_warms_up_and_falls(averaged_run):
 
 def test_plateau_needs_some_patience(tmp_path):
     with pytest.raises(UserError, match="patience"):
-        optimization.Plateau(callbacks.RunFolder(tmp_path, score="s", mode="min", steps=1), 0.1, patience=0)
+        optimization.Plateau(callbacks.RunFolder(run_in(tmp_path), steps=1), 0.1, patience=0)
 
 
 @pytest.mark.parametrize("schedule", ["plateau", "cosine"])
@@ -236,8 +245,8 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(averaged_run, tmp_path, 
         trained(whole, 4, schedule, ema=0.8)
     trained(tmp_path / "parts", 2, schedule, ema=0.8)
     trained(tmp_path / "parts", 4, schedule, ema=0.8)
-    assert callbacks.read_history(whole) == callbacks.read_history(tmp_path / "parts")
-    ours, theirs = stored(tmp_path / "parts/last.weights.h5"), stored(whole / "last.weights.h5")
+    assert run_in(whole).history == run_in(tmp_path / "parts").history
+    ours, theirs = stored(run_in(tmp_path / "parts").state.path), stored(run_in(whole).state.path)
     assert ours.keys() == theirs.keys()
     for key in ours:
         np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
@@ -263,7 +272,7 @@ def test_the_state_holds_weights_and_averages(averaged_run):
     model = network()
     optimizer = optimization.optimizer("adam", "plateau", **DEFAULTS, ema=0.8)
     model.compile(optimizer, loss="mse", jit_compile=False)
-    assert callbacks.RunFolder(folder, score="val_loss", mode="min", steps=STEPS).restore(model) == 4
+    assert callbacks.RunFolder(run_in(folder), steps=STEPS).restore(model) == 4
     raw = [v.numpy() for v in model.trainable_variables]
     for value, last in zip(raw, recorder.weights[-1], strict=True):
         np.testing.assert_array_equal(value, last)

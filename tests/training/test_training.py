@@ -1,16 +1,25 @@
 """Compile arguments, encoder weights, the run folder: what `train.py` is made of."""
 
+import dataclasses
 import os
 import resource
 
 import keras
 import numpy as np
 import pytest
+import run_folders
 
 from kzoo import UserError, files
 from kzoo.nn import encoders
+from kzoo.runs import Run
 from kzoo.tasks import TASKS
 from kzoo.training import callbacks, networks
+
+
+def keeper_of(folder, *, score="val_mpjpe", mode="min", steps=1) -> callbacks.RunFolder:
+    """The callback of a run that is about to begin."""
+    config = dataclasses.replace(run_folders.configuration("pose", "regression"), score=score, mode=mode)
+    return callbacks.RunFolder(Run(folder, config), steps=steps)
 
 
 def test_compile_arguments_refuse_what_is_not_there():
@@ -52,14 +61,14 @@ def test_bad_encoder_weights(name, weights, message):
 
 
 def test_failed_download_names_the_other_choices(monkeypatch):
-    def fail(*args, weights, **kwargs):
-        raise Exception(
-            "URL fetch failure on https://example.org: None -- unreachable"
-        )  # what keras.utils.get_file raises
+    vgg16 = keras.applications.VGG16
 
-    monkeypatch.setattr(
-        keras.applications, "VGG16", lambda **k: fail(**k) if k["weights"] else keras.src.applications.vgg16.VGG16(**k)
-    )
+    def fail(*, weights, **options):
+        if weights:  # what keras.utils.get_file raises
+            raise Exception("URL fetch failure on https://example.org: None -- unreachable")
+        return vgg16(weights=None, **options)
+
+    monkeypatch.setattr(keras.applications, "VGG16", fail)
     with pytest.raises(UserError, match="could not be downloaded.*--encoder_weights=none.*--encoder_weights=<file>"):
         encoders.encode(keras.Input((64, 64, 3), dtype="uint8"), "vgg16", "imagenet")
 
@@ -81,7 +90,7 @@ def small_disk():
 def test_full_disk_keeps_the_previous_checkpoint(tmp_path, request):
     model = networks.build(TASKS["pose"], "regression", 32, 17, encoder="small", encoder_weights="none")
     model.compile("adam", loss={"coords": "mse"}, jit_compile=False)
-    keeper = callbacks.RunFolder(tmp_path, score="val_mpjpe", mode="min", steps=1)
+    keeper = keeper_of(tmp_path)
     keeper.set_model(model)
     keeper.on_epoch_end(0, {"loss": 1.0, "val_mpjpe": 10.0})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -110,7 +119,7 @@ def test_resuming_under_a_loss_scale(tmp_path, skipped):
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
         model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.AdamW(0.1)), loss="mse", jit_compile=False)
         model.optimizer.build(model.trainable_variables)
-        return model, callbacks.RunFolder(tmp_path, score="val_loss", mode="min", steps=5)
+        return model, keeper_of(tmp_path, score="val_loss", steps=5)
 
     model, keeper = compiled()
     keeper.set_model(model)
@@ -119,7 +128,7 @@ def test_resuming_under_a_loss_scale(tmp_path, skipped):
             model.train_on_batch(np.ones((4, 3)), np.ones((4, 1)))
         keeper.on_epoch_end(epoch, {"loss": 1.0, "val_loss": 1.0})
     model.optimizer.inner_optimizer.iterations.assign(10 - skipped)
-    model.save_weights(keeper.state)
+    keeper.run.state.save(model)
     again, keeper = compiled()
     assert keeper.restore(again) == 2 and len(keeper.rows) == 2
     for ours, theirs in zip(again.optimizer.variables, model.optimizer.variables, strict=True):
@@ -127,7 +136,7 @@ def test_resuming_under_a_loss_scale(tmp_path, skipped):
 
 
 def test_nan_loss_stops_with_one_line(tmp_path):
-    keeper = callbacks.RunFolder(tmp_path, score="val_mpjpe", mode="min", steps=1)
+    keeper = keeper_of(tmp_path)
     with pytest.raises(UserError, match="loss became nan.*--lr"):
         keeper.on_epoch_end(0, {"loss": float("nan"), "val_mpjpe": 1.0})
     assert not os.listdir(tmp_path)
@@ -143,7 +152,7 @@ def test_replacing_leaves_nothing_when_the_writer_fails(tmp_path):
 
 
 def test_best_epoch_ignores_nan():
-    keeper = callbacks.RunFolder("unused", score="s", mode="max", steps=1)
+    keeper = keeper_of("unused", score="s", mode="max")
     keeper.rows = [{"s": 0.1}, {"s": float("nan")}, {"s": 0.3}, {"s": 0.2}]
     assert keeper.best() == {"s": 0.3}
 
