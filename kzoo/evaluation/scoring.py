@@ -184,7 +184,7 @@ def as_trained(run: Run, split: str) -> dict:
 
 def without_training(run: Run, split: str, shape: tuple[int, int], batch_size: int, data_dir: str | None) -> dict:
     """Scores of what needs no training, by name, and how pictures were compared."""
-    how, function = retrieval.method(run.flags, shape)
+    how, function = retrieval.method(shape, encoder=run.flags["encoder"], weights=run.flags["encoder_weights"])
     builder, features = run.builder(data_dir), []
     for name in (run.flags["train_split"], split):
         reads = (transforms.source_of(builder.info.features),)
