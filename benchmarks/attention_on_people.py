@@ -56,13 +56,13 @@ def measure(model, batches, joints: list[str], taps: dict, asked: str, method: s
         persons = (labels["mask"] > 0) & (labels["mask"] != IGNORE)
         area = persons.mean(axis=(1, 2))
         answers = explanation.answers_of(model, {"image": images})
-        found = np.full((len(images), len(joints), len(taps)), np.nan)
+        share = np.full((len(images), len(joints), len(taps)), np.nan)
         for number, joint in enumerate(joints):
             target = explain_targets.target(POSE, {"joints": joints}, model, f"coords:{joint}" + asked)
             maps = explanation.looked(method, model, {"image": images}, target.scores(answers), taps)
-            found[:, number] = np.stack([share_on_persons(array, persons) for array in maps.values()], axis=-1)
+            share[:, number] = np.stack([share_on_persons(array, persons) for array in maps.values()], axis=-1)
         labelled = (labels["keypoints"][..., 2] > 0) & (area > 0)[:, None]
-        shares.append(np.where(labelled[..., None], found, np.nan))
+        shares.append(np.where(labelled[..., None], share, np.nan))
         areas.append(np.where(labelled, area[:, None], np.nan))
     return np.concatenate(shares), np.concatenate(areas)
 

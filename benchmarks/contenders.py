@@ -137,23 +137,23 @@ def hardware() -> str:
     if os.path.exists("/proc/cpuinfo"):
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
-    parts = [cpu, f"{cores()} cores", f"load {os.getloadavg()[0]:.1f} at the start"]
+    facts = [cpu, f"{cores()} cores", f"load {os.getloadavg()[0]:.1f} at the start"]
     try:
-        found = subprocess.run(
+        query = subprocess.run(
             ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=60
         )
-        parts += found.stdout.strip().splitlines() if not found.returncode else []
+        facts += query.stdout.strip().splitlines() if not query.returncode else []
     except (OSError, subprocess.TimeoutExpired):
         pass
-    return ", ".join(parts)
+    return ", ".join(facts)
 
 
 def versions(*packages: str) -> str:
     """Python and the packages that are installed."""
-    found = [f"Python {platform.python_version()}"]
+    installed = [f"Python {platform.python_version()}"]
     for package in packages:
         try:
-            found.append(f"{package} {metadata.version(package)}")
+            installed.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             continue
-    return ", ".join(found)
+    return ", ".join(installed)

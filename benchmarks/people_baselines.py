@@ -29,8 +29,11 @@ def arrays(builder, split: str) -> dict:
     import tensorflow_datasets as tfds
 
     examples = list(tfds.as_numpy(builder.as_dataset(split=split)))
-    columns = {name: np.stack([example[name] for example in examples]) for name in ("image", "keypoints", "mask")}
-    return {**columns, "mask": columns["mask"][..., 0]}
+    stacked = {}
+    for name in ("image", "keypoints", "mask"):
+        stacked[name] = np.stack([example[name] for example in examples])
+    stacked["mask"] = stacked["mask"][..., 0]
+    return stacked
 
 
 def mpjpe(keypoints, coords) -> float:

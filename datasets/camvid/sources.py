@@ -5,6 +5,7 @@ A broken source is refused by one line that names the file: ValueError, or FileN
 
 import dataclasses
 import io
+import itertools
 import pathlib
 import zlib
 from collections.abc import Mapping
@@ -73,14 +74,14 @@ def find_source(path) -> Source:
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; expected one that holds CamVid")
     for roots in ([path], sorted(folder for folder in path.iterdir() if folder.is_dir())):
-        found = [Source(kind, str(path), root) for root in roots for kind in LAYOUTS if _looks_like(root, kind)]
-        if len(found) > 1:
-            raise ValueError(
-                f"{path}: more than one CamVid: {', '.join(f'{s.root} ({s.kind})' for s in found)}; name one of them"
-            )
-        if found:
-            _check_classes(found[0].root / "classes.txt")
-            return found[0]
+        candidates = itertools.product(roots, LAYOUTS)
+        sources = [Source(kind, str(path), root) for root, kind in candidates if _looks_like(root, kind)]
+        if len(sources) > 1:
+            names = ", ".join(f"{source.root} ({source.kind})" for source in sources)
+            raise ValueError(f"{path}: more than one CamVid: {names}; name one of them")
+        if sources:
+            _check_classes(sources[0].root / "classes.txt")
+            return sources[0]
     raise FileNotFoundError(
         f"{path}: not CamVid: neither images/train and labels/train nor train and trainannot are in it"
     )
@@ -147,7 +148,11 @@ def _folders(root, kind, split):
 
 def _looks_like(root, kind) -> bool:
     """Whether a folder holds at least one split in a layout."""
-    return any(all(folder.is_dir() for folder in _folders(root, kind, split)) for split in SPLITS)
+    for split in SPLITS:
+        pictures, labels = _folders(root, kind, split)
+        if pictures.is_dir() and labels.is_dir():
+            return True
+    return False
 
 
 def _check_classes(path):

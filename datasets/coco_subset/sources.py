@@ -6,6 +6,7 @@ A broken file is refused by one line that names it: ValueError, or FileNotFoundE
 import collections
 import dataclasses
 import io
+import itertools
 import json
 import pathlib
 import zipfile
@@ -87,9 +88,12 @@ def find_source(path) -> Source:
             ("archive", ARCHIVE_TABLES, ARCHIVE_PICTURES),
             ("folder", COCO_TABLES, COCO_PICTURES),
         ):
-            names = {name.format(split) for split in SPLITS for group in tables.values() for name in group}
+            patterns = itertools.chain.from_iterable(tables.values())
+            names = {name.format(split) for name, split in itertools.product(patterns, SPLITS)}
             if any((annotations / name).is_file() for name in sorted(names)):
-                folders = {split: tuple(root / name.format(split) for name in pictures) for split in SPLITS}
+                folders = {}
+                for split in SPLITS:
+                    folders[split] = tuple(root / name.format(split) for name in pictures)
                 return Source(kind, str(path), annotations, folders, tables)
     raise FileNotFoundError(
         f"{path}: neither the lab's archive (annotations/keypoints_256_train.json) nor a COCO folder "

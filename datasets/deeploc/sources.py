@@ -53,13 +53,13 @@ def find_source(path) -> Source:
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; expected one that holds DeepLoc")
     for roots in ([path], sorted(folder for folder in path.iterdir() if folder.is_dir())):
-        found = [root for root in roots if _find(root, SPLITS["train"])]
-        if len(found) > 1:
+        candidates = [root for root in roots if _find(root, SPLITS["train"])]
+        if len(candidates) > 1:
             raise ValueError(
-                f"{path}: more than one DeepLoc: {', '.join(root.name for root in found)}; name one of them"
+                f"{path}: more than one DeepLoc: {', '.join(root.name for root in candidates)}; name one of them"
             )
-        if found:
-            return Source(str(path), {split: _one(found[0], names) for split, names in SPLITS.items()})
+        if candidates:
+            return Source(str(path), {split: _one(candidates[0], names) for split, names in SPLITS.items()})
     raise FileNotFoundError(
         f"{path}: no DeepLoc: looked for the folder {SPLITS['train'][0]}; found: {poses.contents(path)}"
     )
@@ -93,7 +93,10 @@ def find_frames(folder: pathlib.Path, first: int, counts: dict) -> list[list[Fra
     counts["labelled_frames"] = sum(frame.label is not None for frame in frames.values())
     counts["pictures_without_pose"] = len(pictures) - len(frames)
     counts["labels_without_pose"] = len(labels) - counts["labelled_frames"]
-    return [[dataclasses.replace(frame, sequence=number) for frame in run] for number, run in enumerate(runs, first)]
+    numbered = []
+    for number, run in enumerate(runs, first):
+        numbered.append([dataclasses.replace(frame, sequence=number) for frame in run])
+    return numbered
 
 
 def read_mask(path: pathlib.Path | None, size: tuple[int, int]) -> np.ndarray:
@@ -121,12 +124,14 @@ def _find(folder, names) -> list[pathlib.Path]:
 
 def _one(folder, names) -> pathlib.Path:
     """What has one of the names; exactly one must be there."""
-    found = _find(folder, names)
-    if not found:
+    candidates = _find(folder, names)
+    if not candidates:
         raise FileNotFoundError(f"{folder}: looked for {' or '.join(names)}; found: {poses.contents(folder)}")
-    if len(found) > 1:
-        raise ValueError(f"{folder}: holds {' and '.join(path.name for path in found)}; only one of them can be meant")
-    return found[0]
+    if len(candidates) > 1:
+        raise ValueError(
+            f"{folder}: holds {' and '.join(path.name for path in candidates)}; only one of them can be meant"
+        )
+    return candidates[0]
 
 
 def _files(folder) -> dict[str, pathlib.Path]:

@@ -59,10 +59,11 @@ def clutter(rng, picture, x, y):
     slant = uniform(rng, -0.7, 0.7)
     # Of the unslanted shape, within a factor 2.
     reach = [r + abs(slant) * other for r, other in zip(radius, radius[::-1], strict=True)]
-    window = [
-        slice(*(int(min(max(c + side * 1.7 * r, 0.0), 1.0) * x.size) for side in (-1, 1)))
-        for c, r in zip(centre, reach, strict=True)
-    ]
+    window = []  # its columns and its rows
+    for c, r in zip(centre, reach, strict=True):
+        first = int(min(max(c - 1.7 * r, 0.0), 1.0) * x.size)
+        last = int(min(max(c + 1.7 * r, 0.0), 1.0) * x.size)
+        window.append(slice(first, last))
     u, v = x[:, window[0]] - np.float32(centre[0]), y[window[1]] - np.float32(centre[1])
     u, v = (u + np.float32(slant) * v) / np.float32(radius[0]), (v - np.float32(slant) * u) / np.float32(radius[1])
     inside = u * u + v * v < 1 if rng.random() < 0.5 else np.maximum(np.abs(u), np.abs(v)) < 1

@@ -68,7 +68,9 @@ def head(rng, body, frames, skin):
     r = body.lengths["head"]
 
     def ball(centre, radii, material):
-        return ellipsoid(frame, tuple(r * c for c in centre), tuple(r * a for a in radii), material, HEAD)
+        centre = tuple(r * c for c in centre)
+        radii = tuple(r * a for a in radii)
+        return ellipsoid(frame, centre, radii, material, HEAD)
 
     white = Material((0.95, 0.95, 0.93), gloss=0.3)
     dark = Material((0.08, 0.06, 0.06), gloss=0.3)

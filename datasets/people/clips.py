@@ -49,7 +49,8 @@ def render(split, index):
     subject, action, take, camera = take_of(split, index)
     key = [SEED, subject, list(motion.ACTIONS).index(action), take]
     body, moments = moments_of(key, subject, action)
-    middle = tuple(math.fsum(frames["pelvis"].origin[axis] for frames in moments) / LENGTH for axis in range(3))
+    places = zip(*(frames["pelvis"].origin for frames in moments), strict=True)
+    middle = tuple(math.fsum(coordinates) / LENGTH for coordinates in places)
     view = studio.CAMERAS[camera].view(middle)
     noise = np.random.Generator(np.random.PCG64([*key, 2, list(studio.CAMERAS).index(camera)]))
     pictures = []
@@ -86,12 +87,11 @@ def joint_positions(body, frames):
     hip = frames["pelvis"].origin
     thorax = frames["chest"].at((0.0, 0.88 * body.lengths["trunk"], 0.0))
     positions = {"hip": hip, "spine": lerp(hip, thorax, 0.5), "thorax": thorax}
-    positions.update(
-        nose=frames["head"].at((0.0, -0.14 * r, 0.92 * r)), head=frames["head"].at((0.0, 0.98 * r, -0.06 * r))
-    )
-    positions.update(
-        {f"{side}_{joint}": frames[f"{side}_{bone}"].origin for side in SIDES for joint, bone in BONES.items()}
-    )
+    positions["nose"] = frames["head"].at((0.0, -0.14 * r, 0.92 * r))
+    positions["head"] = frames["head"].at((0.0, 0.98 * r, -0.06 * r))
+    for side in SIDES:
+        for joint, bone in BONES.items():
+            positions[f"{side}_{joint}"] = frames[f"{side}_{bone}"].origin
     return [positions[name] for name in H36M_JOINTS]
 
 

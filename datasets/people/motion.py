@@ -283,13 +283,11 @@ def moment(action, time, style, body):
     """One moment of an action: (angles {name: degrees}, rotation and position of the pelvis in the stage's axes)."""
     wanted = ACTIONS[action](time, style, body)
     noise = noise_at(style, time)
-    turned = (noise[f"turn_{axis}"] for axis in ("yaw", "tilt", "roll"))
-    posture = Posture(
-        add(wanted.pelvis, (noise["sway_x"], 0.0, noise["sway_z"])),
-        tuple(angle + extra for angle, extra in zip(wanted.turn, turned, strict=True)),
-        wanted.feet,
-        {name: angle + noise[name] for name, angle in wanted.angles.items()},
-    )
+    pelvis = add(wanted.pelvis, (noise["sway_x"], 0.0, noise["sway_z"]))
+    turned = (noise["turn_yaw"], noise["turn_tilt"], noise["turn_roll"])
+    turn = tuple(angle + extra for angle, extra in zip(wanted.turn, turned, strict=True))
+    angles = {name: angle + noise[name] for name, angle in wanted.angles.items()}
+    posture = Posture(pelvis, turn, wanted.feet, angles)
     angles, rotation, position = solve(body, posture)
     heading = rot_y(style.heading)
     return angles, compose(heading, rotation), add(apply(heading, position), (style.spot[0], 0.0, style.spot[1]))

@@ -104,9 +104,10 @@ def sole_points(body):
 
 def sole_heights(body, frames):
     """{side: height of the lowest point of that foot}, for frames with y up."""
-    return {
-        side: min(frames[f"{side}_foot"].at(point)[1] - depth for point, depth in sole_points(body)) for side in SIDES
-    }
+    heights = {}
+    for side in SIDES:
+        heights[side] = min(frames[f"{side}_foot"].at(point)[1] - depth for point, depth in sole_points(body))
+    return heights
 
 
 def ankle_of(body, foot):

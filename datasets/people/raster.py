@@ -146,17 +146,19 @@ class Canvas:
 
         Pieces of it where one would be large; none where nearer solids hide it.
         """
-        top, bottom, left, right = whole = self.window(solid)
+        whole = self.window(solid)
+        top, bottom, left, right = whole
         area = (bottom - top) * (right - left)
         if area == 0:
             return []
-        front = min(solid.start[2], solid.start[2] + solid.axes[1][2] * solid.length) - max(1.0, *solid.stretch) * max(
-            solid.radius
-        )
+        nearest = min(solid.start[2], solid.start[2] + solid.axes[1][2] * solid.length)
+        front = nearest - max(1.0, *solid.stretch) * max(solid.radius)
         if front >= self.depth[top:bottom, left:right].max():
             return []
         pieces = min(8, math.ceil(solid.length / max(solid.radius) / 2)) if area > 4000 else 1
-        return [self.window(solid, k / pieces, (k + 1) / pieces) for k in range(pieces)] if pieces > 1 else [whole]
+        if pieces == 1:
+            return [whole]
+        return [self.window(solid, k / pieces, (k + 1) / pieces) for k in range(pieces)]
 
     def rays(self, first, last):
         """Ray slopes (float64) of the pixel centres first to last - 1."""

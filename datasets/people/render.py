@@ -48,9 +48,8 @@ def part_of(joint):
     return {part[side] if isinstance(part, dict) else part for part in own.get(name, (HEAD,))}
 
 
-@np.errstate(
-    divide="ignore", invalid="ignore"
-)  # rays that miss; set once, since setting it costs as much as ten operations
+# Of rays that miss; set once, since setting it costs as much as ten operations.
+@np.errstate(divide="ignore", invalid="ignore")
 def render(split, index):
     """Draws one example: a dict of arrays as the builder's features name them (image and mask (128, 128, .) uint8)."""
     rng = np.random.Generator(np.random.PCG64([SEED, SPLIT_OFFSETS[split], index]))
@@ -95,7 +94,8 @@ def cells(array):
 
 def vote(label):
     """(SIZE, SIZE) uint8: the class of most samples of each pixel, the lower class where two are equal."""
-    votes = np.stack([sum((cell == k).astype(np.uint8) for cell in cells(label)) for k in range(7)])
+    samples = np.stack(cells(label))
+    votes = np.stack([(samples == k).sum(axis=0, dtype=np.uint8) for k in range(7)])
     return np.argmax(votes, axis=0).astype(np.uint8)
 
 
@@ -124,17 +124,17 @@ def keypoints(joints, canvas, scale):
 
     Seen is judged by the depth at the joint's place.
     """
-    rows = []
+    points = []
     for name, (x, y, z) in zip(skeleton.JOINTS, joints, strict=True):
         u, v = (canvas.focal * c / z / canvas.size + 0.5 for c in (x, y))
         if not (0 <= u < 1 and 0 <= v < 1):
-            rows.append((0.0, 0.0, 0.0))
+            points.append((0.0, 0.0, 0.0))
             continue
         place = int(v * canvas.size), int(u * canvas.size)
         buried = z - canvas.depth[place] > COVER[name.rpartition("_")[2]] * scale
         seen = canvas.label[place] in part_of(name) and not buried
-        rows.append((u, v, 2.0 if seen else 1.0))
-    return np.array(rows, np.float32)
+        points.append((u, v, 2.0 if seen else 1.0))
+    return np.array(points, np.float32)
 
 
 def pickle_range(draw, split, start, stop, step):

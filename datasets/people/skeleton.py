@@ -291,6 +291,7 @@ def collides(body, frames):
     """Whether a hand or elbow is inside the trunk, the head or a thigh (frames with the pelvis at the origin)."""
     size = body.lengths
     chest = frames["chest"]
+    skull = frames["head"].origin
     trunk = (frames["pelvis"].origin, chest.at((0.0, 0.75 * size["trunk"], 0.0)))
     ankles_cross = frames["left_foot"].origin[0] - frames["right_foot"].origin[0] < 0.07 * body.stature
     hands = {side: frames[f"{side}_hand"].at((0.0, -0.5 * size["hand"], 0.0)) for side in SIDES}
@@ -304,8 +305,8 @@ def collides(body, frames):
             (elbow, trunk, 0.15),
             (wrist, trunk, 0.17),
             (hand, trunk, 0.16),
-            (hand, (frames["head"].origin,) * 2, 0.16),
-            (wrist, (frames["head"].origin,) * 2, 0.15),
+            (hand, (skull, skull), 0.16),
+            (wrist, (skull, skull), 0.15),
         ]
         limits += [(hand, (frames[f"{leg}_thigh"].origin, frames[f"{leg}_shank"].origin), 0.12) for leg in SIDES]
         if any(distance_to_segment(point, *segment) < least * body.girth for point, segment, least in limits):
@@ -327,18 +328,14 @@ def sample_view(rng):
 def place(rng, body, frames, size):
     """Where the person stands before the camera: (translation in metres, focal length in pixels).
 
-    The focal length is that of an image `size` wide.
-
-    Most people fill 82 to 99 percent of the picture's height or width, whichever they fill more; some are cut by its
-    border.
+    The focal length is that of an image `size` wide. Most people fill 82 to 99 percent of the picture's height or
+    width, whichever they fill more; some are cut by its border.
     """
     reach = body.lengths["head"]
     points = joint_positions(body, frames) + [frames["head"].at((0.0, reach, 0.0))]
-    points += [
-        frames[f"{side}_{bone}"].at(v)
-        for side in SIDES
-        for bone, v in (("hand", (0.0, -body.lengths["hand"], 0.0)), ("foot", (0.0, 0.0, body.lengths["foot"])))
-    ]
+    for side in SIDES:
+        points.append(frames[f"{side}_hand"].at((0.0, -body.lengths["hand"], 0.0)))
+        points.append(frames[f"{side}_foot"].at((0.0, 0.0, body.lengths["foot"])))
     distance = uniform(rng, 2.4, 6.0)
     spans = []
     for axis in (0, 1):

@@ -79,7 +79,7 @@ def sample_style(rng):
 
 def noise_at(style, time):
     """{angle: degrees to add}, and metres for the pelvis's sway, at one moment."""
-    return {
-        name: offset + math.fsum(size * sine(rate * time + phase) for size, rate, phase in waves)
-        for name, (offset, waves) in style.noise.items()
-    }
+    noise = {}
+    for name, (offset, waves) in style.noise.items():
+        noise[name] = offset + math.fsum(size * sine(rate * time + phase) for size, rate, phase in waves)
+    return noise

@@ -29,11 +29,8 @@ MOTIONS = {
     "x": (0.25, 1.45, WALK),
     "y": (-0.35, 1.2, WALK),
     "z": (1.45, 0.3, NOD),
-    "yaw": (
-        90.0,
-        125.0,
-        TURN,
-    ),  # from +x towards +y; so w is never below 0.3, and no rotation is near where w >= 0 makes the sign jump
+    # From +x towards +y; so w is never below 0.3, and no rotation is near where w >= 0 makes the sign jump.
+    "yaw": (90.0, 125.0, TURN),
     "pitch": (-7.0, 11.0, NOD),
     "roll": (0.0, 6.0, NOD),
 }

@@ -66,8 +66,11 @@ class Samples:
 def slabs(rays, start):
     """Depths at which each ray enters and leaves the three slabs of the box of half extent 1."""
     inverse = [1 / ray for ray in rays]
-    middle, reach = [-s * i for s, i in zip(start, inverse, strict=True)], [np.abs(i) for i in inverse]
-    return [m - r for m, r in zip(middle, reach, strict=True)], [m + r for m, r in zip(middle, reach, strict=True)]
+    middle = [-s * i for s, i in zip(start, inverse, strict=True)]
+    reach = [np.abs(i) for i in inverse]
+    enter = [m - r for m, r in zip(middle, reach, strict=True)]
+    leave = [m + r for m, r in zip(middle, reach, strict=True)]
+    return enter, leave
 
 
 def box(rays, start):
@@ -137,12 +140,15 @@ def lookup(texture, scale, half, local, axis):
 
 def windows(room, rotation, position, size, focal):
     """The samples (N, 4: top, bottom, left, right) that each solid may cover; of `size` (height, width)."""
+    # The corners in the camera's axes, (N, 8) each, and the two ends of their edges.
     corners = corners_of(room) - np.array(position)
-    # (N, 8) each.
     axes = [corners[..., 0] * a[0] + corners[..., 1] * a[1] + corners[..., 2] * a[2] for a in transposed(rotation)]
-    (x0, y0, z0), (x1, y1, z1) = ([a[:, EDGES[:, end]] for a in axes] for end in (0, 1))
+    starts = [a[:, EDGES[:, 0]] for a in axes]
+    ends = [a[:, EDGES[:, 1]] for a in axes]
+
+    # What they span on the picture, each edge cut at the near plane.
     bounds = []
-    for this, other in (((x0, y0, z0), (x1, y1, z1)), ((x1, y1, z1), (x0, y0, z0))):
+    for this, other in ((starts, ends), (ends, starts)):
         # Of the edge, up to the near plane.
         share = np.where(this[2] < NEAR, (NEAR - this[2]) / (other[2] - this[2]), 0.0)
         x, y, z = (a + share * (b - a) for a, b in zip(this, other, strict=True))
@@ -150,25 +156,26 @@ def windows(room, rotation, position, size, focal):
         for axis, extent in ((y, size[0]), (x, size[1])):
             place = axis / np.maximum(z, NEAR) * focal + (extent - 1) / 2
             bounds += [np.where(seen, place, np.inf).min(axis=1), np.where(seen, place, -np.inf).max(axis=1)]
-    top, bottom, left, right = (
-        pick(a, b) for a, b, pick in zip(bounds[:4], bounds[4:], (np.minimum, np.maximum) * 2, strict=True)
-    )
-    low = [np.minimum(np.maximum(np.floor(edge), 0), extent) for edge, extent in ((top, size[0]), (left, size[1]))]
-    high = [
-        np.minimum(np.maximum(np.floor(edge) + 2, 0), extent) for edge, extent in ((bottom, size[0]), (right, size[1]))
-    ]
-    return np.stack([low[0], high[0], low[1], high[1]], 1).astype(int)
+    top, left = np.minimum(bounds[0], bounds[4]), np.minimum(bounds[2], bounds[6])
+    bottom, right = np.maximum(bounds[1], bounds[5]), np.maximum(bounds[3], bounds[7])
+
+    # In whole samples of the picture.
+    top = np.minimum(np.maximum(np.floor(top), 0), size[0])
+    left = np.minimum(np.maximum(np.floor(left), 0), size[1])
+    bottom = np.minimum(np.maximum(np.floor(bottom) + 2, 0), size[0])
+    right = np.minimum(np.maximum(np.floor(right) + 2, 0), size[1])
+    return np.stack([top, bottom, left, right], 1).astype(int)
 
 
 def corners_of(room):
     """(N, 8, 3) float64: the corners of the boxes around the solids, in the order that EDGES counts on."""
-    signs = [[1.0 if corner & bit else -1.0 for bit in (1, 2, 4)] for corner in range(8)]
-    return np.array(
-        [
-            [add(s.centre, apply(rot_z(s.yaw), [a * b for a, b in zip(s.half, sign, strict=True)])) for sign in signs]
-            for s in room.solids
-        ]
-    )
+    return np.array([[_corner_of(solid, corner) for corner in range(8)] for solid in room.solids])
+
+
+def _corner_of(solid, corner):
+    """One corner of the box around a Solid; the bits of its number say on which side of x, y and z it lies."""
+    offset = [half if corner & bit else -half for half, bit in zip(solid.half, (1, 2, 4), strict=True)]
+    return add(solid.centre, apply(rot_z(solid.yaw), offset))
 
 
 @np.errstate(divide="ignore", invalid="ignore")  # rays that are parallel to a side or miss
@@ -202,7 +209,8 @@ def shell(room, rotation, position, x, y):
     _, leave = slabs([ray / h for ray, h in zip(rays, room.half, strict=True)], start)
     depth = np.minimum(np.minimum(leave[0], leave[1]), leave[2])
     axis = np.where(leave[2] <= depth, 2, (leave[1] <= depth).astype(np.intp))
-    side = axis + 3 * (np.where(axis == 0, rays[0], np.where(axis == 1, rays[1], rays[2])) > 0)
+    along = np.where(axis == 0, rays[0], np.where(axis == 1, rays[1], rays[2]))
+    side = axis + 3 * (along > 0)
     point = [p + depth * ray for p, ray in zip(position, rays, strict=True)]
     local = [(p - c) / h for p, c, h in zip(point, room.centre, room.half, strict=True)]
     normal = [np.where(axis == k, -np.sign(rays[k]), 0.0).astype(np.float32) for k in range(3)]
@@ -212,9 +220,9 @@ def shell(room, rotation, position, x, y):
         colour[chosen] = lookup(texture, 0.0, room.half, [a[chosen] for a in local], axis[chosen])
     label = np.array(room.labels, np.uint8)[side]
     source = np.zeros(depth.shape, np.uint8)
-    return Samples(
-        depth, label, source, [p.astype(np.float32) for p in point], normal, [colour[..., k].copy() for k in range(3)]
-    )
+    point = [p.astype(np.float32) for p in point]
+    planes = [colour[..., k].copy() for k in range(3)]
+    return Samples(depth, label, source, point, normal, planes)
 
 
 def paint(samples, solid, rotation, position, x, y, corner):
@@ -236,7 +244,9 @@ def paint(samples, solid, rotation, position, x, y, corner):
     normal, axis = outward(solid, local)
     row, column = hit // x.size, hit % x.size
     place = row + corner[0], column + corner[1]
-    samples.depth[place], samples.label[place], samples.source[place] = depth, solid.label, solid.source
+    samples.depth[place] = depth
+    samples.label[place] = solid.label
+    samples.source[place] = solid.source
     x, y = x[0, column], y[row, 0]
     back = transposed(turn)
     colour = lookup(solid.texture, solid.scale, solid.half, local, axis)

@@ -4,6 +4,7 @@ A broken source is refused by one line that names the file: ValueError, or FileN
 """
 
 import dataclasses
+import itertools
 import pathlib
 import re
 
@@ -49,17 +50,17 @@ def find_source(path) -> Source:
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; expected that of one scene of 7-Scenes")
     for roots in ([path], sorted(folder for folder in path.iterdir() if folder.is_dir())):
-        found = [Source(kind, str(path), root) for root in roots for kind in LISTS if _looks_like(root, kind)]
-        if len({source.root for source in found}) > 1:
+        candidates = itertools.product(roots, LISTS)
+        sources = [Source(kind, str(path), root) for root, kind in candidates if _looks_like(root, kind)]
+        if len({source.root for source in sources}) > 1:
+            names = ", ".join(source.root.name for source in sources)
+            raise ValueError(f"{path}: holds several scenes: {names}; give the folder of one of them")
+        if len(sources) > 1:
             raise ValueError(
-                f"{path}: holds several scenes: {', '.join(s.root.name for s in found)}; give the folder of one of them"
+                f"{sources[0].root}: holds both TrainSplit.txt and train.txt; remove the lists that shall not count"
             )
-        if len(found) > 1:
-            raise ValueError(
-                f"{found[0].root}: holds both TrainSplit.txt and train.txt; remove the lists that shall not count"
-            )
-        if found:
-            return found[0]
+        if sources:
+            return sources[0]
     lists = " nor ".join(" and ".join(names.values()) for names in LISTS.values())
     raise FileNotFoundError(f"{path}: no scene of 7-Scenes: neither {lists} are in it; found: {poses.contents(path)}")
 

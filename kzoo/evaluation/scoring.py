@@ -110,12 +110,15 @@ def score(
     Raises:
         UserError: an argument that does not fit the run, before anything slow.
     """
+    # Mistakes are told before anything slow
     started, task = time.time(), run.task
     shape = check(run, size, decoder, tile)
     split = split or run.val_split
     tile_shape = cli.shape_of(tile) if tile else None
     if tile and overlap is None:
         overlap = min(tile_shape) // 2
+
+    # All answers, by one pass
     predictor = run.predictor(
         tta=tta, decoder=decoder, shape=shape, tile=tile_shape, overlap=overlap, data_dir=data_dir
     )
@@ -181,7 +184,7 @@ def as_trained(run: Run, split: str) -> dict:
 
 def without_training(run: Run, split: str, shape: tuple[int, int], batch_size: int, data_dir: str | None) -> dict:
     """Scores of what needs no training, by name, and how pictures were compared."""
-    how, function = retrieval.method(run.flags, shape)
+    how, function = retrieval.method(shape, encoder=run.flags["encoder"], weights=run.flags["encoder_weights"])
     builder, features = run.builder(data_dir), []
     for name in (run.flags["train_split"], split):
         reads = (transforms.source_of(builder.info.features),)

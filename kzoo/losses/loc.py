@@ -117,8 +117,9 @@ class PoseLoss(keras.losses.Loss):
         pairs = {"abs": (self._logarithms(y_true), answer)}
         if len(y_pred.shape) == 3 and y_pred.shape[1] > 1:
             turned = ops.concatenate([answer[..., :3], rotations.exp(answer[..., 3:])], axis=-1)
+            truth = self._relatives(y_true)
             moved = self._relatives(turned) if self.relative == "composition" else _differences(answer)
-            pairs["rel"] = (self._relatives(y_true), moved)
+            pairs["rel"] = (truth, moved)
         distance = DISTANCES[self.norm]
         terms = {}
         for kind, (truth, predicted) in pairs.items():

@@ -47,11 +47,14 @@ def deeplabv3plus(
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     """
+    # Encoder and pyramid.
     image = keras.Input(input_shape, dtype="uint8", name="image")
     atrous = {"output_stride": output_stride, "multi_grid": multi_grid}
     _, low, _, _, x = encode(image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling, **atrous)
     options = {"init": init, "norm": norm, "bias": bias}
     x = aspp(x, width, rates_at(rates, output_stride), dropout=dropout, **options)
+
+    # The decoder, which joins the map at stride 4.
     x = upsample_to(x, low.shape[1:3], name="up4")
     low = conv_norm_relu(low, low_width, 1, name="low", **options)
     x = layers.Concatenate(name="join")([x, low])

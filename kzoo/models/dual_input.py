@@ -143,6 +143,7 @@ def dual_input(
         raise ValueError(f"input_shape must be (H, W, 3): masks belong to single pictures, got {input_shape}")
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
+
     image = keras.Input(input_shape, dtype="uint8", name="image")
     mask = keras.Input(input_shape[:2], dtype="uint8", name="mask")
     x = VARIANTS[variant](image, mask, encoder, encoder_weights, init=init, norm=norm, scaling=scaling)

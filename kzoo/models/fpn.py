@@ -41,9 +41,11 @@ def fpn(
     Returns:
         model with output {"logits": (B, H, W, C) float32}.
     """
+    # The way up: the encoder.
     image = keras.Input(input_shape, dtype="uint8", name="image")
     features = encode(image, encoder, encoder_weights, init=init, scaling=scaling)[1:]
 
+    # The way down, and from each level the semantic branch to stride 4.
     levels = []
     merged = None
     for level, feature in zip((5, 4, 3, 2), reversed(features), strict=True):  # stride 2**level
@@ -58,6 +60,8 @@ def fpn(
             if level > 2:
                 x = upsample_to(x, (2 * x.shape[1], 2 * x.shape[2]), name=f"branch{level}_{step}_up")
         levels.append(x)
+
+    # The scores of their sum.
     x = layers.Add(name="branch_sum")(levels)  # (B, H/4, W/4, branch_width)
     x = layers.Dropout(dropout, name="dropout")(x)
     logits = upsample_to(head(x, num_outputs, name="score"), input_shape[:2], name="logits")

@@ -45,6 +45,7 @@ def hourglass(
     def block(x, branch, level, name):
         return bottleneck(x, width, init=init, name=name)
 
+    # Each stack reads the features and the maps of the one before.
     maps = []
     for stack in range(1, stacks + 1):
         name = f"stack{stack}"

@@ -61,6 +61,7 @@ def part_heatmap(
         parts = layers.Add(dtype="float32", name=f"detect_fused{stride}")([parts, scores])
     parts = upsample_to(parts, input_shape[:2], name="detect_up1")
 
+    # The regressor, of the picture and the detected parts.
     picture = layers.Rescaling(1 / 127.5, offset=-1.0, name="picture")(image)
     probabilities = layers.Activation("sigmoid", name="parts")(parts)
     x = layers.Concatenate(name="picture_and_parts")([picture, probabilities])

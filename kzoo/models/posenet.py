@@ -58,6 +58,8 @@ def posenet(
     """
     if len(input_shape) != 3:
         raise ValueError(f"input_shape must be (H, W, 3): it knows no windows, got {input_shape}")
+
+    # The trunk, with auxiliary heads where it is GoogLeNet.
     place = {"centre": centre, "spread": spread}
     image = keras.Input(input_shape, dtype="uint8", name="image")
     outputs = {}
@@ -73,6 +75,8 @@ def posenet(
         x = maps["5b"]
     else:
         x = encode(image, encoder, encoder_weights, init=init, norm=norm, scaling=scaling)[-1]
+
+    # The heads.
     x = regressor(pooling(pool)(x), features, dropout, init=init)
     position, rotation = quaternion_pose(x, **place)
     outputs = {"position": position, "rotation": rotation, **outputs}

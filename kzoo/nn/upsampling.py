@@ -253,6 +253,8 @@ def upward_path(
     if upsampling_init not in (None, *starts):
         allowed = " or ".join(["None", *starts])
         raise ValueError(f"upsampling_init of {upsampling} must be {allowed}, got {upsampling_init!r}")
+
+    # Each step doubles, joins and merges.
     start = init if upsampling_init is None else starts[upsampling_init](init)
     double = UPSAMPLING[upsampling]
     x = features[-1]

@@ -35,7 +35,7 @@ def build(task: Task, arch: str, size: int | tuple[int, ...], num_outputs: int, 
     allowed = hyperparameters_of(function)
     for name in hyperparameters:
         if name not in allowed:
-            raise UserError(f"{arch} has no hyperparameter {name!r}; allowed in --set: {', '.join(allowed)}")
+            raise UserError(f"{arch} has no hyperparameter {name!r}; allowed: {', '.join(allowed)}")
     try:
         return function((size, size, 3) if isinstance(size, int) else (*size, 3), num_outputs, **hyperparameters)
     except (ValueError, TypeError) as error:
