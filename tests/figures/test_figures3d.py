@@ -3,13 +3,16 @@
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.animation import FuncAnimation
+from matplotlib.animation import AbstractMovieWriter, FuncAnimation
 from PIL import Image
 
 from kzoo import UserError
 from kzoo.figures import base as figures
 from kzoo.figures import pose3d as pose3d_figures
 from kzoo.nn.skeletons import H36M_BONES, H36M_JOINTS
+
+# matplotlib warns when an animation is thrown away unplayed
+pytestmark = pytest.mark.filterwarnings("ignore:Animation was deleted without rendering")
 
 CLIPS, LENGTH = 3, 3
 PICTURES = ("clips.png", "frames.png", "clip.gif")
@@ -31,11 +34,23 @@ def clips(count=CLIPS, joints=17):
 
 
 def draw(inputs, labels, joints, names=H36M_JOINTS):
-    drawn = pose3d_figures.pose3d_figures(
-        inputs, labels, {"joints": joints}, [f"clip {i}" for i in range(len(inputs))], list(names)
-    )
-    drawn["clip.gif"]._draw_was_started = True  # matplotlib warns when one is thrown away unplayed
-    return drawn
+    titles = [f"clip {i}" for i in range(len(inputs))]
+    return pose3d_figures.pose3d_figures(inputs, labels, {"joints": joints}, titles, list(names))
+
+
+class Viewer(AbstractMovieWriter):
+    """Looks at each frame of an animation instead of writing it: look(figure, number)."""
+
+    def __init__(self, look):
+        super().__init__()
+        self.look, self.seen = look, 0
+
+    def grab_frame(self, **_):
+        self.look(self.fig, self.seen)
+        self.seen += 1
+
+    def finish(self):
+        pass
 
 
 def axes(figure, projection):
@@ -175,14 +190,18 @@ def test_frames_show_the_best_and_the_worst_clip():
 def test_the_animation_shows_every_frame():
     labels, joints, _, flat = clips(count=5)
     animation = draw(flat, labels, joints)["clip.gif"]
-    scenes, panels = axes(animation._fig, "3d"), axes(animation._fig, "rectilinear")
-    assert (len(scenes), len(panels)) == (2 * pose3d_figures.ANIMATED, pose3d_figures.ANIMATED)
-    for t in range(LENGTH):
-        animation._func(t)
+
+    def look(figure, t):
+        scenes, panels = axes(figure, "3d"), axes(figure, "rectilinear")
+        assert (len(scenes), len(panels)) == (2 * pose3d_figures.ANIMATED, pose3d_figures.ANIMATED)
         np.testing.assert_allclose(points(panels[3]), flat[3, t], atol=1e-6)
         for scene, skeleton in zip(scenes[6:], (labels, joints), strict=True):
             np.testing.assert_allclose(points(scene), upright(skeleton[3, t]), atol=1e-6)
             np.testing.assert_allclose(bones(scene)[2][0], upright(skeleton[3, t])[list(BONES[2])], atol=1e-6)
+
+    viewer = Viewer(look)
+    animation.save("nowhere.gif", writer=viewer)
+    assert viewer.seen == LENGTH
 
 
 def test_captions_state_the_error_and_the_worst_joint():

@@ -85,7 +85,7 @@ def test_dots_and_lines_lie_where_the_cameras_are(world, tmp_path):
     figures.save(drawn["pose_graph.png"], tmp_path / "graph.png")
     extent = [np.ptp(limits) for limits in (space.get_xlim(), space.get_ylim(), space.get_zlim())]
     np.testing.assert_allclose(
-        space._box_aspect / space._box_aspect[0], np.array(extent) / extent[0]
+        space.get_box_aspect() / space.get_box_aspect()[0], np.array(extent) / extent[0]
     )  # a metre is equally long
 
 

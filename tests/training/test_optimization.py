@@ -26,10 +26,12 @@ TRAIN, VAL = ((X, Y), (X, -Y))  # the better it learns, the worse it validates: 
 
 
 def rates(schedule, **options):
-    rate = optimization.optimizer("adam", schedule, **{**DEFAULTS, **options})._learning_rate
-    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        return [float(keras.ops.convert_to_numpy(rate(step))) for step in range(100)]
-    return [float(rate.numpy())] * 100
+    """The learning rate of each of 100 steps."""
+    optimizer, found = optimization.optimizer("adam", schedule, **{**DEFAULTS, **options}), []
+    for step in range(100):
+        optimizer.iterations.assign(step)
+        found.append(float(keras.ops.convert_to_numpy(optimizer.learning_rate)))
+    return found
 
 
 @pytest.mark.parametrize("schedule", ["constant", "plateau"])
