@@ -45,6 +45,9 @@ class Viewer(AbstractMovieWriter):
         super().__init__()
         self.look, self.seen = look, 0
 
+    def setup(self, fig, outfile, dpi=None):
+        self.fig = fig
+
     def grab_frame(self, **_):
         self.look(self.fig, self.seen)
         self.seen += 1

@@ -1,14 +1,13 @@
 """Exact scores and the choice of pictures, against third-party references and hand-made cases."""
 
-import json
-
 import numpy as np
 import pytest
+import run_folders
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from sklearn.metrics import confusion_matrix, jaccard_score
 
-from kzoo.evaluation import report, scoring, tables
+from kzoo.evaluation import drawing, report, scoring, tables, writing
 from kzoo.figures import base as figures
 from kzoo.figures import pose as pose_figures
 from kzoo.metrics import failures, pose_scores, seg_scores
@@ -193,10 +192,10 @@ def test_spatial_softmax_in_numpy_equals_the_graph():
 
 def test_chosen_pictures():
     errors = np.array([5.0, 1.0, np.nan, 3.0, 2.0, 4.0])
-    picks = scoring.chosen(errors, 3)
+    picks = drawing.chosen(errors, 3)
     assert picks == [(1, "best"), (3, "median"), (0, "worst")]
-    assert len({index for index, _ in scoring.chosen(errors, 16)}) == 5
-    assert scoring.chosen(np.array([np.nan]), 3) == []
+    assert len({index for index, _ in drawing.chosen(errors, 16)}) == 5
+    assert drawing.chosen(np.array([np.nan]), 3) == []
 
 
 def test_figures_without_heat_maps_and_with_unlabelled_examples(tmp_path):
@@ -238,24 +237,33 @@ def test_markdown_table():
 
 
 def test_report_tells_how_the_scores_were_made(tmp_path):
-    flag = {
-        "task": "pose",
-        "arch": "a",
-        "dataset": "d",
-        "encoder": "e",
-        "encoder_weights": "none",
-        "seed": 0,
-        "size": 64,
-    }
+    run = run_folders.make(tmp_path / "me", "pose", "regression")
     how = {"boxes": "ground truth x 1.25", "crop": 64, "tta": "flip", "decoder": "dark"}
     decoders = {
         "dark": {"mpjpe": 1.0, "pck@0.1": 0.5, "auc": 0.1},
         "argmax": {"mpjpe": 2.0, "pck@0.1": 0.25, "auc": 0.1},
     }
-    result = {"flags": flag, "dataset": "d", "split": "val", "examples": 3, "parameters": 7, "scores": {"mpjpe": 1.0}, "tables": {},
-              "notes": [], "decoders": decoders, **how}  # fmt: skip
-    report.write(tmp_path, result)
-    text = (tmp_path / "report.md").read_text()
+    result = scoring.Result(
+        scores={"mpjpe": 1.0},
+        tables={},
+        notes=[],
+        run="me",
+        flags=run.flags,
+        parameters=7,
+        dataset="d",
+        fingerprint="f",
+        split="val",
+        examples=3,
+        decoders=decoders,
+        details={"confusion": [[1]]},
+        **how,
+    )
+    writing.write(run, result)
+    text = (run.folder / "report.md").read_text()
     assert "boxes: ground truth x 1.25, crop (px): 64, test-time augmentation: flip, decoder: dark." in text
     assert "| decoder | mpjpe | pck@0.1 |" in text and "| argmax | 2 | 0.25 |" in text
-    assert json.loads((tmp_path / "report.json").read_text()) == result
+    assert {**how, "decoders": decoders, "confusion": [[1]]}.items() <= run.report.items()
+    assert run.report == result.to_json() and "tile" not in run.report, "what is not there is left out"
+    assert (run.folder / "README.md").read_text().startswith("# pose/regression")
+    writing.write(run, result, out=tmp_path / "elsewhere")
+    assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {"report.json", "report.md", "README.md"}
