@@ -32,7 +32,8 @@ class Sourced:
             wanted, found = self.find_source(self._data_source).path, self.info.metadata["source_path"]
             if wanted != found:
                 raise ValueError(
-                    f"{self.data_dir} was prepared from {found}, not from {wanted}: choose another data_dir or remove it"
+                    f"{self.data_dir} was prepared from {found}, not from {wanted}: choose another data_dir or remove "
+                    "it"
                 )
         super().download_and_prepare(download_config=download_config, **kwargs)
 

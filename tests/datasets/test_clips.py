@@ -71,7 +71,8 @@ def test_same_bits_on_every_machine(split, index):
 
 
 def test_worker_process_draws_the_same_without_tensorflow(rendered):
-    code = "import sys, runpy; runpy.run_module('kzoo.datasets.people.clips', run_name='__main__'); sys.exit('tensorflow' in sys.modules)"
+    worker = "import sys, runpy; runpy.run_module('kzoo.datasets.people.clips', run_name='__main__')"
+    code = f"{worker}; sys.exit('tensorflow' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code, "train", "1", "6", "4"], check=True, capture_output=True)
     output = io.BytesIO(run.stdout)
     assert [fingerprint(pickle.load(output)) for _ in range(2)] == [fingerprint(rendered[1]), fingerprint(rendered[5])]

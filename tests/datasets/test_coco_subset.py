@@ -224,8 +224,13 @@ def test_pose(tmp_path):
     np.testing.assert_allclose(first["mask"].sum(), 40 * 80 * (256 / side) ** 2, rtol=0.02)
     assert (second["keypoints"][9:] == 0).all() and (second["keypoints"][:9, 2] > 0).all()
     assert counted(builder) == {
-        "kept": 2, "dropped_crowd": 1, "dropped_few_joints": 1, "dropped_small": 1, "unused_pictures": 2, "without_mask": 1,
-    }  # fmt: skip
+        "kept": 2,
+        "dropped_crowd": 1,
+        "dropped_few_joints": 1,
+        "dropped_small": 1,
+        "unused_pictures": 2,
+        "without_mask": 1,
+    }
 
 
 def test_crop_to_image_takes_joints_back(tmp_path):
@@ -502,17 +507,27 @@ COUNTED = {
     "polygon of two points": ("pose", change(segmentation=[[1, 2, 3, 4]]), {"bad_polygons": 1, "without_mask": 2}),
     "one bad polygon of two": ("pose", change(segmentation=[[1, 2, 3, 4], POLYGON]), {"bad_polygons": 1}),
     "polygon of odd length": ("pose", change(segmentation=[[*POLYGON, 1]]), {"bad_polygons": 1, "without_mask": 2}),
-    "polygon with NaN": ("pose", change(segmentation=[[float("nan"), *POLYGON[1:]]]), {"bad_polygons": 1, "without_mask": 2}),
+    "polygon with NaN": (
+        "pose",
+        change(segmentation=[[float("nan"), *POLYGON[1:]]]),
+        {"bad_polygons": 1, "without_mask": 2},
+    ),
     "no segmentation": ("pose", change(segmentation=None), {"without_mask": 2}),
     "segmentation as a string": ("pose", change(segmentation=json.dumps([POLYGON])), {}),
     "empty segmentation as a string": ("pose", change(segmentation="[]"), {"without_mask": 2}),
     "uncompressed RLE": ("pose", change(segmentation=uncompressed(block(60, 40, 100, 120))), {}),
     "compressed RLE": ("pose", change(segmentation=compressed(block(60, 40, 100, 120))), {}),
-    "picture with a person without mask": ("seg", change(segmentation=[]), {"kept": 2, "dropped_without_mask": 1, "crowd_regions": 0}),
-    "picture with a bad polygon alone": (
-        "things", change(segmentation=[[1, 2]]), {"kept": 2, "dropped_without_mask": 1, "bad_polygons": 1, "crowd_regions": 0},
+    "picture with a person without mask": (
+        "seg",
+        change(segmentation=[]),
+        {"kept": 2, "dropped_without_mask": 1, "crowd_regions": 0},
     ),
-}  # fmt: skip
+    "picture with a bad polygon alone": (
+        "things",
+        change(segmentation=[[1, 2]]),
+        {"kept": 2, "dropped_without_mask": 1, "bad_polygons": 1, "crowd_regions": 0},
+    ),
+}
 PLAIN = {
     "pose": {
         "kept": 2,
@@ -781,7 +796,8 @@ def test_counts_are_printed(tmp_path, capsys):
 def test_metadata_in_a_new_process(tmp_path):
     root = write_folder(tmp_path / "coco")
     builder = prepared(tmp_path, "pose", data_source=root)
-    code = "import json, sys, tensorflow_datasets as tfds; print(json.dumps(tfds.builder_from_directory(sys.argv[1]).info.metadata))"
+    imports = "import json, sys, tensorflow_datasets as tfds"
+    code = f"{imports}; print(json.dumps(tfds.builder_from_directory(sys.argv[1]).info.metadata))"
     run = subprocess.run([sys.executable, "-c", code, builder.data_dir], check=True, capture_output=True, text=True)
     metadata = json.loads(run.stdout.splitlines()[-1])
     assert (

@@ -5,8 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from kzoo import UserError
-from kzoo.data import builders
-from kzoo.evaluation import scoring
+from kzoo.data import builders, pipeline
 from kzoo.tasks import TASKS
 
 COUNTS = {"train": 30, "test": 20}
@@ -40,7 +39,9 @@ def test_all_examples_come_through_the_pipeline(name, first, published, tmp_path
     task, split = TASKS["cluster"], task_split(name)
     assert builders.metadata_of(builder)["labels"][0] == first and len(builders.metadata_of(builder)["labels"]) == 10
     assert builders.size_of(builder, split) == 50
-    found = list(scoring.batches(task, builder, split, (28, 28), 16, ("image",)).as_numpy_iterator())
+    label = task.outputs[task.main[0]].label
+    batches = pipeline.in_order(builder, split, (28, 28), label=label, extras=(), reads=("image",), batch_size=16)
+    found = list(batches.as_numpy_iterator())
     images, labels = np.concatenate([x for x, _, _ in found]), np.concatenate([y["label"] for _, y, _ in found])
     assert images.shape == (50, 28, 28, 3) and np.ptp(images, axis=-1).max() == 0, "grey"
     expected = {image.tobytes(): label for part in published.values() for image, label in zip(*part, strict=True)}

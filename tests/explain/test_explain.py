@@ -181,8 +181,11 @@ def last_sizes(model, *arguments, **options):
 def test_default_layers():
     model = tiny("pose", "softargmax")
     assert last_sizes(model, "latent_heatmaps", down=True) == {
-        "stage2": (16, 16, 32), "stage3": (8, 8, 64), "stage4": (4, 4, 96), "stage5": (2, 2, 128)
-    }  # fmt: skip
+        "stage2": (16, 16, 32),
+        "stage3": (8, 8, 64),
+        "stage4": (4, 4, 96),
+        "stage5": (2, 2, 128),
+    }
     late = last_sizes(model, "latent_heatmaps")
     assert {size[:2]: size[2] for size in late.values()} == {(16, 16): 32, (8, 8): 32, (4, 4): 32, (2, 2): 128}, (
         "not the joints' maps"
@@ -284,8 +287,17 @@ def untrained(request, tmp_path_factory):
             made[name] = tmp_path_factory.mktemp("runs") / name
             builder = builders.prepare(dataset, data_dir)
             encoder = "small" if "encoder" in networks.hyperparameters_of(TASKS[task].archs[arch]) else None
-            flag = {"task": task, "arch": arch, "dataset": dataset, "data_dir": data_dir, "encoder": encoder, "set": options, "size": size,
-                    "encoder_weights": encoder and "none", "train_split": "train"}  # fmt: skip
+            flag = {
+                "task": task,
+                "arch": arch,
+                "dataset": dataset,
+                "data_dir": data_dir,
+                "encoder": encoder,
+                "set": options,
+                "size": size,
+                "encoder_weights": encoder and "none",
+                "train_split": "train",
+            }
             names, frames = list(builder.info.metadata[TASKS[task].names]), builders.frames_of(builder)
             described = builders.describe(builder)
             keras.utils.set_random_seed(0)
@@ -362,20 +374,63 @@ def test_maps_differ_between_joints(untrained, tmp_path, capsys, monkeypatch):
 
 
 EXAMPLES = [  # run, --output, --method, further flags, shapes of the maps
-    ("unet", "logits:torso", "guided_backprop,grad_cam,patches", ("--channel=5", "--channel=2", "--layer=stage3"),
-     {"guided_backprop": (1, 64, 64, 3), "grad_cam/stage3": (1, 8, 8)}),
-    ("conv_lstm", "joints:left_wrist:x", "saliency,grad_cam_pp,filters,patches", (),
-     {"saliency": (1, 8, 32, 32, 3), "grad_cam_pp/conv": (1, 8, 28, 28), "filters": (4, 5, 5, 3)}),
-    ("lift", None, "all", (), {"saliency": (1, 8, 17, 2), "guided_backprop": (1, 8, 17, 2), "deconvnet": (1, 8, 17, 2),
-                               "integrated_gradients": (1, 8, 17, 2), "occlusion": (1, 8, 17)}),
-    pytest.param("posenet", "position:z", "deconvnet,grad_cam", (),
-                 {"deconvnet": (1, 32, 64, 3), "grad_cam/stage2": (1, 8, 16), "grad_cam/stage3": (1, 4, 8), "grad_cam/stage4": (1, 2, 4),
-                  "grad_cam/stage5": (1, 1, 2)}, marks=pytest.mark.slow),
-    ("dual_input", "rotation:w", "saliency,grad_cam_pp", ("--layer=stage3",),
-     {"saliency": (1, 32, 64, 3), "grad_cam_pp/stage3": (1, 4, 8)}),
-    pytest.param("mapnet", "position:x", "saliency,grad_cam_pp,patches", ("--layer=stage3",),
-                 {"saliency": (1, 3, 32, 64, 3), "grad_cam_pp/stage3": (1, 3, 4, 8)}, marks=pytest.mark.slow),
-]  # fmt: skip
+    (
+        "unet",
+        "logits:torso",
+        "guided_backprop,grad_cam,patches",
+        ("--channel=5", "--channel=2", "--layer=stage3"),
+        {"guided_backprop": (1, 64, 64, 3), "grad_cam/stage3": (1, 8, 8)},
+    ),
+    (
+        "conv_lstm",
+        "joints:left_wrist:x",
+        "saliency,grad_cam_pp,filters,patches",
+        (),
+        {"saliency": (1, 8, 32, 32, 3), "grad_cam_pp/conv": (1, 8, 28, 28), "filters": (4, 5, 5, 3)},
+    ),
+    (
+        "lift",
+        None,
+        "all",
+        (),
+        {
+            "saliency": (1, 8, 17, 2),
+            "guided_backprop": (1, 8, 17, 2),
+            "deconvnet": (1, 8, 17, 2),
+            "integrated_gradients": (1, 8, 17, 2),
+            "occlusion": (1, 8, 17),
+        },
+    ),
+    pytest.param(
+        "posenet",
+        "position:z",
+        "deconvnet,grad_cam",
+        (),
+        {
+            "deconvnet": (1, 32, 64, 3),
+            "grad_cam/stage2": (1, 8, 16),
+            "grad_cam/stage3": (1, 4, 8),
+            "grad_cam/stage4": (1, 2, 4),
+            "grad_cam/stage5": (1, 1, 2),
+        },
+        marks=pytest.mark.slow,
+    ),
+    (
+        "dual_input",
+        "rotation:w",
+        "saliency,grad_cam_pp",
+        ("--layer=stage3",),
+        {"saliency": (1, 32, 64, 3), "grad_cam_pp/stage3": (1, 4, 8)},
+    ),
+    pytest.param(
+        "mapnet",
+        "position:x",
+        "saliency,grad_cam_pp,patches",
+        ("--layer=stage3",),
+        {"saliency": (1, 3, 32, 64, 3), "grad_cam_pp/stage3": (1, 3, 4, 8)},
+        marks=pytest.mark.slow,
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "output", "methods", "further", "shapes"), EXAMPLES)

@@ -93,8 +93,20 @@ def fake(outputs: dict, frames: int = 0, size: int = 16):
 
 NETWORKS = {  # name -> task, outputs, frames, decoder, names of the answers
     "own coordinates": ("pose", {"coords": (3, 2), "aux_coords": (1, 3, 2)}, 0, "coords", {"coords"}),
-    "coordinates and maps": ("pose", {"coords": (3, 2), "latent_heatmaps": (6, 5, 3)}, 0, "coords", {"coords", "score"}),
-    "maps beside coordinates": ("pose", {"coords": (3, 2), "latent_heatmaps": (6, 5, 3)}, 0, "dark", {"coords", "score"}),
+    "coordinates and maps": (
+        "pose",
+        {"coords": (3, 2), "latent_heatmaps": (6, 5, 3)},
+        0,
+        "coords",
+        {"coords", "score"},
+    ),
+    "maps beside coordinates": (
+        "pose",
+        {"coords": (3, 2), "latent_heatmaps": (6, 5, 3)},
+        0,
+        "dark",
+        {"coords", "score"},
+    ),
     "heat maps": ("pose", {"heatmaps": (6, 5, 3), "aux_heatmaps": (1, 6, 5, 3)}, 0, "udp", {"coords", "score"}),
     "discs": ("pose", {"disc_logits": (6, 5, 3)}, 0, "softargmax", {"coords", "score"}),
     "classes": ("seg", {"logits": (16, 16, 4)}, 0, None, {"classes"}),
@@ -102,10 +114,20 @@ NETWORKS = {  # name -> task, outputs, frames, decoder, names of the answers
     "pose": ("loc", {"position": (3,), "rotation": (4,), "pose_terms": (10,)}, 0, None, {"position", "rotation"}),
     "window": ("loc", {"position": (3, 3), "rotation": (3, 4)}, 3, None, {"position", "rotation"}),
     "pose and classes": (
-        "loc", {"position": (3,), "rotation": (4,), "logits": (16, 16, 4)}, 0, None, {"position", "rotation", "classes"}
+        "loc",
+        {"position": (3,), "rotation": (4,), "logits": (16, 16, 4)},
+        0,
+        None,
+        {"position", "rotation", "classes"},
     ),
-    "clusters": ("cluster", {"assignment": (4,), "code": (2,), "reconstruction": (4, 4, 1)}, 0, None, {"cluster", "assignment", "code"}),
-}  # fmt: skip
+    "clusters": (
+        "cluster",
+        {"assignment": (4,), "code": (2,), "reconstruction": (4, 4, 1)},
+        0,
+        None,
+        {"cluster", "assignment", "code"},
+    ),
+}
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -371,7 +371,10 @@ from kzoo.loc import pose_losses, pose_metrics
 assert backend.backend() == sys.argv[2]
 data = dict(np.load(sys.argv[1]))
 print(*[float(loss(data["truth"], data["terms"])) for loss in (
-    pose_losses.PoseLoss(), pose_losses.PoseLoss("uncertainty", "composition", "euclidean"), pose_losses.PoseLoss("none", norm="mse"))])
+    pose_losses.PoseLoss(),
+    pose_losses.PoseLoss("uncertainty", "composition", "euclidean"),
+    pose_losses.PoseLoss("none", norm="mse"),
+)])
 print(float(pose_losses.PositionLoss()(data["truth"], data["terms"][..., :3])))
 print(float(pose_losses.RotationLoss(nearest=True)(data["truth"], data["terms"][..., 6:])))
 print(float(pose_losses.SemanticsLoss()(data["mask"], data["logits"])))

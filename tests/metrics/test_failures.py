@@ -75,7 +75,12 @@ def test_area_from_the_joints_and_persons_without_labels():
 
 def test_shares_sum_to_one():
     assert failures.shares(np.array([[0, 0, 1], [4, -1, -1]], "int8")) == {
-        "good": 0.5, "jitter": 0.25, "left-right": 0.0, "occluded": 0.0, "miss": 0.25}  # fmt: skip
+        "good": 0.5,
+        "jitter": 0.25,
+        "left-right": 0.0,
+        "occluded": 0.0,
+        "miss": 0.25,
+    }
     assert sum(failures.shares(np.full((2, 3), -1, "int8")).values()) == 0
 
 

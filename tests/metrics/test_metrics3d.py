@@ -286,7 +286,8 @@ ON_A_BACKEND = """
 import sys, numpy as np
 from kzoo.metrics import pose3d as metrics3d
 data = np.load(sys.argv[1])
-for name, make in {"mpjpe_mm": metrics3d.MPJPE3D, "n_mpjpe_mm": lambda: metrics3d.MPJPE3D("scale"), "mpjve_mm": metrics3d.MPJVE,
+for name, make in {"mpjpe_mm": metrics3d.MPJPE3D, "n_mpjpe_mm": lambda: metrics3d.MPJPE3D("scale"),
+                   "mpjve_mm": metrics3d.MPJVE,
                    "pa_mpjpe_mm": lambda: metrics3d.MPJPE3D("procrustes"), "pck3d": metrics3d.PCK3D}.items():
     metric = make()
     metric.update_state(data["truth"], data["found"])

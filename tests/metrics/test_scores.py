@@ -16,8 +16,14 @@ from kzoo.nn.geometry import flip_permutation
 
 RNG = np.random.default_rng(0)
 FLIP = [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10], [11, 12], [13, 14], [15, 16]]
-JOINTS = ["nose", *(f"{side}_{joint}" for joint in ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-                    for side in ("left", "right"))]  # fmt: skip
+JOINTS = [
+    "nose",
+    *(
+        f"{side}_{joint}"
+        for joint in ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        for side in ("left", "right")
+    ),
+]
 
 
 def people(count):
@@ -29,8 +35,13 @@ def people(count):
     matrix = np.zeros((count, 3, 3))
     matrix[:, 0, 0] = matrix[:, 1, 1] = side
     matrix[:, :2, 2], matrix[:, 2, 2] = corner, 1
-    extras = {"image_id": np.arange(count) // 2, "ann_id": np.arange(count), "area": 0.4 * side**2, "crop_to_image": matrix,
-              "bbox": np.concatenate([corner, side[:, None], side[:, None]], axis=1)}  # fmt: skip
+    extras = {
+        "image_id": np.arange(count) // 2,
+        "ann_id": np.arange(count),
+        "area": 0.4 * side**2,
+        "crop_to_image": matrix,
+        "bbox": np.concatenate([corner, side[:, None], side[:, None]], axis=1),
+    }
     return keypoints, extras
 
 
@@ -74,10 +85,28 @@ def test_oks_equals_pycocotools(seed, capsys):
     found = truth[..., :2] + rng.normal(0, 1, (count, 17, 2)) * rng.uniform(0, 60, (count, 1, 1))
     area, bbox = rng.uniform(0, 20000, count), rng.uniform(1, 200, (count, 4))
     area[1] = 0
-    people = [{"id": i + 1, "image_id": i, "category_id": 1, "iscrowd": int(i % 3 == 0), "area": area[i], "bbox": bbox[i].tolist(),
-               "keypoints": truth[i].ravel().tolist(), "num_keypoints": int((truth[i, :, 2] > 0).sum())} for i in range(count)]  # fmt: skip
-    answers = [{"image_id": i, "category_id": 1, "score": 1.0, "keypoints": np.column_stack([found[i], np.ones(17)]).ravel().tolist()}
-               for i in range(count)]  # fmt: skip
+    people = [
+        {
+            "id": i + 1,
+            "image_id": i,
+            "category_id": 1,
+            "iscrowd": int(i % 3 == 0),
+            "area": area[i],
+            "bbox": bbox[i].tolist(),
+            "keypoints": truth[i].ravel().tolist(),
+            "num_keypoints": int((truth[i, :, 2] > 0).sum()),
+        }
+        for i in range(count)
+    ]
+    answers = [
+        {
+            "image_id": i,
+            "category_id": 1,
+            "score": 1.0,
+            "keypoints": np.column_stack([found[i], np.ones(17)]).ravel().tolist(),
+        }
+        for i in range(count)
+    ]
     coco = COCO()
     coco.dataset = {
         "info": {},

@@ -34,7 +34,7 @@ def pictures(shape, count: int = 3):
     return np.random.default_rng(0).integers(0, 256, (count, *shape), dtype="uint8")
 
 
-# Contract ----------------------------------------------------------------------------------------------------------------------------
+# Contract
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
@@ -112,7 +112,6 @@ def test_the_embedding_of_a_network_takes_the_place_of_pixels(function):
 
 
 # Parameters
-# --------------------------------------------------------------------------------------------------------------------------
 
 
 def dense(inputs: int, units: int) -> int:
@@ -219,8 +218,16 @@ def test_dense_layers_start_uniform_with_a_third_of_the_variance_per_input():
 
 
 # Where a padded convolution lies over what it reads: all of Keras's backends follow TensorFlow.
-@pytest.mark.parametrize(("size", "kernel", "strides", "padding"), [((7, 8), 5, 2, "same"), ((8, 7), 3, 2, "same"), ((9, 6), 5, 1, "same"),
-                                                                   ((9, 6), 5, 1, "valid"), ((1, 2), 3, 2, "same")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("size", "kernel", "strides", "padding"),
+    [
+        ((7, 8), 5, 2, "same"),
+        ((8, 7), 3, 2, "same"),
+        ((9, 6), 5, 1, "same"),
+        ((9, 6), 5, 1, "valid"),
+        ((1, 2), 3, 2, "same"),
+    ],
+)
 def test_mirrored_convolution_is_the_transpose_of_the_convolution(size, kernel, strides, padding):
     """<conv(x), y> = <x, mirrored(y)> for the same kernel."""
     rng = np.random.default_rng(0)
@@ -239,7 +246,6 @@ def test_mirrored_convolution_is_the_transpose_of_the_convolution(size, kernel, 
 
 
 # Soft assignment
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 def student(codes, centres, alpha: float = 1.0):
@@ -284,7 +290,6 @@ def test_unit_power():
 
 
 # Losses and gradients
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def distributions(rows: int, columns: int, seed: int):
@@ -362,7 +367,6 @@ def test_gradients_of_clustering(alpha):
 
 
 # Configs, errors, learning
-# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

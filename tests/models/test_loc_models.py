@@ -116,7 +116,6 @@ def test_position_starts_around_the_centre_and_rotation_has_w_not_negative(name)
 
 
 # Parameters
-# --------------------------------------------------------------------------------------------------------------------------
 
 # Szegedy et al. 2015, table 1: maps in, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool proj, maps out.
 TABLE = """
@@ -222,7 +221,6 @@ def test_parameters_counted_by_hand(name):
 
 
 # Learned weights
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 def learned_of(model) -> dict:
@@ -278,7 +276,6 @@ def test_learned_weights_are_trained_saved_and_left_out_of_what_is_served(name, 
 
 
 # Labels as input
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 def voc_colour(identity: int) -> list[int]:
@@ -345,7 +342,7 @@ def test_fourth_channel_widens_the_first_kernel(encoder, first):
     assert four.std() > 0.1
 
 
-# Learning ----------------------------------------------------------------------------------------------------------------------------
+# Learning
 
 
 LEARNERS = [

@@ -163,7 +163,7 @@ def test_mistakes(function, options, message):
         function((4, 32, 32, 3), JOINTS, **options)
 
 
-# conv_lstm ---------------------------------------------------------------------------------------------------------------------------
+# conv_lstm
 
 
 def test_conv_lstm_has_the_shapes_of_the_assignment():
@@ -249,7 +249,6 @@ def test_conv_lstm_in_float16(policy):
 
 
 # What an answer depends on
-# -----------------------------------------------------------------------------------------------------------
 
 
 def dependence(model, frames: int) -> np.ndarray:
@@ -342,7 +341,6 @@ def test_lifters_see_square_pixels(height, width):
 
 
 # A 2-D network inside
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def in_training(model, x):

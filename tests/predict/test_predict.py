@@ -68,13 +68,27 @@ def three_clusters(picture):
 KNOWN = {  # name -> task, arch, size, names, frames, data set, {output: function of the input}
     "pose": ("pose", "regression", "64", JOINTS, (), "people", {"coords": centroid}),
     "seg": ("seg", "unet", "64x96", ["background", "bright"], (), "people", {"logits": two_classes}),
-    "mapnet": ("loc", "mapnet", "32x64", list("xyzabcd"), (3,), "room/windows",
-               {"position": seen_by_all, "rotation": lambda x: ops.ones_like(seen_by_all(x)[..., :1]) * np.ones(4, "float32")}),
+    "mapnet": (
+        "loc",
+        "mapnet",
+        "32x64",
+        list("xyzabcd"),
+        (3,),
+        "room/windows",
+        {"position": seen_by_all, "rotation": lambda x: ops.ones_like(seen_by_all(x)[..., :1]) * np.ones(4, "float32")},
+    ),
     "pose3d": ("pose3d", "conv_lstm", "32", list(skeletons.H36M_JOINTS), (4,), "people/clips", {"joints": heights}),
-    "cluster": ("cluster", "dec", "8", ["a", "b", "c"], (), "digits",
-                {"assignment": three_clusters, "code": lambda x: ops.cast(x[:, 0, 0], "float32")}),
+    "cluster": (
+        "cluster",
+        "dec",
+        "8",
+        ["a", "b", "c"],
+        (),
+        "digits",
+        {"assignment": three_clusters, "code": lambda x: ops.cast(x[:, 0, 0], "float32")},
+    ),
     "lift": ("pose3d", "lift", "32", list(skeletons.H36M_JOINTS), (4,), "people/clips", {"joints": lambda x: x}),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -163,9 +177,13 @@ def test_boxes_and_coco(known, tmp_path, capsys, monkeypatch):
         image = sum(spot((200, 300), box) for box in boxes)
         save(tmp_path / "in" / f"{number:012d}.png", image)
     save(tmp_path / "in" / "other.png", spot((40, 40), (0, 0, 9, 9)))
-    listed = [{"image_id": 7, "bbox": spots[7][0], "score": 0.5}, {"file_name": f"val/{7:012d}.png", "bbox": spots[7][1]},
-              {"image_id": 12, "bbox": spots[12][0]}, {"image_id": 12, "bbox": [400, 0, 9, 9]}, {"image_id": 12, "bbox": [0, 0, 9, 9],
-              "category_id": 3}]  # fmt: skip
+    listed = [
+        {"image_id": 7, "bbox": spots[7][0], "score": 0.5},
+        {"file_name": f"val/{7:012d}.png", "bbox": spots[7][1]},
+        {"image_id": 12, "bbox": spots[12][0]},
+        {"image_id": 12, "bbox": [400, 0, 9, 9]},
+        {"image_id": 12, "bbox": [0, 0, 9, 9], "category_id": 3},
+    ]
     files.write_json(tmp_path / "boxes.json", listed)
     arguments = (
         f"--run={known('pose')}",
@@ -317,8 +335,15 @@ def test_videos(video, known, tmp_path, capsys, monkeypatch):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """The run folder of a real network for pose with random weights."""
-    flag = {"task": "pose", "arch": "heatmap", "dataset": "people", "encoder": "small", "encoder_weights": "none", "size": 64,
-            "set": ["width=8"]}  # fmt: skip
+    flag = {
+        "task": "pose",
+        "arch": "heatmap",
+        "dataset": "people",
+        "encoder": "small",
+        "encoder_weights": "none",
+        "size": 64,
+        "set": ["width=8"],
+    }
     names = [f"joint{i}" for i in range(17)]
     keras.utils.set_random_seed(0)
     model = networks.build(TASKS["pose"], "heatmap", 64, 17, **networks.network_options(flag))
@@ -342,8 +367,10 @@ def test_broken_files_are_named_and_others_answered(trained, tmp_path, capsys, m
     arguments = (f"--run={trained}", f"--images={folder}", f"--out={out}", "--decoder=argmax", "--tta=flip")
     code, told, err = run(capsys, monkeypatch, *arguments)
     assert code == 1 and told.splitlines()[-1] == f"5 of 8 pictures are in {out}; 3 left out" and "Traceback" not in err
-    assert [sum(f"{name} is left out: empty, damaged or no picture" in line for line in err.splitlines())
-            for name in ("half.jpg", "empty.png", "text.png")] == [1, 1, 1]  # fmt: skip
+    assert [
+        sum(f"{name} is left out: empty, damaged or no picture" in line for line in err.splitlines())
+        for name in ("half.jpg", "empty.png", "text.png")
+    ] == [1, 1, 1]
     found = json.loads((out / "keypoints.json").read_text())
     good = {"colour", "grey", "cmyk", "alpha", "large"}
     assert (
@@ -458,7 +485,10 @@ def test_from_a_notebook(known, tmp_path, capsys):
 
 
 def test_run_and_out_are_needed(tmp_path, capsys, monkeypatch):
-    for arguments, message in (((), "--run=<run folder> is needed"), (("--run=x",), "--out=<folder to write to> is needed"),
-                               (("--run=nowhere", "--images=a.jpg", f"--out={tmp_path}"), "no run folder at nowhere")):  # fmt: skip
+    for arguments, message in (
+        ((), "--run=<run folder> is needed"),
+        (("--run=x",), "--out=<folder to write to> is needed"),
+        (("--run=nowhere", "--images=a.jpg", f"--out={tmp_path}"), "no run folder at nowhere"),
+    ):
         code, _, err = run(capsys, monkeypatch, *arguments)
         assert code == 2 and message in err

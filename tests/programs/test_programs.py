@@ -72,8 +72,16 @@ def test_report_equals_the_history(trained):
 
 
 def test_eval_scores_draws_and_exports(trained, people_dir, tmp_path, capsys, monkeypatch):
-    code, out, err = run(capsys, monkeypatch, "eval.py", f"--run={trained}", "--tta=flip", "--pictures=4", "--export=saved_model",
-                         f"--out={tmp_path}")  # fmt: skip
+    code, out, err = run(
+        capsys,
+        monkeypatch,
+        "eval.py",
+        f"--run={trained}",
+        "--tta=flip",
+        "--pictures=4",
+        "--export=saved_model",
+        f"--out={tmp_path}",
+    )
     assert code == 0, err
     report = json.loads((tmp_path / "report.json").read_text())
     assert (
@@ -88,9 +96,27 @@ def test_eval_scores_draws_and_exports(trained, people_dir, tmp_path, capsys, mo
     )
 
 
-CRAFT = ("--arch=unet2015", "--size=64x96", "--epochs=2", "--batch_size=16", "--set=width=4", "--set=depth=2", "--normalise=whiten",
-         "--norm=group", "--dropout=0.1", "--bias=0.05", "--color_pca=0.1", "--crop=0.2", "--class_weights=median_frequency",
-         "--border=10,5", "--l2=1e-5", "--ema=0.9", "--schedule=plateau", "--lr_base_batch=8", "--loss=bootstrapped")  # fmt: skip
+CRAFT = (
+    "--arch=unet2015",
+    "--size=64x96",
+    "--epochs=2",
+    "--batch_size=16",
+    "--set=width=4",
+    "--set=depth=2",
+    "--normalise=whiten",
+    "--norm=group",
+    "--dropout=0.1",
+    "--bias=0.05",
+    "--color_pca=0.1",
+    "--crop=0.2",
+    "--class_weights=median_frequency",
+    "--border=10,5",
+    "--l2=1e-5",
+    "--ema=0.9",
+    "--schedule=plateau",
+    "--lr_base_batch=8",
+    "--loss=bootstrapped",
+)
 
 
 def test_every_craft_at_once_and_test_time_augmentation(people_dir, tmp_path, capsys, monkeypatch):
@@ -157,8 +183,20 @@ def test_rates_are_tried(people_dir, tmp_path, capsys, monkeypatch):
 
 def test_pose_trains_and_is_scored(people_dir, tmp_path, capsys, monkeypatch):
     folder = tmp_path / "pose"
-    code, out, err = run(capsys, monkeypatch, "train.py", "--task=pose", "--arch=softargmax", f"--data_dir={people_dir}", f"--out={folder}",
-                         "--size=64", "--epochs=1", "--batch_size=16", "--set=widths=(16,16)", "--loss=l2")  # fmt: skip
+    code, out, err = run(
+        capsys,
+        monkeypatch,
+        "train.py",
+        "--task=pose",
+        "--arch=softargmax",
+        f"--data_dir={people_dir}",
+        f"--out={folder}",
+        "--size=64",
+        "--epochs=1",
+        "--batch_size=16",
+        "--set=widths=(16,16)",
+        "--loss=l2",
+    )
     assert code == 0, err
     report = json.loads((folder / "report.json").read_text())
     assert report["scores"]["mpjpe"] > 0 and len(report["tables"]["MPJPE per joint (px)"]) == 17
@@ -255,10 +293,27 @@ def test_truncated_annotations_and_corrupt_pictures_are_named(tmp_path, capsys, 
     for split, image in (("train", 1), ("val", 2)):
         (source / "images" / f"{image}.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
         picture = {"id": image, "file_name": f"{image}.jpg", "width": 100, "height": 120}
-        (source / "annotations" / f"person_keypoints_{split}.json").write_text(json.dumps({
-            "images": [picture], "categories": [{"id": 1, "name": "person"}],
-            "annotations": [{"id": image, "image_id": image, "category_id": 1, "iscrowd": 0, "bbox": [10, 10, 60, 90], "area": 900,
-                             "segmentation": [], "keypoints": keypoints, "num_keypoints": 17}]}))  # fmt: skip
+        (source / "annotations" / f"person_keypoints_{split}.json").write_text(
+            json.dumps(
+                {
+                    "images": [picture],
+                    "categories": [{"id": 1, "name": "person"}],
+                    "annotations": [
+                        {
+                            "id": image,
+                            "image_id": image,
+                            "category_id": 1,
+                            "iscrowd": 0,
+                            "bbox": [10, 10, 60, 90],
+                            "area": 900,
+                            "segmentation": [],
+                            "keypoints": keypoints,
+                            "num_keypoints": 17,
+                        }
+                    ],
+                }
+            )
+        )
     code, _, err = run(capsys, monkeypatch, "train.py", *arguments, f"--out={tmp_path / 'run'}")
     assert code == 2 and "1.jpg" in one_line(err)
 
@@ -299,8 +354,18 @@ def test_an_existing_run_is_not_overwritten(trained, people_dir, capsys, monkeyp
 
 
 def start(folder, people_dir, *extra, program=("train.py",)):
-    command = [sys.executable, *program, f"--data_dir={people_dir}", f"--out={folder}", "--size=32", "--epochs=4", "--batch_size=8",
-               "--set=widths=(8,8)", "--encoder=small", *extra]  # fmt: skip
+    command = [
+        sys.executable,
+        *program,
+        f"--data_dir={people_dir}",
+        f"--out={folder}",
+        "--size=32",
+        "--epochs=4",
+        "--batch_size=8",
+        "--set=widths=(8,8)",
+        "--encoder=small",
+        *extra,
+    ]
     heeds_interrupts = functools.partial(
         signal.signal, signal.SIGINT, signal.SIG_DFL
     )  # also where the tests themselves run in the background

@@ -14,8 +14,18 @@ def report_of(folder):
 
 
 def test_frames_to_joints_and_pictures(clips_dir, tmp_path, capsys, monkeypatch):
-    code, _, err = run(capsys, monkeypatch, "train.py", *QUICK, "--arch=conv_lstm", "--size=32", "--set=filters=4", "--set=units=8",
-                       f"--data_dir={clips_dir}", f"--out={tmp_path}")  # fmt: skip
+    code, _, err = run(
+        capsys,
+        monkeypatch,
+        "train.py",
+        *QUICK,
+        "--arch=conv_lstm",
+        "--size=32",
+        "--set=filters=4",
+        "--set=units=8",
+        f"--data_dir={clips_dir}",
+        f"--out={tmp_path}",
+    )
     assert code == 0, err
     stored = json.loads((tmp_path / "run.json").read_text())
     assert (
@@ -52,11 +62,29 @@ def test_frames_to_joints_and_pictures(clips_dir, tmp_path, capsys, monkeypatch)
 def test_a_lifter_on_a_2d_run_is_one_network(clips_dir, people_dir, tmp_path, capsys, monkeypatch):
     """Frames in, joints in space out, and evaluated after the 2-D run is gone."""
     flat, lifted = tmp_path / "flat", tmp_path / "lifted"
-    code, _, err = run(capsys, monkeypatch, "train.py", "--task=pose", "--arch=regression", "--size=32", "--epochs=1",
-                       f"--data_dir={people_dir}", f"--out={flat}")  # fmt: skip
+    code, _, err = run(
+        capsys,
+        monkeypatch,
+        "train.py",
+        "--task=pose",
+        "--arch=regression",
+        "--size=32",
+        "--epochs=1",
+        f"--data_dir={people_dir}",
+        f"--out={flat}",
+    )
     assert code == 0, err
-    code, _, err = run(capsys, monkeypatch, "train.py", *QUICK, "--arch=lift", "--set=width=16", f"--set=pose_run={flat}",
-                       f"--data_dir={clips_dir}", f"--out={lifted}")  # fmt: skip
+    code, _, err = run(
+        capsys,
+        monkeypatch,
+        "train.py",
+        *QUICK,
+        "--arch=lift",
+        "--set=width=16",
+        f"--set=pose_run={flat}",
+        f"--data_dir={clips_dir}",
+        f"--out={lifted}",
+    )
     assert code == 0, err
     before = report_of(lifted)["scores"]
     shutil.rmtree(flat)

@@ -44,8 +44,18 @@ def needs_browser():
 
 def opened(path, tmp_path) -> tuple[str, list[str]]:
     """The page's DOM once its scripts have run, and what the browser's console said."""
-    command = [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--enable-logging=stderr", "--v=0",
-               f"--user-data-dir={tmp_path}/profile", "--dump-dom", path.as_uri()]  # fmt: skip
+    command = [
+        chromium(),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=3000",
+        "--enable-logging=stderr",
+        "--v=0",
+        f"--user-data-dir={tmp_path}/profile",
+        "--dump-dom",
+        path.as_uri(),
+    ]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
@@ -54,7 +64,8 @@ CLICKS = """
 <script>
 const table = document.querySelector("#every-run table"), heads = Array.from(table.tHead.rows[0].cells);
 const column = name => heads.findIndex(head => head.textContent === name);
-const cells = name => Array.from(table.tBodies[0].rows).filter(row => !row.hidden).map(row => row.cells[column(name)].textContent);
+const visible = () => Array.from(table.tBodies[0].rows).filter(row => !row.hidden);
+const cells = name => visible().map(row => row.cells[column(name)].textContent);
 const click = name => heads[column(name)].querySelector("button").click();
 const seen = {};
 click("miou"); seen.up = cells("miou");

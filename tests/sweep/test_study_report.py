@@ -78,8 +78,16 @@ def test_sweep_json_says_the_same_without_the_storage(study, tmp_path):
     assert lost.state == "lost" and not lost.counted and "holds no run any more" in lost.error
 
 
-DIFFERENT = [("fingerprint", "other"), ("boxes", "detected"), ("crop", "96"), ("tta", "flip"), ("decoder", "dark"), ("split", "test"),
-             ("tile", "64x64"), ("source", None)]  # fmt: skip
+DIFFERENT = [
+    ("fingerprint", "other"),
+    ("boxes", "detected"),
+    ("crop", "96"),
+    ("tta", "flip"),
+    ("decoder", "dark"),
+    ("split", "test"),
+    ("tile", "64x64"),
+    ("source", None),
+]
 
 
 @pytest.mark.parametrize(("name", "value"), DIFFERENT, ids=[name for name, _ in DIFFERENT])
@@ -224,8 +232,20 @@ def test_a_setting_that_wins_on_the_seeds_in_common_is_not_called_behind(tmp_pat
 
 def comparison(**changes):
     estimate = effects.Estimate(0.031, 3, 0.02, 0.04, 0.0213, 0.0401, (0.025, 0.036))
-    return {"factor": "arch", "one": "unet", "other": "encdec", "advantage": estimate, "won": 6, "pairs": 6, "tied": 0, "p": 0.03,
-            "p_holm": 0.03, "verdict": study_report.BETTER, "by_cell": [], **changes}  # fmt: skip
+    return {
+        "factor": "arch",
+        "one": "unet",
+        "other": "encdec",
+        "advantage": estimate,
+        "won": 6,
+        "pairs": 6,
+        "tied": 0,
+        "p": 0.03,
+        "p_holm": 0.03,
+        "verdict": study_report.BETTER,
+        "by_cell": [],
+        **changes,
+    }
 
 
 SENTENCES = [

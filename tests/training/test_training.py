@@ -52,9 +52,13 @@ def test_encoder_weights_from_a_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "weights", "message"),
-    [("small", "imagenet", "no ImageNet weights.*--encoder_weights=none"), ("vgg16", "missing.h5", "no encoder weights at"),
-     ("resnet9", "none", "unknown encoder.*resnet50"), ("vgg16", __file__, "does not hold weights")],
-)  # fmt: skip
+    [
+        ("small", "imagenet", "no ImageNet weights.*--encoder_weights=none"),
+        ("vgg16", "missing.h5", "no encoder weights at"),
+        ("resnet9", "none", "unknown encoder.*resnet50"),
+        ("vgg16", __file__, "does not hold weights"),
+    ],
+)
 def test_bad_encoder_weights(name, weights, message):
     with pytest.raises(UserError, match=message):
         encoders.encode(keras.Input((64, 64, 3), dtype="uint8"), name, weights)
