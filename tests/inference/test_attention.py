@@ -300,7 +300,8 @@ def test_the_figure_lays_maps_over_the_pictures(tmp_path):
 PEER = """
 import sys, numpy as np, keras
 from keras import layers
-from kzoo.explaining import attention
+from kzoo.inference import grad_cam
+from kzoo.tasks import loc
 assert keras.backend.backend() == sys.argv[2]
 data = np.load(sys.argv[1])
 image = keras.Input(data["images"].shape[1:], dtype="uint8", name="image")
@@ -308,7 +309,7 @@ x = layers.Conv2D(4, 3, activation="relu", name="first")(layers.Rescaling(1 / 25
 y = layers.GlobalAveragePooling2D()(layers.Conv2D(3, 3, activation="relu", name="second")(x))
 model = keras.Model(image, {"position": layers.Identity(name="position")(y)})
 model.set_weights([data[f"w{i}"] for i in range(4)])
-for maps in attention.attention_maps(model, data["images"], attention.nearness(data["truth"]), ["first", "second"]):
+for maps in grad_cam.attention_maps(model, data["images"], loc.nearness(data["truth"]), ["first", "second"]):
     print(*maps.ravel())
 """
 

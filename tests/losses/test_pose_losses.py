@@ -367,7 +367,8 @@ def test_metrics_are_the_exact_means_however_the_data_is_cut(truth):
 PEER = """
 import sys, numpy as np
 from keras import backend, ops
-from kzoo.loc import pose_losses, pose_metrics
+from kzoo.losses import loc as pose_losses
+from kzoo.metrics import loc as pose_metrics
 assert backend.backend() == sys.argv[2]
 data = dict(np.load(sys.argv[1]))
 print(*[float(loss(data["truth"], data["terms"])) for loss in (

@@ -19,13 +19,13 @@ from kzoo.training import networks as training_networks
 ENCODERS = ("small", "mobilenetv2")
 FORWARD = """
 import json, sys, numpy as np
-from kzoo import training
 from kzoo.tasks import TASKS
+from kzoo.training import networks
 folder = sys.argv[1]
 assert "tensorflow" not in __import__("keras").backend.backend()
 arrays = np.load(folder + "/inputs.npz")
 for name, (task, arch, size, units, options) in json.load(open(folder + "/cases.json")).items():
-    model = training.build(TASKS[task], arch, size, units, **options)
+    model = networks.build(TASKS[task], arch, size, units, **options)
     model.load_weights(f"{folder}/{name}.weights.h5")
     inputs = {tensor.name: arrays["image8" if task == "cluster" else tensor.name] for tensor in model.inputs}
     outputs = model(inputs if len(inputs) > 1 else next(iter(inputs.values())), training=False)
