@@ -50,11 +50,16 @@ def run(main: Callable, *, positional: bool = False):
             sys.exit(0)  # absl ends with 1 after it has shown the flags
         raise
     except (flags.Error, UserError) as error:
-        print(f"{program()}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{program()}: {in_flags(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def in_flags(text: str) -> str:
+    """For users of programs: what the library calls size=96 is --size=96 where there is such a flag."""
+    return re.sub(r"(?<![\w/.'\"-])([a-z_]+)(?==)", lambda m: "--" * (m[1] in flags.FLAGS) + m[1], text)
 
 
 def in_keywords(function: Callable) -> Callable:
@@ -65,7 +70,7 @@ def in_keywords(function: Callable) -> Callable:
         try:
             return function(*arguments, **keywords)
         except UserError as error:
-            raise UserError(re.sub(r"--(?=[a-z])", "", str(error))) from error
+            raise UserError(re.sub(r"(?<![\w/.-])--(?=[a-z])", "", str(error))) from None
 
     return called
 
@@ -123,9 +128,18 @@ def shape_of(size) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
+def sides_of(shape) -> tuple[int, int]:
+    """Height and width of a keyword `shape`: (192, 256), 128, "128" or "192x256"."""
+    if isinstance(shape, tuple | list):
+        if len(shape) != 2 or not all(isinstance(side, int) and side > 0 for side in shape):
+            raise UserError(f"a shape must be (height, width) in pixels, got {shape!r}")
+        return tuple(shape)
+    return shape_of(shape)
+
+
 def pick(table: Mapping, key: str, flag: str):
     """table[key], or one line that names what is allowed."""
-    if key not in table:
+    if not isinstance(key, str) or key not in table:
         raise UserError(f"unknown --{flag}={key!r}; allowed: {', '.join(map(str, table))}")
     return table[key]
 

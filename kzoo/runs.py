@@ -12,10 +12,12 @@ import csv
 import dataclasses
 import functools
 import io
+import os
 import pathlib
 import shutil
 import tempfile
 import time
+import zipfile
 
 from kzoo import UserError, cli, files
 from kzoo.training.configuration import Configuration
@@ -78,6 +80,8 @@ class Run:
         """
         if isinstance(folder, cls):
             return folder
+        if not isinstance(folder, str | os.PathLike):
+            raise UserError(f"a run is opened by the path of its folder, got {folder!r}")
         folder = pathlib.Path(folder)
         if not folder.is_dir():
             raise UserError(f"no run folder at {folder}")
@@ -100,11 +104,18 @@ class Run:
         """Whether a folder holds a run."""
         return (pathlib.Path(folder) / CONFIGURATION).exists()
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    def __getstate__(self) -> dict:
+        """Networks and builders are made anew where a run is unpickled."""
+        return {"folder": self.folder, "config": self.config, "_networks": {}, "_builders": {}}
+
     # What it is
 
     @property
     def name(self) -> str:
-        return self.folder.name
+        return self.folder.absolute().name
 
     @property
     def flags(self) -> dict:
@@ -305,7 +316,10 @@ class Run:
         path = self.folder / MODEL
         if not path.exists():
             raise UserError(f"{self.folder} holds no {MODEL}: the run stopped before its first epoch ended")
-        fresh = self.flags if self.flags["encoder"] is None else {**self.flags, "encoder_weights": "none"}
+        if not zipfile.is_zipfile(path):
+            raise UserError(f"cannot load {path}: it is damaged, or no file that Keras wrote")
+        shape = None if shape is None else cli.sides_of(shape)
+        fresh = self.flags if self.flags.get("encoder") is None else {**self.flags, "encoder_weights": "none"}
         colours = statistics.ColourStatistics(**self.config.colours) if self.config.colours else None
         options = networks.network_options(fresh, colours, self.config.fitted)
         size = (*self.config.frames, *(shape or self.shape))
@@ -361,7 +375,7 @@ class Run:
 
         if data_dir in self._builders:
             return self._builders[data_dir]
-        builder = builders.prepare(self.flags["dataset"], data_dir or self.flags["data_dir"])
+        builder = builders.prepare(self.flags["dataset"], data_dir or self.flags.get("data_dir"))
         saw, found = self.config.dataset, builders.describe(builder)
         if (found.name, found.splits) != (saw.name, saw.splits):
             raise UserError(f"the run saw {saw.name} {saw.splits}, --data_dir holds {found.name} {found.splits}")
@@ -379,6 +393,8 @@ class Run:
     ):
         """A split in order: tf.data.Dataset of batches (what a network reads, {"label": (B, …)}, {extra: (B, …)}).
 
+        It is what scoring reads. `model.fit` takes (inputs, {output: label}): map a batch to it first.
+
         Args:
             split: of its data set, slices allowed; None: the one it was validated on.
             shape: (height, width) of the pictures; None: as it was trained.
@@ -391,7 +407,7 @@ class Run:
         return pipeline.in_order(
             self.builder(data_dir),
             split or self.val_split,
-            shape or self.shape,
+            cli.sides_of(shape or self.shape),
             label=task.outputs[task.main[0]].label,
             extras=task.evaluator.extras,
             reads=reads or self.reads,
@@ -415,12 +431,16 @@ class Run:
         Args:
             tta: test-time augmentation, of `predictors.MIRRORED_TTA` or `tta.TTA`; decoder: see
             `predictors.decoders_of`; shape: (height, width) of the pictures, by default the run's; tile: (height,
-            width) of tiles that the answers are put together from, and their overlap in pixels (default: half of the
-            shorter side); data_dir: see `builder`, read only where colours of the training split are needed.
+            width) of tiles that the answers are put together from, and their overlap in pixels (default: see
+            `predictors.overlap_of`); data_dir: see `builder`, read only where colours of the training split are needed.
         """
         from kzoo.inference import predictors
 
-        task, shape = self.task, shape or self.shape
+        task = self.task
+        shape = cli.sides_of(shape or self.shape)
+        tile = None if tile is None else cli.sides_of(tile)
+        if tile and not task.input.dense:
+            raise UserError(f"--tile is for networks that answer each pixel, not for {self.flags['task']}")
         metadata = {f"flip_{task.names}": (), **self.config.dataset.metadata, task.names: self.names}
         if not task.input.dense:
             model = self.model_at(shape)
@@ -429,7 +449,7 @@ class Run:
             raise UserError(f"the sides of tiles must be multiples of {predictors.STRIDE}, got {tile[0]}x{tile[1]}")
         predictors.decoders_of(self.model_at(tile or predictors.rounded(shape)), decoder)  # there are none: says why
         if tile and overlap is None:
-            overlap = min(tile) // 2
+            overlap = predictors.overlap_of(tile)
         network_at = predictors.sized(task, self.model_at, tile=tile, overlap=overlap or 0, classes=len(self.names))
         shifts = self._colour_shifts(data_dir) if tta in ("color_pca", "all") else ()
         return predictors.Dense(task, network_at, metadata, shape, mode=tta, shifts=shifts)
@@ -454,9 +474,11 @@ class Run:
             a list as consecutive frames. Networks of pose expect one person that fills the picture.
             tta, decoder: see `predictor`.
         Returns:
-            of one picture {name: array}, of a list a list: pose {"keypoints" (J, 2) x and y in pixels from the outer
-            corner of the first one, "scores" (J,)}; seg {"classes" (H, W) uint8}; pose3d {"joints" (J, 3) metres};
-            loc {"position" (3,) metres, "rotation" (4,) w, x, y, z}; cluster {"assignment" (K,), "code" (d,)}.
+            of one picture {name: array}, of a list a list.
+            pose: "keypoints" (J, 2), x and y in pixels from the outer corner of the first one, "scores" (J,) and their
+            mean "confidence"; seg: "classes" (H, W) uint8; pose3d: "joints" (J, 3) in metres; loc: "position" (3,) in
+            metres, "rotation" (4,) w, x, y, z, and "classes" of networks that segment too; cluster: "assignment" (K,)
+            and "code" (d,).
         Raises:
             UserError: a file that is no picture, or a network that reads something else.
         """
@@ -469,8 +491,8 @@ class Run:
 
 @cli.in_keywords
 def load(folder) -> Run:
-    """`Run.open`, for notebooks."""
-    return Run.open(folder)
+    """`Run.open`, for notebooks: the run stays where it is when the working directory changes."""
+    return Run.open(pathlib.Path(folder).absolute() if isinstance(folder, str | os.PathLike) else folder)
 
 
 def path_in(assignments, keyword: str) -> str | None:
@@ -525,11 +547,14 @@ def read_history(folder) -> list[dict]:
     path = pathlib.Path(folder) / HISTORY
     if not path.exists():
         return []
+    rows = []
     with open(path, newline="") as file:
-        return [
-            {name: int(value) if name == "epoch" else float(value) for name, value in row.items()}
-            for row in csv.DictReader(file)
-        ]
+        for number, row in enumerate(csv.DictReader(file), start=1):
+            try:
+                rows.append({name: int(value) if name == "epoch" else float(value) for name, value in row.items()})
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{path} is damaged: row {number} is not of numbers alone") from error
+    return rows
 
 
 def free_folder(out, flags: dict) -> pathlib.Path:

@@ -1,6 +1,7 @@
 """The user's own picture files: read, and brought to a network's input as the pipeline brings those of a data set."""
 
 import math
+import os
 
 import cv2
 import numpy as np
@@ -30,8 +31,10 @@ def as_image(source) -> np.ndarray:
     Raises:
         UserError: a file that is no picture, or an array of another shape or type.
     """
-    if not isinstance(source, np.ndarray):
+    if isinstance(source, str | os.PathLike):
         return read_picture(source)
+    if not isinstance(source, np.ndarray):
+        raise UserError(f"a picture must be a path or an image (H, W, 3) uint8 RGB, got {type(source).__name__}")
     if source.ndim != 3 or source.shape[-1] != 3 or source.dtype != np.uint8 or not source.size:
         raise UserError(f"an image must be (H, W, 3) uint8 RGB, got {source.shape} {source.dtype}")
     return source

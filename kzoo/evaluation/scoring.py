@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 from kzoo import UserError, cli
 from kzoo.data import builders, transforms
 from kzoo.evaluation import retrieval
+from kzoo.inference import predictors
 from kzoo.nn import decoding
 from kzoo.runs import Run
 
@@ -105,8 +106,8 @@ def score(
     Args:
         split: of its data set; size: of the pictures, 128 or 192x256 (both by default the run's).
         tta: of `predictors.MIRRORED_TTA` or `kzoo.inference.tta.TTA`; decoder: see `predictors.decoders_of`.
-        tile: as size, put the answers together from tiles; overlap: of these in pixels (default: half of the shorter
-        side); data_dir: of prepared data sets (default: the run's).
+        tile: as size, put the answers together from tiles; overlap: of these in pixels (default: see
+        `predictors.overlap_of`); data_dir: of prepared data sets (default: the run's).
     Raises:
         UserError: an argument that does not fit the run, before anything slow.
     """
@@ -116,7 +117,7 @@ def score(
     split = split or run.val_split
     tile_shape = cli.shape_of(tile) if tile else None
     if tile and overlap is None:
-        overlap = min(tile_shape) // 2
+        overlap = predictors.overlap_of(tile_shape)
 
     # All answers, by one pass
     predictor = run.predictor(

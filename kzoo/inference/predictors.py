@@ -154,6 +154,11 @@ def rounded(shape: tuple[int, int]) -> tuple[int, int]:
     return tuple(-(-side // STRIDE) * STRIDE for side in shape)
 
 
+def overlap_of(tile: tuple[int, int]) -> int:
+    """Pixels that tiles overlap by where nothing is asked for: half of the shorter side, if steps of STRIDE remain."""
+    return min(min(tile) // 2, min(tile) - STRIDE)
+
+
 def sized(
     task: Task, model_at: Callable, *, tile: tuple[int, int] | None = None, overlap: int = 0, classes: int = 0
 ) -> Callable:

@@ -1,4 +1,4 @@
-"""Metrics of camera localisation, sums and counts as in `metrics.py`: means; medians are in `localisation.py`.
+"""Metrics of camera localisation, sums and counts as in `base.py`: means; medians are in `localisation.py`.
 
 y_true is the feature `pose` (B, 7) or (B, T, 7): position in metres and unit quaternion w, x, y, z. Of a window the
 middle frame counts.

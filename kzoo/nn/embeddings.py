@@ -28,6 +28,8 @@ def embedded(network: keras.Model) -> tuple:
     Returns:
         the inputs, named as those of the network, one keras tensor or a list; the embedding, (B, d) float32.
     """
+    if not isinstance(network, keras.Model):
+        raise ValueError(f"features must be a network, see embeddings.trunk, got {network!r}")
     inputs = [keras.Input(x.shape[1:], dtype=x.dtype, name=x.name) for x in network.inputs]
     found = network(inputs, training=False)  # no dropout, BatchNorm's moving averages
     return (inputs[0] if len(inputs) == 1 else inputs), found

@@ -76,6 +76,8 @@ def observed_keypoints(
     """
     clip_length, height, width, _ = input_shape
     if pose_run is not None:
+        if not isinstance(pose_run, keras.Model):
+            raise ValueError(f"pose_run must be a network, see lifting.pose_network, got {pose_run!r}")
         if num_outputs != len(skeletons.H36M_JOINTS):
             raise ValueError(
                 f"pose_run gives Human3.6M's {len(skeletons.H36M_JOINTS)} joints, got num_outputs={num_outputs}"

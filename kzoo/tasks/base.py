@@ -84,7 +84,7 @@ class Figures:
 
     examples: Callable = lambda pictures, labels, outputs, titles, names: {}
     charts: Callable = lambda result, names, labels, predictions: {}  # of report.json's content, and of all examples
-    inside: Callable | None = None  # (network, run folder, pictures, titles, names), of what the network is inside
+    inside: Callable | None = None  # (network, `Run.rounds`, pictures, titles, names), of what the network is inside
     looks_for: Callable | None = None  # labels -> (outputs -> (B,) score), whose Grad-CAM++ is drawn
 
 

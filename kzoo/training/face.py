@@ -1,5 +1,7 @@
 """What `import kzoo` offers for building and training networks in one's own Keras code."""
 
+import keras
+
 from kzoo import UserError, cli
 from kzoo.tasks import TASKS
 from kzoo.training import networks
@@ -29,12 +31,19 @@ def create_model(name: str, input_shape: tuple[int, ...], num_outputs: int, **hy
     Raises:
         UserError: no such network, a hyperparameter that it does not have, or one that does not fit.
     """
-    task = next((task for task in TASKS.values() if name in task.archs), None)
+    task = next((task for task in TASKS.values() if isinstance(name, str) and name in task.archs), None)
     if task is None:
         raise UserError(f"unknown model {name!r}; allowed: {', '.join(list_models())}")
-    if len(input_shape) < 3 or input_shape[-1] != 3:
+    sides = input_shape if isinstance(input_shape, tuple | list) else ()
+    if len(sides) not in (3, 4) or sides[-1] != 3 or not all(isinstance(side, int) and side > 0 for side in sides):
         raise UserError(
             f"input_shape must be (height, width, 3), of clips (frames, height, width, 3), got {input_shape}"
+        )
+    clips = bool(task.example.frames_for(name))
+    if len(sides) != 3 + clips:
+        form = "(frames, height, width, 3)" if clips else "(height, width, 3)"
+        raise UserError(
+            f"{name} reads {'clips' if clips else 'pictures'}: input_shape must be {form}, got {input_shape}"
         )
     return networks.build(task, name, tuple(input_shape[:-1]), num_outputs, **hyperparameters)
 
@@ -56,6 +65,10 @@ def compile_arguments(
         UserError: no such task, loss or output, or a network of another task.
     """
     row = cli.pick(TASKS, task, "task")
+    if not isinstance(model, keras.Model) or not isinstance(getattr(model, "output", None), dict):
+        raise UserError(f"model must be a network of the zoo, with a dict of outputs, got {type(model).__name__}")
+    if not isinstance(loss_weights, dict | None):
+        raise UserError(f"loss_weights must be {{output: number}}, got {loss_weights!r}")
     if not set(row.main) & set(model.output_names):
         raise UserError(
             f"task={task!r} scores {' or '.join(row.main)}; this model emits {', '.join(model.output_names)}"

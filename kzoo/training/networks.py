@@ -1,6 +1,7 @@
 """From a task's table to what Keras takes: the network, and the arguments of compile."""
 
 import inspect
+import math
 
 import keras
 
@@ -25,7 +26,7 @@ def network_options(flag: dict, colours: statistics.ColourStatistics | None = No
     chosen = {name: flag[name] for name in NETWORK_FLAGS if flag.get(name) is not None}
     if flag.get("normalise"):
         chosen["scaling"] = statistics.scaling(colours, flag["normalise"])
-    return {**chosen, **(fitted or {}), **cli.assignments(flag["set"], "set")}
+    return {**chosen, **(fitted or {}), **cli.assignments(flag.get("set"), "set")}
 
 
 def build(task: Task, arch: str, size: int | tuple[int, ...], num_outputs: int, **hyperparameters) -> keras.Model:
@@ -58,6 +59,8 @@ def compile_arguments(
     for name in weights:
         if name not in rows:
             raise UserError(f"--loss_weights names {name!r}, which this arch does not emit; it emits {', '.join(rows)}")
+        if isinstance(weights[name], bool | str) or not 0 <= weights[name] < math.inf:
+            raise UserError(f"--loss_weights={name}={weights[name]} must be a number of 0 or more")
     weights = {
         name: float(weights.get(name, 0.0 if row.trained_by in rows else row.weight)) for name, row in rows.items()
     }

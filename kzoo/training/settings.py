@@ -83,7 +83,7 @@ def fit_statistics(builder, flag, classes: int) -> tuple:
 
 
 def augmented_view(plain, task, flag, colours):
-    """The `data.View` of training: the task's ranges times --augment, single ranges by their own flags, Color PCA."""
+    """The `View` of training: the task's ranges times --augment, single ranges by their own flags, Color PCA."""
     if not flag["augment"]:
         return plain
     own = {field: flag[name] for name, field in GEOMETRIC_FLAGS.items() if flag[name] is not None}
