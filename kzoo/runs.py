@@ -122,6 +122,12 @@ class Run:
         """Of train.py, resolved."""
         return self.config.flags
 
+    def _flag(self, name: str):
+        """One that every run has."""
+        if name not in self.flags:
+            raise UserError(f"{self.folder / CONFIGURATION} is not that of a run: its flags lack {name}")
+        return self.flags[name]
+
     @property
     def names(self) -> list[str]:
         """Of the units of the scored output's last axis: joints, classes, parts of a camera pose."""
@@ -129,12 +135,12 @@ class Run:
 
     @property
     def arch(self) -> str:
-        return self.flags["arch"]
+        return self._flag("arch")
 
     @property
     def shape(self) -> tuple[int, int]:
         """(height, width) of the pictures that the network was trained on."""
-        return cli.shape_of(self.flags["size"])
+        return cli.shape_of(self._flag("size"))
 
     @property
     def val_split(self) -> str:
@@ -145,7 +151,7 @@ class Run:
         """Its row of `kzoo.tasks.TASKS`."""
         from kzoo.tasks import TASKS  # loads Keras, as all imports inside functions of this file
 
-        return cli.pick(TASKS, self.flags["task"], "task")
+        return cli.pick(TASKS, self._flag("task"), "task")
 
     # What its training leaves
 
@@ -375,7 +381,7 @@ class Run:
 
         if data_dir in self._builders:
             return self._builders[data_dir]
-        builder = builders.prepare(self.flags["dataset"], data_dir or self.flags.get("data_dir"))
+        builder = builders.prepare(self._flag("dataset"), data_dir or self.flags.get("data_dir"))
         saw, found = self.config.dataset, builders.describe(builder)
         if (found.name, found.splits) != (saw.name, saw.splits):
             raise UserError(f"the run saw {saw.name} {saw.splits}, --data_dir holds {found.name} {found.splits}")

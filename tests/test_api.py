@@ -38,6 +38,18 @@ MISTAKES = {  # name -> call, what the line says
         lambda: kzoo.create_model("unet", (32, 32, 3), 3, encoder="small", encoder_weights="imagenet"),
         "no ImageNet weights.*encoder_weights=none",
     ),
+    "clips for a network of pictures": (lambda: kzoo.create_model("unet", (8, 32, 32, 3), 3), "unet reads pictures"),
+    "pictures for a network of clips": (lambda: kzoo.create_model("encoder_gru", (32, 32, 3), 17), "gru reads clips"),
+    "a path for a network": (
+        lambda: kzoo.create_model("lift", (8, 32, 32, 3), 17, pose_run="runs/2d"),
+        "pose_run must be a network.*got 'runs/2d'",
+    ),
+    "a weight that is none": (
+        lambda: kzoo.compile_arguments(unet(), "seg", loss_weights={"logits": "a"}),
+        "loss_weights=logits=a must be a number of 0 or more",
+    ),
+    "weights that are none": (lambda: kzoo.compile_arguments(unet(), "seg", loss_weights=2.0), "must be {output: numb"),
+    "no network at all": (lambda: kzoo.compile_arguments("unet", "seg"), "model must be a network.*got str"),
     "an odd size": (lambda: kzoo.create_model("unet", (30, 30, 3), 3, encoder="small"), "multiple of 32"),
     "no such task to compile for": (lambda: kzoo.compile_arguments(unet(), "segg"), "unknown task='segg'; allowed"),
     "another task's network": (lambda: kzoo.compile_arguments(unet(), "pose"), "task='pose' scores .*emits logits"),

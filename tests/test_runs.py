@@ -3,6 +3,7 @@ pixels."""
 
 import dataclasses
 import json
+import pickle
 
 import cv2
 import keras
@@ -39,6 +40,8 @@ BROKEN = {  # name -> text of run.json, what the line says
         for name in WHOLE
     },
     "flags as text": (json.dumps({**WHOLE, "flags": "--task=seg"}), "flags and dataset must be objects"),
+    "names that are none": (json.dumps({**WHOLE, "names": 7}), "names must be a list, got 7"),
+    "frames that are none": (json.dumps({**WHOLE, "frames": None}), "frames must be a list, got None"),
     "a data set without a name": (json.dumps({**WHOLE, "dataset": {"splits": {}}}), "the latter with a name"),
 }
 
@@ -51,6 +54,40 @@ def test_a_broken_folder_is_one_line(name, tmp_path):
     with pytest.raises(UserError, match=words) as raised:
         Run.open(tmp_path)
     assert "\n" not in str(raised.value) and str(tmp_path) in str(raised.value)
+
+
+@pytest.mark.parametrize("what", ["arch", "shape"])
+def test_a_flag_that_is_missing_is_one_line(what, tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps(WHOLE))
+    run = Run.open(tmp_path)
+    with pytest.raises(UserError, match="run.json is not that of a run: its flags lack "):
+        getattr(run, what)
+
+
+@pytest.mark.parametrize("row", ["1,a", "x,0.5", "1"])
+def test_a_damaged_history_is_one_line(row, tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps(WHOLE))
+    (tmp_path / "history.csv").write_text(f"epoch,loss\n1,0.5\n{row}\n")
+    with pytest.raises(UserError, match="history.csv is damaged: row 2 "):
+        print(Run.open(tmp_path).history)
+
+
+@pytest.mark.parametrize("folder", [None, 5, b"a", ["a"]])
+def test_what_is_no_path(folder):
+    with pytest.raises(UserError, match="a run is opened by the path of its folder, got "):
+        Run.open(folder)
+
+
+def test_a_run_stays_where_it_was_opened(tmp_path, monkeypatch):
+    (tmp_path / "me").mkdir()
+    (tmp_path / "me" / "run.json").write_text(json.dumps(WHOLE))
+    (tmp_path / "me" / "history.csv").write_text("epoch,loss\n1,0.5\n")
+    monkeypatch.chdir(tmp_path / "me")
+    run = kzoo.load(".")
+    monkeypatch.chdir("/")
+    assert run.name == "me" and run.history == [{"epoch": 1, "loss": 0.5}]
+    again = pickle.loads(pickle.dumps(run))
+    assert again.folder == run.folder and again.config == run.config
 
 
 def test_no_folder(tmp_path):

@@ -48,11 +48,8 @@ class Configuration:
         dataset = value["dataset"]
         if not isinstance(value["flags"], dict) or not isinstance(dataset, dict) or "name" not in dataset:
             raise UserError(f"{path} is not that of a run: flags and dataset must be objects, the latter with a name")
-        absent = [name for name in ("task", "arch", "size", "dataset") if name not in value["flags"]]
-        if absent:
-            raise UserError(f"{path} is not that of a run: its flags lack {', '.join(absent)}")
         for name in ("names", "frames", "reads"):
-            if not isinstance(value.get(name, []), list):
+            if not isinstance(value.get(name, []), list | tuple):
                 raise UserError(f"{path} is not that of a run: {name} must be a list, got {value[name]!r}")
         own = {field.name for field in dataclasses.fields(cls)} & set(value)
         known = {name: dataset[name] for name in ("name", "splits", "fingerprint", "metadata") if name in dataset}

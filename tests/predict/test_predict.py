@@ -442,7 +442,7 @@ def test_answers_that_are_not_finite_are_drawn_nowhere():
 MISTAKES = [  # run, arguments, words
     ("pose", (), "give pictures, --images=<file, folder or glob>, or one video"),
     ("pose", ("--images=nowhere/*.jpg",), "images=nowhere/*.jpg: no picture is there"),
-    ("pose", ("--video=nowhere.mp4",), "no video at video=nowhere.mp4"),
+    ("pose", ("--video=nowhere.mp4",), "no video at --video=nowhere.mp4"),
     ("pose", ("--video=setup.cfg",), "video=setup.cfg is no video"),
     ("pose", ("--images=setup.cfg", "--boxes=nowhere.json"), "cannot read nowhere.json"),
     ("pose", ("--images=setup.cfg", "--boxes={bad}"), "entry 1 is {'image_id': 1, 'bbox': [0, 0, 0, 5]}; it needs"),
