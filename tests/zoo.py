@@ -148,13 +148,13 @@ def check_export(form, model, path, inputs, tolerance=1e-4):
 class Trained:
     """A tiny network, trained on eight examples until it has learned them, or for STEPS steps.
 
-    images: what it reads; gradients: {path: array} of its weights before the first step; first, last: loss and metrics
+    images: what it reads; gradients: (path, array) of its weights before the first step; first, last: loss and metrics
     of the first and the last step; learned: see `has_learned`.
     """
 
     model: keras.Model
     images: object
-    gradients: dict
+    gradients: list
     first: dict
     last: dict
     learned: bool
@@ -192,21 +192,21 @@ def train(task, arch, options, examples) -> Trained:
     return Trained(model, images, gradients, first, last, learned)
 
 
-def gradients_of(model, images, y, losses) -> dict:
-    """{path: gradient, None where there is none} of the sum of the losses."""
+def gradients_of(model, images, y, losses) -> list:
+    """(path, gradient, None where there is none) of the sum of the losses; two encoders may have the same paths."""
     with tf.GradientTape() as tape:
         predicted = model(images, training=True)
         loss = sum(function(y[name], predicted[name]) for name, function in losses.items())
     found = tape.gradient(loss, model.trainable_variables)
-    return {
-        weight.path: None if gradient is None else gradient.numpy()
+    return [
+        (weight.path, None if gradient is None else gradient.numpy())
         for weight, gradient in zip(model.trainable_variables, found, strict=True)
-    }
+    ]
 
 
 def check_gradients(trained: Trained, folder):
     assert len(trained.gradients) == len(trained.model.trainable_variables) > 0
-    for path, gradient in trained.gradients.items():
+    for path, gradient in trained.gradients:
         assert gradient is not None, path
         # A bias before BatchNorm has none; a ReLU may be dead at the start in single filters, not in whole kernels.
         assert np.abs(gradient).max() > 0, path
