@@ -34,8 +34,7 @@ def run(main: Callable, *, positional: bool = False):
     for Ctrl-C."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.ERROR)
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    end_with_the_reader()
     if "helpshort" not in flags.FLAGS:
         app.define_help_flags()  # --help, --helpshort
     try:
@@ -55,6 +54,12 @@ def run(main: Callable, *, positional: bool = False):
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def end_with_the_reader():
+    """`kzoo | head -3` ends quietly."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def in_flags(text: str) -> str:
@@ -77,6 +82,7 @@ def in_keywords(function: Callable) -> Callable:
 
 def console():
     """The console script: `kzoo train --task=…` is `python -m kzoo.train --task=…`; `kzoo` alone lists the programs."""
+    end_with_the_reader()
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("--help", "--helpshort", "help"):
         print("kzoo <program> <flags>; kzoo <program> --helpshort tells its flags\n")
