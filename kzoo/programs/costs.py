@@ -3,15 +3,7 @@ nothing else counts.
 
 python -m kzoo.costs runs/<name> [--batch_size=1,8]
 
-- flops: of one forward pass for one example, by TensorFlow's profiler on the frozen graph: a multiply-add counts as
-  two. Element-wise operations count where the profiler knows them; null where a loop (LSTM, GRU) hides how often its
-  body runs.
-- ms_per_example: median of at least 10 passes through the compiled graph without XLA, after a warm-up, over the batch
-  size; from the input in memory to the answer in memory.
-- peak_memory_mib: the most that this process has held (VmHWM or ru_maxrss), with Python, TensorFlow and the loading of
-  the weights.
-- network_memory_mib: weights, and what the passes of the largest batch held on top of what was held before them: of the
-  processor's memory where Linux tells it (/proc), of the accelerator's where there is one.
+Prints one JSON object; what each number is, and how it is measured, stands in kzoo/evaluation/costs.py.
 """
 
 import json

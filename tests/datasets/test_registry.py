@@ -10,7 +10,7 @@ import pytest
 from kzoo.datasets import about, registry
 from kzoo.datasets.sourced import Sourced, describe
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", registry.NAMES)
