@@ -8,6 +8,7 @@ import re
 import runpy
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 
 from absl import app, flags, logging
@@ -30,11 +31,12 @@ PROGRAMS = {  # `kzoo <name>` and `python -m kzoo.<name>` -> module
 
 
 def run(main: Callable, *, positional: bool = False):
-    """Parse the flags and run `main()`, or `main(arguments)` if `positional`. Exit code 0, 2 for a user's mistake, 130
-    for Ctrl-C."""
+    """Parse the flags and run `main()`, or `main(arguments)` if `positional`. Exit code 0, 2 for a user's mistake, 128
+    and its number for a signal: 130 for Ctrl-C, 143 for SIGTERM."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.ERROR)
     end_with_the_reader()
+    hear_signals()
     if "helpshort" not in flags.FLAGS:
         app.define_help_flags()  # --help, --helpshort
     try:
@@ -51,9 +53,9 @@ def run(main: Callable, *, positional: bool = False):
     except (flags.Error, UserError) as error:
         print(f"{program()}: {in_flags(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        print(f"{program()}: stopped", file=sys.stderr)
+        sys.exit(128 + getattr(stop, "number", signal.SIGINT))
 
 
 def end_with_the_reader():
@@ -150,7 +152,31 @@ def pick(table: Mapping, key: str, flag: str):
     return table[key]
 
 
-def hear_signals():
-    """Ctrl-C counts also where a shell has started this in the background, and an end by SIGTERM is as orderly."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+class Stopped(KeyboardInterrupt):
+    """A signal that asks the program to end: Ctrl-C, SIGTERM of schedulers, SIGHUP of a terminal that goes.
+
+    number: the signal's.
+    """
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.number = number
+
+
+def hear_signals(heard: Callable | None = None):
+    """Ctrl-C counts also where a shell has started this in the background, and an end by a scheduler is as orderly.
+
+    Args:
+        heard: called with (number, frame); by default `Stopped` is raised.
+    """
+
+    def stop(number, _):
+        raise Stopped(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        return  # only there signals are heard
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is None or (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
+            continue  # Windows has no SIGHUP, and nohup asks for it not to count
+        signal.signal(number, heard or stop)

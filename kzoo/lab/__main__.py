@@ -39,7 +39,6 @@ def define_flags():
 
 
 def main():
-    cli.hear_signals()
     settings = plan.Settings(**{name: FLAGS[name].value for name in SETTINGS})
     result = lab(settings, FLAGS.out, FLAGS.work)
     for lines in result["findings"].values():

@@ -45,7 +45,6 @@ def main(arguments: list[str]):
     if FLAGS.show:
         result = sweep.show(FLAGS.study, out=FLAGS.out, storage=FLAGS.storage)
     else:
-        cli.hear_signals()
         result = sweep.sweep(FLAGS.study, arguments, **{name: FLAGS[name].value for name in PASSED_ON})
     print(study_table.markdown(result))
     print(f"wrote sweep.md, .json and .csv to {studies.Place.of(FLAGS.study, FLAGS.out, FLAGS.storage).folder}")
