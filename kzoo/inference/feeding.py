@@ -24,9 +24,9 @@ ALL = ...  # the part of an answer that is all of it
 class Picture:
     """A picture file or a frame of a video, and what was found in it so far.
 
-    name: the file as it was found, or the frame's number; stem: of the files that are written, unique; number: its id
-    in COCO's results;
-    keys: what boxes may call it; size: (H, W) in pixels; shown: (h, w, 3) uint8 RGB for drawing, at most LONGEST;
+    name: the file as it was given, or the frame's number; stem: of the files that are written, unique; number: its id
+    in COCO's results, unique;
+    keys: of its boxes, see `crops`; size: (H, W) in pixels; shown: (h, w, 3) uint8 RGB for drawing, at most LONGEST;
     places: of each answer that is expected, the (3, 3) matrix from fractions of the network's input to pixels, and the
     box's score;
     answers: those that came, {name: array}.
@@ -52,7 +52,11 @@ def singles(sequence, shape) -> Iterator[tuple]:
 
 def crops(sequence, shape, boxes: dict, problem: Callable[[str], None]) -> Iterator[tuple]:
     """Items of persons: the square around each box x BOX_SCALE, cut as `coco_subset` cuts; (None, [(picture, ALL)])
-    where there is none."""
+    where there is none.
+
+    Args:
+        boxes: {one of a picture's keys: [((4,) x, y, w, h in pixels, score)]}.
+    """
     for picture, image in sequence:
         height, width = picture.size
         whole = Image.fromarray(image)
@@ -60,7 +64,7 @@ def crops(sequence, shape, boxes: dict, problem: Callable[[str], None]) -> Itera
         arrays = []
         for box, score in [entry for key in picture.keys for entry in boxes.get(key, ())]:
             x, y, w, h = box
-            if w > width + 1 or h > height + 1 or not -w < x < width or not -h < y < height:
+            if max(w, h) < 1 or w > width + 1 or h > height + 1 or not -w < x < width or not -h < y < height:
                 problem(
                     f"{picture.name}: the box {box.tolist()} is left out: it does not lie on the picture of "
                     f"{width}x{height} pixels"

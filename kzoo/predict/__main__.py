@@ -11,8 +11,15 @@ In --out: overlays/<file>.png (at most 1600 pixels wide and high), or of a video
     pose3d   joints.csv       metres from joint 0 in camera coordinates; clips of consecutive frames
     cluster  clusters.csv     cluster and its share of the soft assignment
 Pixels count from the outer corner of the picture as it is shown, turned as its EXIF says. Networks of pose see one
-person: the picture as a whole, or the square around each of --boxes x 1.25. Exit code 0; 1 where something was left
-out; 2 for a mistake.
+person: the picture as a whole, or the square around each of --boxes x 1.25.
+
+Names of files are told as they were given; bytes that are not UTF-8 become %FC, as in a URL, and in a CSV a name that a
+spreadsheet would take for a formula (= + - @) gets ./ before it.
+
+Exit code 0; 1 where something was left out: a picture that cannot be read, a frame that is missing, a box that is of no
+picture; 2 for a mistake or a full disk; 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP. However it ends, what was
+finished is in --out; a second signal does not wait for the step. --overwrite replaces what is there in the end, all of
+it; where it was stopped the earlier results stay, and what was finished is in --out/stopped.
 """
 
 import sys
@@ -28,17 +35,20 @@ def define_flags():
     """Not on import: other programs have flags of these names."""
     flags.DEFINE_string("run", None, "run folder that train.py wrote")
     flags.DEFINE_multi_string(
-        "images", [], "file, folder, or glob in quotes; may be repeated. Clips and windows are made within a folder"
+        "images",
+        [],
+        "file, folder, or glob in quotes; may be repeated. Clips and windows are made within a folder; those in it are "
+        "looked into by 'photos/**/*.jpg' alone",
     )
     flags.DEFINE_string("video", None, "file, in place of --images")
     flags.DEFINE_string(
         "boxes",
         None,
-        'persons (pose): JSON list of {"file_name" or "image_id", "bbox": [x, y, w, h] in pixels, optionally "score"}; '
-        "image_id is the number that a file is named after, or that of a video's frame, from 0",
+        'persons (pose): JSON list of {"file_name" or "image_id", "bbox": [x, y, w, h] in pixels, optionally "score"}, '
+        "or COCO's annotations; image_id is the number that a file is named after, or that of a video's frame, from 0",
     )
     flags.DEFINE_string("out", None, "folder to write to")
-    flags.DEFINE_bool("overwrite", False, "replace results that are there")
+    flags.DEFINE_bool("overwrite", False, "replace results that are there, in the end and all of them")
     flags.DEFINE_integer("batch_size", 16, "pictures a step", lower_bound=1)
     flags.DEFINE_string("decoder", None, "from heat maps to joints, as eval.py's")
     flags.DEFINE_enum("tta", "none", ["none", "flip", "flip_shift"], "test-time augmentation, as eval.py's")
@@ -57,20 +67,25 @@ def main():
         raise UserError("--out=<folder to write to> is needed")
     if bool(FLAGS.images) == bool(FLAGS.video):
         raise UserError("give pictures, --images=<file, folder or glob>, or one video, --video=<file>")
-    from kzoo.predict.answering import predict  # starts the framework, which --helpshort does without
+    from kzoo.predict import answering  # starts the framework, which --helpshort does without
 
-    _, left_out = predict(
-        FLAGS.run,
-        images=FLAGS.images,
-        video=FLAGS.video,
-        out=FLAGS.out,
-        boxes=FLAGS.boxes,
-        overwrite=FLAGS.overwrite,
-        batch_size=FLAGS.batch_size,
-        decoder=FLAGS.decoder,
-        tta=FLAGS.tta,
-        skip=FLAGS.skip,
-    )
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files in any locale
+    try:
+        _, left_out = answering.predict(
+            FLAGS.run,
+            images=FLAGS.images,
+            video=FLAGS.video,
+            out=FLAGS.out,
+            boxes=FLAGS.boxes,
+            overwrite=FLAGS.overwrite,
+            batch_size=FLAGS.batch_size,
+            decoder=FLAGS.decoder,
+            tta=FLAGS.tta,
+            skip=FLAGS.skip,
+        )
+    except answering.Interrupted as stop:
+        print(f"predict: {stop}", file=sys.stderr)
+        sys.exit(128 + stop.number)
     if left_out:
         sys.exit(1)
 

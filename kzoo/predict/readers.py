@@ -1,12 +1,11 @@
-"""What `kzoo.predict` reads: picture files, folders and videos, boxes of persons."""
+"""What `kzoo.predict` reads: picture files and videos."""
 
 import dataclasses
-import glob
 import itertools
 import math
+import os
 import pathlib
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -14,69 +13,45 @@ import numpy as np
 from kzoo import UserError, files
 from kzoo.data import image_io
 from kzoo.inference.feeding import Picture
+from kzoo.predict import listing
 
-# Of pictures in a folder.
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".jp2")
 LONGEST = 1600  # pixels of the longer side of what is drawn
-
-
-def find_pictures(patterns: Iterable[str]) -> list[pathlib.Path]:
-    """The files of globs, folders (their pictures, by ending) and names, each once, numbers in names in their order.
-
-    Raises:
-        UserError: nothing matches one of them.
-    """
-    found = {}
-    for pattern in patterns:
-        path = pathlib.Path(pattern).expanduser()
-        if path.is_dir():
-            paths = [
-                file for file in path.iterdir() if file.suffix.lower() in ENDINGS and not file.name.startswith(".")
-            ]
-        else:
-            paths = [path] if path.is_file() else map(pathlib.Path, glob.glob(str(path), recursive=True))
-        paths = sorted((file for file in paths if file.is_file()), key=_in_order)
-        if not paths:
-            raise UserError(
-                f"images={pattern}: no picture is there; give a file, a folder, or a glob, on a command line in "
-                "quotes: 'photos/*.jpg'"
-            )
-        found.update(dict.fromkeys(paths))
-    return list(found)
-
-
-def _in_order(path) -> list:
-    """frame_9 comes before frame_10."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", str(path))]
-
-
-def named(paths) -> list[tuple[pathlib.Path, str, int]]:
-    """(file, unique stem, unique number) of files.
-
-    The number is the stem's where that is one which is free, else they are running numbers.
-    """
-    stems, numbers = {}, {}
-    for path in paths:
-        tries = itertools.chain([path.stem], (f"{path.stem}_{count}" for count in itertools.count(2)))
-        stems.setdefault(next(stem for stem in tries if stem not in stems), path)
-        if path.stem.isdecimal():
-            numbers.setdefault(int(path.stem), path)
-    own = {path: number for number, path in numbers.items()}
-    running = (number for number in itertools.count(1) if number not in numbers)
-    return [(path, stem, own[path] if path in own else next(running)) for stem, path in stems.items()]
+DAMAGED = "empty, damaged or no picture"
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a video is told here
 
 
 def read_pictures(named_paths, problem: Callable[[str], None]) -> Iterator[tuple[Picture, np.ndarray]]:
     """(picture, (H, W, 3) uint8 RGB) of each file; `problem` is told of those that cannot be read, a line each."""
     for path, stem, number in named_paths:
-        try:
-            image = image_io.read_picture(path)
-        except (UserError, cv2.error) as error:
-            why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else "empty, damaged or no picture"
-            problem(f"{path} is left out: {why}")
+        why = _no_file(path)
+        if not why:
+            try:
+                image = image_io.read_picture(path)
+            except (UserError, OSError, cv2.error) as error:
+                why = _why(error)
+        if why:
+            problem(f"{files.printable(path)} is left out: {why}")
             continue
-        keys = (path.name, int(path.stem)) if path.stem.isdecimal() else (path.name,)
-        yield Picture(str(path), stem, number, keys, image.shape[:2], _shown(image)), image
+        yield Picture(files.readable(path), stem, number, (number,), image.shape[:2], _shown(image)), image
+
+
+def _no_file(path: pathlib.Path) -> str:
+    """Why a path should not be opened; pipes block for ever."""
+    if path.suffix.lower() in listing.VIDEOS:
+        return "it is a video: video=<file>"
+    if path.is_file():
+        return ""
+    if path.is_symlink() and not path.exists():
+        return "it is a link to nothing"
+    return "it is no regular file" if path.exists() else "it is gone"
+
+
+def _why(error) -> str:
+    """Of a picture that cannot be read: a reader's own words, the system's, or none."""
+    cause = error.__cause__ or error
+    if why := getattr(cause, "why", None):
+        return why
+    return (isinstance(cause, OSError) and cause.strerror) or DAMAGED
 
 
 def _shown(image) -> np.ndarray:
@@ -89,7 +64,7 @@ def _shown(image) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Files of pictures, see `named`: a sequence is the pictures of one folder."""
+    """Files of pictures, see `listing.named`: a sequence is the pictures of one folder."""
 
     files: list[tuple[pathlib.Path, str, int]]
     fps = None
@@ -105,11 +80,6 @@ class Pictures:
             yield read_pictures(group, problem)
 
 
-def open_pictures(patterns: Iterable[str]) -> Pictures:
-    """The files of `find_pictures`."""
-    return Pictures(named(find_pictures(patterns)))
-
-
 @dataclasses.dataclass(frozen=True)
 class Video:
     """A video that can be read: frames a second, and how many frames its file announces, 0 where it does not."""
@@ -119,77 +89,49 @@ class Video:
     length: int
     unit = "frames"
 
-    def sequences(self, problem: Callable[[str], None]) -> Iterator[Iterator[tuple[Picture, np.ndarray]]]:
-        """All frames are one sequence; there is nothing to tell `problem`."""
-        yield self.frames()
+    def sequences(self, problem: Callable[[str, int], None]) -> Iterator[Iterator[tuple[Picture, np.ndarray]]]:
+        """All frames are one sequence; `problem` is told how many are missing where the file ends too early."""
+        yield self.frames(problem)
 
-    def frames(self) -> Iterator[tuple[Picture, np.ndarray]]:
+    def frames(self, problem: Callable[[str, int], None]) -> Iterator[tuple[Picture, np.ndarray]]:
         """(picture, (H, W, 3) uint8 RGB) of each frame, numbered from 0."""
-        capture = cv2.VideoCapture(self.path)
+        capture = _opened(self.path)
         try:
             for number in itertools.count():
                 more, image = capture.read()
                 if not more:
-                    return
+                    break
                 image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
                 stem = f"frame_{number:06d}"
                 yield Picture(str(number), stem, number, (number,), image.shape[:2], _shown(image)), image
         finally:
             capture.release()
+        if number < self.length:
+            problem(
+                f"{files.printable(self.path)}: it announces {self.length} frames, and {number} can be read",
+                self.length - number,
+            )
+
+
+def _opened(path: str) -> cv2.VideoCapture:
+    """OpenCV dies of a text that is not UTF-8, and takes bytes."""
+    return cv2.VideoCapture(os.fsencode(path) if os.name != "nt" else path)
 
 
 def open_video(path) -> Video:
     """Raises UserError where there is no such file or no frame in it can be read."""
-    if not pathlib.Path(path).is_file():
-        raise UserError(f"no video at video={path}")
-    capture = cv2.VideoCapture(str(path))
+    path = files.user_path(path)
+    shown = files.printable(path)
+    if not path.is_file():
+        raise UserError(f"no video at video={shown}")
+    capture = _opened(str(path))
     try:
         if not capture.isOpened() or not capture.grab():
             raise UserError(
-                f"video={path} is no video that OpenCV can read; allowed: MP4, AVI, MKV, WebM, MOV and others of FFmpeg"
+                f"video={shown} is no video that OpenCV can read, or it was cut off; allowed: MP4, AVI, MKV, WebM, MOV "
+                "and others of FFmpeg"
             )
         fps, length = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     finally:
         capture.release()
     return Video(str(path), fps if math.isfinite(fps) and 0 < fps <= 1000 else 25.0, max(0, int(length)))
-
-
-def read_boxes(path) -> dict:
-    """Persons by file name or image id: {key: [((4,) x, y, w, h in pixels, score)]}.
-
-    Args:
-        path: of a JSON list of boxes of persons, see `kzoo.predict`.
-    Raises:
-        UserError: it is something else.
-    """
-    rows = files.read_json(path)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(
-            f'boxes={path} must hold a list of {{"file_name" or "image_id": …, "bbox": [x, y, w, h], '
-            '"score": optional}'
-        )
-    persons = {}
-    for number, row in enumerate(rows):
-        if row.get("category_id", 1) != 1:
-            continue  # COCO's 1 is person
-        key, box, score = _box_of(row)
-        if key is None:
-            raise UserError(
-                f'boxes={path}: entry {number} is {str(row)[:80]}; it needs "file_name" (text) or "image_id" (number), '
-                'and "bbox" [x, y, width, height] in pixels, the last two above 0'
-            )
-        persons.setdefault(key, []).append((box, score))
-    return persons
-
-
-def _box_of(row: dict) -> tuple:
-    """Key, (4,) box and score of an entry; no key where something is missing or impossible."""
-    try:
-        box, score = np.asarray(row["bbox"], "float64"), float(row.get("score", 1.0))
-    except (KeyError, TypeError, ValueError):
-        return None, None, None
-    possible = box.shape == (4,) and np.isfinite([*box, score]).all() and (box[2:] > 0).all()
-    key = row.get("file_name", row.get("image_id"))
-    if isinstance(key, str):
-        key = pathlib.PurePosixPath(key).name
-    return key if possible and isinstance(key, str | int) else None, box, score
