@@ -60,7 +60,7 @@ def find_pictures(patterns: Iterable[str]) -> Listing:
         path = files.user_path(pattern)
         if path.is_dir():
             root, paths, folders = path, *_of_folder(path)
-        elif os.path.lexists(path):
+        elif os.path.lexists(path) and not {"*", "?"} & set(path.name):  # those stand for others too
             root, paths, folders = path.parent, [path], 0
         else:
             root, paths, folders = _of_glob(path)
