@@ -7,8 +7,11 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
+import run_folders
+import running
 
 from kzoo import UserError, files
 
@@ -52,9 +55,8 @@ def test_the_longest_names_are_written(name, tmp_path):
 
 
 def test_text_is_utf8_in_any_locale(tmp_path):
-    text = (
-        "from kzoo import files; import sys; files.write_text(sys.argv[1], '\\xe9\\udcfc\\n'); files.read_json(sys.argv[2])"
-    )
+    text = r"import sys; from kzoo import files; _, new, old = sys.argv; files.write_text(new, '\xe9\udcfc\n')"
+    text += "; files.read_json(old)"
     (tmp_path / "read.json").write_text('"é"', encoding="utf-8")
     ended = python(text, tmp_path / "a", tmp_path / "read.json", LC_ALL="C", PYTHONCOERCECLOCALE="0")
     assert ended.returncode == 0, ended.stderr
@@ -265,3 +267,41 @@ def test_what_is_renamed_is_on_the_disk_first(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="the disk is full"):
         files.write_text(tmp_path / "a", "y")
     assert (tmp_path / "a").read_text() == "x" and entries(tmp_path) == ["a"]
+
+
+# Programs whose writing is all by way of these functions
+
+
+def stopped_while_writing(folder, name: str, *command) -> tuple[int, str]:
+    """Exit code and standard error of a program that gets SIGTERM when it has begun to write what is called `name`."""
+    process = subprocess.Popen([sys.executable, *map(str, command)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 300
+    while not list(folder.glob(f".writing-*-{name}")) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.005)
+    process.terminate()
+    _, err = process.communicate()
+    return process.returncode, err.decode()
+
+
+@pytest.mark.slow
+def test_a_signal_in_an_export_leaves_the_old_one(people_dir, tmp_path):
+    run = run_folders.make(tmp_path / "me", "seg", "unet", data_dir=people_dir, widths=(4,), size="32")
+    (run.folder / "saved_model").mkdir()
+    (run.folder / "saved_model" / "old").write_text("old")
+    before = entries(run.folder)
+    command = (running.ROOT / "eval.py", f"--run={run.folder}", "--export=saved_model", f"--data_dir={people_dir}")
+    code, err = stopped_while_writing(run.folder, "saved_model", *command)
+    assert code == 128 + signal.SIGTERM, err
+    assert "Traceback" not in err and err.splitlines()[-1].endswith("stopped")
+    assert entries(run.folder) == before and entries(run.folder / "saved_model") == ["old"]
+
+
+@pytest.mark.slow
+def test_a_signal_in_an_explanation_leaves_nothing_half(people_dir, tmp_path):
+    run = run_folders.make(tmp_path / "me", "seg", "unet", data_dir=people_dir, widths=(4,), size="32")
+    out = tmp_path / "out"
+    out.mkdir()
+    flags = (f"--run={run.folder}", "--example=0", "--method=saliency,filters", f"--out={out}")
+    code, err = stopped_while_writing(out, "*", "-m", "kzoo.explain", *flags, f"--data_dir={people_dir}")
+    assert code == 128 + signal.SIGTERM and "Traceback" not in err, err
+    assert not [name for name in entries(out) if name.startswith(".")]

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -231,6 +232,26 @@ def test_frames_that_a_video_announces_and_lacks(runs, tmp_path, capsys):
     written, left_out = answering.predict(runs("pose"), video=cut, out=tmp_path / "cut")
     assert 0 < written < 20 and left_out == 20 - written
     assert f"announces 20 frames, and {written} can be read" in capsys.readouterr().err
+
+
+def test_a_video_on_a_full_disk_can_be_closed(runs, tmp_path, monkeypatch):
+    """OpenCV does not tell when the disk is full: it is asked before each frame."""
+    video = cv2.VideoWriter(str(tmp_path / "walk.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64))
+    for number in range(9):
+        video.write(np.full((64, 96, 3), 20 * number, "uint8"))
+    video.release()
+    usage, asked = shutil.disk_usage, []
+
+    def left(folder):
+        asked.append(folder)
+        return usage(folder)._replace(free=0 if len(asked) > 5 else 2**30)
+
+    monkeypatch.setattr(writers.shutil, "disk_usage", left)
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match="the disk is full: 5 of 9 frames are in"):
+        answering.predict(runs("pose"), video=tmp_path / "walk.avi", out=out)
+    assert len(json.loads((out / "keypoints.json").read_text())) == 5
+    assert cv2.VideoCapture(str(out / "annotated.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 5
 
 
 def test_a_folder_where_another_process_writes(runs, tmp_path):
