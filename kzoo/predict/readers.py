@@ -72,7 +72,8 @@ def read_pictures(named_paths, problem: Callable[[str], None]) -> Iterator[tuple
         try:
             image = image_io.read_picture(path)
         except (UserError, cv2.error) as error:
-            why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else "empty, damaged or no picture"
+            cause = error.__cause__
+            why = getattr(cause, "why", None) or getattr(cause, "strerror", None) or "empty, damaged or no picture"
             problem(f"{path} is left out: {why}")
             continue
         keys = (path.name, int(path.stem)) if path.stem.isdecimal() else (path.name,)

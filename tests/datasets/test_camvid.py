@@ -132,7 +132,8 @@ def test_layouts(tmp_path, layout, given):
     assert (metadata["source"], metadata["source_path"]) == (kind, str(source))
     converted = {name: size * (kind == "segnet") for name, size in SIZES.items()}
     assert metadata["counts"] == {
-        n: {"kept": SIZES[n], "converted_pictures": converted[n], "unlisted_pictures": 0} for n in SIZES
+        n: {"kept": SIZES[n], "converted_pictures": converted[n], "turned_pictures": 0, "unlisted_pictures": 0}
+        for n in SIZES
     }
     assert (
         tuple(metadata["classes"]) == sources.CLASSES and len(sources.CLASSES) == 11 and metadata["flip_classes"] == []
@@ -174,7 +175,12 @@ def test_a_list_chooses_and_pairs(tmp_path):
     builder = prepared(tmp_path, root)
     assert [example["file_name"].decode() for example in examples(builder, "train")] == ["tr_002", "tr_000"]
     np.testing.assert_array_equal(examples(builder, "train")[0]["mask"][..., 0] % 244, ids(2))  # 255 % 244 = 11
-    assert builder.info.metadata["counts"]["train"] == {"kept": 2, "converted_pictures": 2, "unlisted_pictures": 1}
+    assert builder.info.metadata["counts"]["train"] == {
+        "kept": 2,
+        "converted_pictures": 2,
+        "turned_pictures": 0,
+        "unlisted_pictures": 1,
+    }
 
 
 def test_palettes_and_other_files(tmp_path):
@@ -191,7 +197,12 @@ def test_palettes_and_other_files(tmp_path):
     photo(10).convert("L").save(root / "images" / "val" / "va_000.jpg")
     builder = prepared(tmp_path, root)
     np.testing.assert_array_equal(examples(builder, "val")[0]["mask"][..., 0] % 244, ids(10))
-    assert builder.info.metadata["counts"]["val"] == {"kept": 2, "converted_pictures": 1, "unlisted_pictures": 0}
+    assert builder.info.metadata["counts"]["val"] == {
+        "kept": 2,
+        "converted_pictures": 1,
+        "turned_pictures": 0,
+        "unlisted_pictures": 0,
+    }
 
 
 # what is refused
