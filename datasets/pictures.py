@@ -22,6 +22,7 @@ import errno
 import functools
 import importlib.util
 import io
+import logging
 import os
 import pathlib
 import re
@@ -57,6 +58,8 @@ _NEEDS = {  # what stands in a file that starts with a box "ftyp" -> what reads 
     "AVIF": (rb"avi[fs]", "Pillow with AVIF: pip install -U 'pillow>=11.3'"),
     "HEIC": (rb"hei[cxms]|hev[cx]|mif1|msf1", "pillow-heif: pip install pillow-heif"),
 }
+
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what it says of a damaged file stands in our one line
 
 _limit = MAX_PIXELS
 _lock = threading.Lock()
@@ -293,7 +296,11 @@ def _of_floats(path, content) -> Image.Image | None:
     if set(tags.get(TiffImagePlugin.SAMPLEFORMAT, ())) != {3}:
         return None
     _check_size(path, (tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH]))
-    values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    level = cv2.utils.logging.setLogLevel(0)  # what is wrong with a damaged file stands in our one line
+    try:
+        values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if values is None or values.ndim != 3 or values.dtype not in (np.float32, np.float64):
         return None
     picture = Image.fromarray(_eight_bits(values[..., 2::-1], False))
