@@ -42,6 +42,8 @@ ENDINGS = (
 )
 ALLOWED = "JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, JPEG 2000, AVIF, HEIC"
 
+BAD = "empty, damaged or no picture"
+
 ORIENTATION = 0x0112  # EXIF's tag
 _TURN = Image.Transpose
 UPRIGHT = {  # orientation -> from the stored picture to the upright one
@@ -66,10 +68,10 @@ _lock = threading.Lock()
 
 
 class Unreadable(ValueError):
-    """A picture that cannot be read, in one line; `why` is the line without the file's name."""
+    """A picture that cannot be read, in one line, and `why`."""
 
     def __init__(self, path, why: str):
-        super().__init__(f"{printable(path)}: {why}")
+        super().__init__(f"{printable(path)}: picture cannot be read: {why}")
         self.why = why
 
 
@@ -144,7 +146,7 @@ def content_of(path, most: int = MAX_BYTES) -> bytes:
     except Unreadable:
         raise
     except Exception as error:  # of a member of a zip: garbled, encrypted, packed by an unknown method …
-        raise Unreadable(path, f"file cannot be read ({one_line(error)})") from error
+        raise Unreadable(path, f"{BAD} ({one_line(error)})") from error
     if len(content) > most:
         raise Unreadable(path, f"file of more than {most // 2**20} MiB")
     return content
@@ -176,14 +178,14 @@ def _refusing(path):
     except Unreadable:
         raise
     except Exception as error:
-        raise Unreadable(path, f"picture cannot be read ({one_line(error)})") from error
+        raise Unreadable(path, f"{BAD} ({one_line(error)})") from error
 
 
 def _decoded(path) -> tuple[Image.Image, bytes, int]:
     """A picture as it is stored, the bytes of its file, and EXIF's orientation."""
     content = content_of(path)
     if not content:
-        raise Unreadable(path, "picture cannot be read (the file is empty)")
+        raise Unreadable(path, f"{BAD} (0 bytes)")
     with _refusing(path):
         try:
             picture = _opened(content)
@@ -216,7 +218,7 @@ def _opened(content) -> Image.Image:
 def _check_size(path, size):
     width, height = size
     if width * height > _limit:
-        raise Unreadable(path, f"picture of {width}x{height} pixels: more than max_pixels={_limit} in all")
+        raise Unreadable(path, f"{width}x{height} pixels are more than max_pixels={_limit} in all")
 
 
 def _kind(content) -> str | None:
@@ -235,8 +237,8 @@ def _unknown(content) -> str:
         "HEIC": importlib.util.find_spec("pillow_heif") is None,
     }
     if kind and missing[kind]:
-        return f"picture cannot be read: {kind} needs {_NEEDS[kind][1]}"
-    return f"picture cannot be read (damaged or no picture; allowed: {ALLOWED})"
+        return f"{kind} needs {_NEEDS[kind][1]}"
+    return f"{BAD}; allowed: {ALLOWED}"
 
 
 @functools.cache

@@ -111,7 +111,7 @@ def read_json(path):
     except FileNotFoundError:
         raise
     except (ValueError, RecursionError) as error:
-        why = "nested too deeply" if isinstance(error, RecursionError) else one_line(error)
+        why = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "why", one_line(error))
         raise ValueError(f"{printable(path)}: not a whole JSON file ({why})") from error
 
 
