@@ -3,6 +3,7 @@
 KZOO_CAMVID=<CamVid folder> adds the tests on the real frames.
 """
 
+import io
 import os
 import pathlib
 import pickle
@@ -396,3 +397,19 @@ def test_real_frames():
         assert np.flatnonzero(pixels).tolist() == [*range(11), 255]
         np.testing.assert_allclose(pixels[255] / pixels.sum(), void, atol=1e-3)
         assert pixels.argmax() == sources.CLASSES.index("road")
+
+
+def test_turned_pictures_fit_their_labels(tmp_path):
+    """A picture stored as EXIF's orientation 6 is turned for a label that is upright, and not for one that is stored."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 255, (5, 6, 3), np.uint8)
+    upright = Image.fromarray(small).resize((60, 40), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    for size, turned in (((60, 40), 1), ((40, 60), 0)):
+        Image.new("L", size).save(tmp_path / "a.png")
+        counts = dict.fromkeys(sources.COUNTS, 0)
+        content, mask = sources.read_pair(sources.Pair("a", tmp_path / "a.jpg", tmp_path / "a.png"), counts)
+        seen = Image.open(io.BytesIO(content))
+        assert seen.size == size == mask.shape[1::-1] and counts["turned_pictures"] == turned
