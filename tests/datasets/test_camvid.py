@@ -400,7 +400,7 @@ def test_real_frames():
 
 
 def test_turned_pictures_fit_their_labels(tmp_path):
-    """A picture stored as EXIF's orientation 6 is turned for a label that is upright, and not for one that is stored."""
+    """A picture of EXIF's orientation 6 is turned for an upright label, and not for one of the stored size."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, 255, (5, 6, 3), np.uint8)
     upright = Image.fromarray(small).resize((60, 40), Image.Resampling.BICUBIC)
