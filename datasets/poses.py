@@ -7,14 +7,14 @@ A pose is camera to world: the camera's centre (3,) in metres and a unit quatern
 """
 
 import dataclasses
-import io
 import pathlib
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
+
+from kzoo.datasets import encoded, pictures
+from kzoo.datasets.pictures import one_line
 
 # Of R Rᵀ - I. Rotations that were multiplied up frame by frame in float32 drift: 7-Scenes' by up to 4e-4 within 1000
 # frames of the kitchen. Two decimals per number, a scale of one percent or two rows exchanged by a wrong layout miss by
@@ -23,9 +23,6 @@ ORTHONORMAL = 5e-3
 UNIT = 5e-3  # of a quaternion's length, for the same reason
 COLUMNS = ("x", "y", "z", "qw", "qx", "qy", "qz")  # of a pose as one vector
 FRAMES = 10**6  # frame numbers of a sequence; example keys count in them
-
-# what reading a broken picture raises
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, zlib.error, Image.DecompressionBombError)
 
 
 @dataclasses.dataclass(eq=False)
@@ -228,31 +225,15 @@ def read_picture(
 
     Args:
       path: the file.
-      counts: "converted_pictures" is counted.
+      counts: "converted_pictures" and "turned_pictures" are counted.
       size: (width, height) that it must have; None: any.
     """
-    picture, content = open_picture(path)
-    if size and picture.size != size:
-        raise ValueError(
-            f"{path}: picture is {picture.width}x{picture.height}; others of its scene are {size[0]}x{size[1]}"
-        )
-    if picture.format not in ("JPEG", "PNG") or picture.mode != "RGB":
-        counts["converted_pictures"] += 1
-        buffer = io.BytesIO()
-        picture.convert("RGB").save(buffer, "PNG")
-        content = buffer.getvalue()
-    return content, picture.size
-
-
-def open_picture(path: pathlib.Path) -> tuple[Image.Image, bytes]:
-    """A decoded picture and the bytes of its file."""
-    try:
-        content = path.read_bytes()
-        picture = Image.open(io.BytesIO(content))
-        picture.load()
-    except _BROKEN as error:
-        raise ValueError(f"{path}: picture cannot be read ({one_line(error)})") from error
-    return picture, content
+    picture = pictures.open_picture(path)
+    width, height = picture.image.size
+    if size and (width, height) != size:
+        raise ValueError(f"{path}: picture is {width}x{height}; others of its scene are {size[0]}x{size[1]}")
+    content = encoded.own_bytes(picture, ("JPEG", "PNG"), counts) or encoded.png(picture.image)
+    return content, (width, height)
 
 
 def read_text(path: pathlib.Path) -> str:
@@ -270,8 +251,3 @@ def contents(folder: pathlib.Path) -> str:
         return "nothing"
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return ", ".join(names[:8]) + more
-
-
-def one_line(error) -> str:
-    """The error's text without line breaks and without the memory address of a buffer."""
-    return " ".join(str(error).split(" <_io.")[0].split()) or type(error).__name__

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from kzoo.datasets.camvid import ABOUT, sources
+from kzoo.datasets.pictures import printable
 from kzoo.datasets.sourced import Sourced
 
 
@@ -64,4 +65,4 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
         for image_id, pair in enumerate(pairs, start):
             image, mask = sources.read_pair(pair, counts)
             counts["kept"] += 1
-            yield image_id, {"image": image, "mask": mask, "image_id": image_id, "file_name": pair.name}
+            yield image_id, {"image": image, "mask": mask, "image_id": image_id, "file_name": printable(pair.name)}

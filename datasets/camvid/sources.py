@@ -4,14 +4,13 @@ A broken source is refused by one line that names the file: ValueError, or FileN
 """
 
 import dataclasses
-import io
 import itertools
 import pathlib
-import zlib
-from collections.abc import Mapping
 
 import numpy as np
-from PIL import Image
+
+from kzoo.datasets import encoded
+from kzoo.datasets.pictures import ENDINGS, composed, one_line, open_picture, open_plain
 
 CLASSES = (
     "sky",
@@ -29,15 +28,11 @@ CLASSES = (
 VOID = len(CLASSES)  # in the files
 IGNORE = 255  # in the masks
 SPLITS = ("train", "val", "test")
-COUNTS = ("kept", "converted_pictures", "unlisted_pictures")
+COUNTS = ("kept", "converted_pictures", "turned_pictures", "unlisted_pictures")
 JPEG_QUALITY = 95
 
 # Kind -> folders of a split's pictures and labels.
 LAYOUTS = {"folders": ("images/{}", "labels/{}"), "segnet": ("{}", "{}annot")}
-SUFFIXES = (".png", ".jpg", ".jpeg")
-
-# what reading a broken picture raises
-_BROKEN = (OSError, ValueError, SyntaxError, EOFError, zlib.error, Image.DecompressionBombError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,18 +106,18 @@ def find_pairs(source: Source, split: str, counts: dict) -> list[Pair]:
     return [Pair(picture, pictures[picture], labels[label]) for picture, label in names]
 
 
-def read_pair(pair: Pair, counts: Mapping) -> tuple[bytes, np.ndarray]:
+def read_pair(pair: Pair, counts: dict) -> tuple[bytes, np.ndarray]:
     """A picture and its mask.
 
     Args:
       pair: where they lie.
-      counts: "converted_pictures" is counted.
+      counts: "converted_pictures" and "turned_pictures" are counted.
 
     Returns:
       The picture as JPEG (the file's own bytes where they are an RGB JPEG already), and the mask: (H, W, 1) uint8, void
       is IGNORE.
     """
-    label, _ = _open(pair.label)
+    label = open_plain(pair.label)
     if label.mode not in ("L", "P"):
         raise ValueError(
             f"{pair.label}: label of mode {label.mode}; expected one channel of 8 bits that holds class numbers"
@@ -131,13 +126,12 @@ def read_pair(pair: Pair, counts: Mapping) -> tuple[bytes, np.ndarray]:
     wrong = np.unique(ids[ids > VOID]).tolist()
     if wrong:
         raise ValueError(f"{pair.label}: class numbers {wrong[:5]}; allowed: 0 to {VOID - 1}, and {VOID} for void")
-    picture, content = _open(pair.picture)
-    if picture.size != label.size:
-        sizes = [f"{width}x{height}" for width, height in (label.size, picture.size)]
+    picture = open_picture(pair.picture, label.size)
+    if picture.image.size != label.size:
+        sizes = [f"{width}x{height}" for width, height in (label.size, picture.image.size)]
         raise ValueError(f"{pair.label}: label is {sizes[0]}, its picture {pair.picture} is {sizes[1]}")
-    if picture.format != "JPEG" or picture.mode != "RGB":
-        counts["converted_pictures"] += 1
-        content = _jpeg(picture)
+    content = encoded.own_bytes(picture, ("JPEG",), counts)
+    content = content or encoded.jpeg(picture.image, quality=JPEG_QUALITY, subsampling=0)  # colours at full resolution
     return content, np.where(ids == VOID, IGNORE, ids).astype(np.uint8)[..., None]
 
 
@@ -170,10 +164,11 @@ def _files(folder) -> dict[str, pathlib.Path]:
         raise FileNotFoundError(f"{folder}: folder is missing")
     found = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            if path.stem in found:
-                raise ValueError(f"{path}: {found[path.stem].name} has the same name")
-            found[path.stem] = path
+        if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
+            name = composed(path.stem)
+            if name in found:
+                raise ValueError(f"{path}: {found[name].name} has the same name")
+            found[name] = path
     return found
 
 
@@ -181,7 +176,7 @@ def _listed(table) -> list[tuple[str, str]]:
     """Names of picture and label in each line of a list, without folders and suffixes, which differ by machine."""
     names = {}
     for number, line in enumerate(_text(table).splitlines(), 1):
-        words = [pathlib.PurePosixPath(word).stem for word in line.split()]
+        words = [composed(pathlib.PurePosixPath(word.replace("\\", "/")).stem) for word in line.split()]
         if not words:
             continue
         if len(words) != 2:
@@ -196,27 +191,4 @@ def _text(path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a readable text file ({_one_line(error)})") from error
-
-
-def _open(path) -> tuple[Image.Image, bytes]:
-    """A decoded picture and the bytes of its file."""
-    try:
-        content = path.read_bytes()
-        picture = Image.open(io.BytesIO(content))
-        picture.load()
-    except _BROKEN as error:
-        raise ValueError(f"{path}: picture cannot be read ({_one_line(error)})") from error
-    return picture, content
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    """The picture as RGB JPEG with colours at full resolution."""
-    buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return buffer.getvalue()
-
-
-def _one_line(error) -> str:
-    """The error's text without line breaks and without the memory address of a buffer."""
-    return " ".join(str(error).split(" <_io.")[0].split()) or type(error).__name__
+        raise ValueError(f"{path}: not a readable text file ({one_line(error)})") from error

@@ -1,7 +1,8 @@
 """Masks from COCO segmentations: polygons, uncompressed and compressed RLE.
 
 Coordinates are pixels, (0, 0) the outer corner of the first one. A polygon that cannot be painted is counted and left
-out; an RLE that does not fit its picture is refused.
+out; an RLE that does not fit its picture is refused. Both are checked here: pycocotools fills polygons without looking
+at its memory, and a number that is far off would end the process.
 """
 
 import json
@@ -9,9 +10,11 @@ import json
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from kzoo.datasets.coco_subset.sources import check
+from kzoo.datasets.coco_subset.fields import check, is_number, is_whole, shown
 
 IGNORE = 255
+FAR = 3  # sizes of its picture that a polygon may reach beyond it
+LONGEST = 2**20  # pixels of a polygon's outline where it is filled: pycocotools takes 100 bytes for each
 
 
 def paint(rows, size, labels, name: str, counts) -> np.ndarray | None:
@@ -47,9 +50,8 @@ def whole_mask(segmentation, size, where: str, counts) -> np.ndarray | None:
     """(H, W) uint8 mask, 1 inside, of a picture of `size` (width, height); None without a usable polygon or RLE."""
     segmentation = parse(segmentation, where)
     if isinstance(segmentation, dict):
-        return _decode(_rle(segmentation, size, where), where)
-    polygons = _polygons(segmentation, where, counts)
-    return _fill(polygons, size) if polygons else None
+        return _rle(segmentation, size, where)
+    return _fill(_polygons(segmentation, size, where, counts), size, counts)
 
 
 def crop_mask(segmentation, corner, side: float, pixels: int, size, where: str, counts) -> np.ndarray | None:
@@ -71,9 +73,9 @@ def crop_mask(segmentation, corner, side: float, pixels: int, size, where: str, 
     """
     segmentation = parse(segmentation, where)
     if isinstance(segmentation, dict):
-        return _sample(_decode(_rle(segmentation, size, where), where), corner, side, pixels)
-    polygons = [(polygon - corner) * (pixels / side) for polygon in _polygons(segmentation, where, counts)]
-    return _fill(polygons, (pixels, pixels)) if polygons else None
+        return _sample(_rle(segmentation, size, where), corner, side, pixels)
+    polygons = [(polygon - corner) * (pixels / side) for polygon in _polygons(segmentation, size, where, counts)]
+    return _fill(polygons, (pixels, pixels), counts)
 
 
 def parse(segmentation, where: str) -> list | dict:
@@ -81,7 +83,7 @@ def parse(segmentation, where: str) -> list | dict:
     if isinstance(segmentation, str):
         try:
             segmentation = json.loads(segmentation)
-        except ValueError:
+        except (ValueError, RecursionError):
             segmentation = 0
     check(
         segmentation is None or isinstance(segmentation, list | dict),
@@ -90,56 +92,85 @@ def parse(segmentation, where: str) -> list | dict:
     return segmentation or []
 
 
-def _polygons(segmentation, where, counts) -> list[np.ndarray]:
-    """(points, 2) polygons, without such that are no polygon.
+def _polygons(segmentation, size, where, counts) -> list[np.ndarray]:
+    """(points, 2) polygons, without such that are no polygon of this picture.
 
-    Those have fewer than three points, an odd number of values or a value that is not finite.
+    Those have fewer than three points, an odd number of values, a value that is not finite, or a point that is more
+    than FAR sizes of the picture beyond it.
     """
     good = []
     for polygon in segmentation:
-        try:
-            numbers = np.asarray(polygon, np.float64)
-        except (TypeError, ValueError):
-            numbers = np.zeros(())
-        check(numbers.ndim == 1, f"{where} has a polygon that is not a list of numbers")
-        if len(numbers) >= 6 and len(numbers) % 2 == 0 and np.isfinite(numbers).all():
-            good.append(numbers.reshape(-1, 2))
+        numbers = isinstance(polygon, list) and all(map(is_number, polygon))
+        check(numbers, f"{where} has a polygon that is not a list of numbers: {shown(polygon)}")
+        if len(polygon) < 6 or len(polygon) % 2:
+            counts["bad_polygons"] += 1
+            continue
+        points = np.asarray(polygon, np.float64).reshape(-1, 2)
+        near = (points >= np.multiply(size, -FAR)) & (points <= np.multiply(size, FAR + 1))  # NaN is not
+        if near.all():
+            good.append(points)
         else:
             counts["bad_polygons"] += 1
     return good
 
 
-def _fill(polygons, size) -> np.ndarray:
-    """(H, W) uint8 union of polygons; `size` is (width, height)."""
+def _fill(polygons, size, counts) -> np.ndarray | None:
+    """(H, W) uint8 union of polygons, None of none; `size` is (width, height). Endless outlines count as bad."""
+    outlines = []
+    for polygon in polygons:
+        steps = np.abs(polygon - np.roll(polygon, 1, axis=0)).max(1)
+        if steps.sum() + len(polygon) <= LONGEST:
+            outlines.append(polygon.ravel().tolist())
+        else:
+            counts["bad_polygons"] += 1
+    if not outlines:
+        return None
     width, height = size
-    return coco_mask.decode(
-        coco_mask.merge(coco_mask.frPyObjects([polygon.ravel().tolist() for polygon in polygons], height, width))
-    )
+    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(outlines, height, width)))
 
 
-def _rle(segmentation, size, where) -> dict:
-    """Compressed RLE of a compressed or uncompressed one; `size` is the picture's (width, height)."""
+def _rle(segmentation, size, where) -> np.ndarray:
+    """(H, W) uint8 mask of an RLE, compressed or not, that fills its picture; `size` is the picture's (width, height).
+
+    Runs go down the columns and begin with one outside.
+    """
     width, height = size
     given = segmentation.get("size")
-    counts = segmentation.get("counts")
     check(
         given == [height, width],
-        f"{where} has an RLE mask of [height, width] {given}, its picture has {[height, width]}",
+        f"{where} has an RLE mask of [height, width] {shown(given)}, its picture has {[height, width]}",
     )
-    if isinstance(counts, list):
-        whole = all(isinstance(count, int) and count >= 0 for count in counts) and sum(counts) == width * height
-        check(whole, f"{where} has an RLE mask that does not fill its picture")
-        return coco_mask.frPyObjects({"size": given, "counts": counts}, height, width)
-    check(isinstance(counts, str) and counts.isascii(), f"{where} has an RLE mask without counts")
-    return {"size": given, "counts": counts.encode()}
+    runs = segmentation.get("counts")
+    check(isinstance(runs, str | list), f"{where} has an RLE mask without counts")
+    if isinstance(runs, str):
+        runs = _uncompressed(runs)
+    fills = runs is not None and all(is_whole(run) and run >= 0 for run in runs) and sum(runs) == width * height
+    check(fills, f"{where} has an RLE mask that does not fill its picture")
+    inside = (np.arange(len(runs)) % 2).astype(np.uint8)
+    return np.repeat(inside, runs).reshape(width, height).T
 
 
-def _decode(rle, where) -> np.ndarray:
-    """(H, W) uint8 mask."""
-    try:
-        return coco_mask.decode(rle)
-    except ValueError as error:
-        raise ValueError(f"{where} has an RLE mask that does not fill its picture") from error
+def _uncompressed(text: str) -> list[int] | None:
+    """The runs of a compressed RLE, None where it is none.
+
+    Numbers are written with 5 bits a letter, from the low ones, as those of two's complement; bit 5: more letters
+    follow. From the fourth on it is the difference to the number two places before.
+    """
+    runs = []
+    value = shift = 0
+    for letter in text:
+        bits = ord(letter) - 48
+        if not 0 <= bits < 64 or shift > 60:
+            return None
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    return runs if not shift else None
 
 
 def _sample(mask, corner, side, pixels) -> np.ndarray:

@@ -5,15 +5,15 @@ A broken file is refused by one line that names it: ValueError, or FileNotFoundE
 
 import collections
 import dataclasses
-import io
 import itertools
 import json
 import pathlib
 import zipfile
-import zlib
 from collections.abc import Mapping
 
-from PIL import Image
+from kzoo.datasets.coco_subset import archives
+from kzoo.datasets.coco_subset.fields import check, check_annotation, check_image, is_whole, shown, whole
+from kzoo.datasets.pictures import content_of, one_line, printable
 
 ARCHIVE_URL = "https://lmb.informatik.uni-freiburg.de/data/DL_Labcourse/coco_subset.zip"
 OFFICIAL_URLS = {
@@ -22,6 +22,7 @@ OFFICIAL_URLS = {
     "annotations": "http://images.cocodataset.org/annotations/annotations_trainval2017.zip",
 }
 SPLITS = ("train", "val")
+MAX_JSON = 2**32  # bytes
 
 # config -> the annotation files it may be prepared from, best first
 COCO_TABLES = {
@@ -30,20 +31,10 @@ COCO_TABLES = {
     "things": ("instances_{}.json", "instances_{}2017.json"),
 }
 ARCHIVE_TABLES = {"pose": ("keypoints_256_{}.json",), "seg": ("keypoints_256_{}.json",)}
-COCO_PICTURES = ("images", "{}2017", "{}", "images/{}2017", "images/{}")
-ARCHIVE_PICTURES = ("{}_256",)
-
-# what reading a broken file raises: a zip member may be cut, garbled or encrypted
-_BROKEN = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+# places that file names are joined to: of one split, and of all
+SPLIT_PLACES = ("images/{}2017", "images/{}", "{}2017", "{}")
+PLACES = ("images", "")
+ARCHIVE_PLACES = ("{}_256",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,25 +45,25 @@ class Source:
       kind: "archive", "folder" or "official".
       path: the user's path, or the address it came from.
       annotations: folder of the JSON files, on disk or inside a zip.
-      pictures: split -> folders that may hold its pictures.
+      places: split -> folders that its file names are joined to, by rank, see `Names`.
       tables: config -> names of the annotation files it may be prepared from.
     """
 
     kind: str
     path: str
     annotations: pathlib.Path | zipfile.Path
-    pictures: Mapping[str, tuple]
+    places: Mapping[str, tuple[tuple, ...]]
     tables: Mapping[str, tuple[str, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """One COCO annotation file: images by id, annotations by the id of their image, category names by id."""
+    """One COCO annotation file: images by id, annotations by the id of their image, categories by id."""
 
     name: str
     images: Mapping[int, dict]
     annotations: Mapping[int, list[dict]]
-    categories: Mapping[int, str]
+    categories: Mapping[int, dict]
 
 
 def find_source(path) -> Source:
@@ -80,59 +71,58 @@ def find_source(path) -> Source:
     path = pathlib.Path(path).expanduser().resolve()
     if not path.exists():
         raise FileNotFoundError(
-            f"{path}: no such file or folder; expected coco_subset.zip, its folder or a COCO folder"
+            f"{printable(path)}: no such file or folder; expected coco_subset.zip, its folder or a COCO folder"
         )
-    for root in _roots(path):
-        annotations = root / "annotations"
-        for kind, tables, pictures in (
-            ("archive", ARCHIVE_TABLES, ARCHIVE_PICTURES),
-            ("folder", COCO_TABLES, COCO_PICTURES),
-        ):
+    kinds = (("archive", ARCHIVE_TABLES, (ARCHIVE_PLACES,)), ("folder", COCO_TABLES, (SPLIT_PLACES, PLACES)))
+    for roots in archives.candidates(path):
+        found = []
+        for root, (kind, tables, ranks) in itertools.product(roots, kinds):
             patterns = itertools.chain.from_iterable(tables.values())
             names = {name.format(split) for name, split in itertools.product(patterns, SPLITS)}
-            if any((annotations / name).is_file() for name in sorted(names)):
-                folders = {}
-                for split in SPLITS:
-                    folders[split] = tuple(root / name.format(split) for name in pictures)
-                return Source(kind, str(path), annotations, folders, tables)
+            if any((root / "annotations" / name).is_file() for name in sorted(names)):
+                places = {split: _places(root, ranks, split) for split in SPLITS}
+                found.append((root, Source(kind, str(path), root / "annotations", places, tables)))
+        if len({str(root) for root, _ in found}) > 1:
+            names = ", ".join(sorted({printable(root) for root, _ in found}))
+            raise ValueError(f"{printable(path)}: holds several data sets: {names}; give one of them")
+        if found:
+            return found[0][1]
     raise FileNotFoundError(
-        f"{path}: neither the lab's archive (annotations/keypoints_256_train.json) nor a COCO folder "
-        "(annotations/person_keypoints_*.json, instances_*.json)"
+        f"{printable(path)}: neither the lab's archive (annotations/keypoints_256_train.json) nor a COCO folder "
+        f"(annotations/person_keypoints_*.json, instances_*.json); found: {archives.contents(path)}"
     )
+
+
+def _places(root, ranks, split):
+    """The folders of a split, by rank."""
+    return tuple(tuple(root / name.format(split) if name else root for name in rank) for rank in ranks)
 
 
 def official_source(folders: Mapping[str, pathlib.Path]) -> Source:
     """The extracted official zips: "train", "val" and "annotations" -> folder."""
-    pictures = {split: (folders[split] / f"{split}2017", folders[split]) for split in SPLITS}
-    return Source(
-        "official", OFFICIAL_URLS["annotations"], folders["annotations"] / "annotations", pictures, COCO_TABLES
-    )
-
-
-def _roots(path):
-    """Folders, on disk or inside a zip, where `annotations` may be."""
-    if path.is_file():
-        return _zip_roots(path)
-    roots = [path, path / "coco_subset"]
-    archive = path / "coco_subset.zip"
-    return roots + (_zip_roots(archive) if archive.is_file() else [])
-
-
-def _zip_roots(path):
-    """The two places inside a zip where `annotations` may be: the archive's own folder and the top."""
-    try:
-        root = zipfile.Path(path)
-    except _BROKEN as error:
-        raise ValueError(f"{path}: not a readable zip file ({_one_line(error)})") from error
-    return [root / "coco_subset", root]
+    places = {split: ((folders[split] / f"{split}2017",), (folders[split],)) for split in SPLITS}
+    return Source("official", OFFICIAL_URLS["annotations"], folders["annotations"] / "annotations", places, COCO_TABLES)
 
 
 def read_json(path):
-    """The value that a JSON file holds."""
+    """The value that a JSON file holds; an object that has a name twice is refused."""
     try:
-        return json.loads(path.read_bytes())
-    except _BROKEN as error:
-        raise ValueError(f"{path}: not a whole JSON file ({_one_line(error)})") from error
+        return json.loads(content_of(path, MAX_JSON), object_pairs_hook=_object)
+    except FileNotFoundError:
+        raise
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "why", one_line(error))
+        raise ValueError(f"{printable(path)}: not a whole JSON file ({why})") from error
+
+
+def _object(pairs):
+    """A JSON object."""
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in row if names.count(name) > 1)
+        raise ValueError(f"{shown(twice)} stands twice in one record")
+    return row
 
 
 def find_table(source: Source, config: str, split: str):
@@ -150,74 +140,45 @@ def find_table(source: Source, config: str, split: str):
 
 
 def read_table(path) -> Table:
-    """A COCO annotation file, checked: ids are unique and every annotation names an image of the file."""
+    """A COCO annotation file, checked: types and ranges, unique ids, and every annotation names an image of the
+    file."""
     content = read_json(path)
+    name = printable(path)
     lists = isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))
-    check(lists, f"{path}: not a COCO annotation file: the lists 'images' and 'annotations' are expected")
-    images = _unique(content["images"], "image", path)
+    check(lists, f"{name}: not a COCO annotation file: the lists 'images' and 'annotations' are expected")
+    images = _unique(content["images"], "image", name)
+    for key, row in images.items():
+        check_image(row, f"{name}: image {key}")
     annotations = collections.defaultdict(list)
-    for key, row in _unique(content["annotations"], "annotation", path).items():
-        image_id = field(row, "image_id", f"{path}: annotation {key}")
-        check(image_id in images, f"{path}: annotation {key} names image {image_id}, which the file does not list")
+    for key, row in _unique(content["annotations"], "annotation", name).items():
+        where = f"{name}: annotation {key}"
+        image_id = whole(row, "image_id", where)
+        check(image_id in images, f"{where} names image {image_id}, which the file does not list")
+        check_annotation(row, where)
         annotations[image_id].append(row)
-    categories = {key: row.get("name") for key, row in _unique(content.get("categories", []), "category", path).items()}
-    return Table(str(path), images, dict(annotations), categories)
+    categories = content.get("categories", [])
+    check(isinstance(categories, list), f"{name}: 'categories' = {shown(categories)}: a list is expected")
+    return Table(name, images, dict(annotations), _unique(categories, "category", name))
+
+
+def file_names(source: Source, config: str) -> list[str]:
+    """The file names of all records of all splits."""
+    names = []
+    for split in SPLITS:
+        content = read_json(find_table(source, config, split))
+        rows = content.get("images", []) if isinstance(content, dict) else content
+        rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        names += [row["file_name"] for row in rows if isinstance(row.get("file_name"), str)]
+    return names
 
 
 def _unique(rows, what, path):
     """id -> row, in file order."""
     found = {}
     for row in rows:
-        check(
-            isinstance(row, dict) and isinstance(row.get("id"), int),
-            f"{path}: {what} without an integer id: {str(row)[:80]}",
-        )
-        check(row["id"] not in found, f"{path}: {what} id {row['id']} is given twice")
-        found[row["id"]] = row
+        check(isinstance(row, dict), f"{path}: {what} that is no record: {shown(row)}")
+        key = row.get("id")
+        check(is_whole(key), f"{path}: {what} without an integer id: 'id' = {shown(key)}; 64 bits are allowed")
+        check(key not in found, f"{path}: {what} id {key} is given twice")
+        found[key] = row
     return found
-
-
-def check(good: bool, message: str):
-    """Refuses with one line what is not good."""
-    if not good:
-        raise ValueError(message)
-
-
-def field(row: Mapping, name: str, where: str):
-    """`row[name]`, or one line that says which record lacks it."""
-    check(isinstance(row, Mapping) and name in row, f"{where} has no {name!r}")
-    return row[name]
-
-
-def read_picture(folders, name: str, size=None) -> tuple[Image.Image, bytes | None]:
-    """One picture.
-
-    Args:
-      folders: folders that may hold it.
-      name: its file name; folders in front of it are not used.
-      size: (width, height) in pixels that the annotations are made for, or None.
-
-    Returns:
-      The picture as RGB, and the file's own bytes where they are an RGB JPEG already, else None.
-    """
-    name = pathlib.PurePosixPath(name).name
-    path = next((folder / name for folder in folders if (folder / name).is_file()), None)
-    if path is None:
-        raise FileNotFoundError(f"{name}: picture is missing; looked in {', '.join(map(str, folders))}")
-    try:
-        content = path.read_bytes()
-        picture = Image.open(io.BytesIO(content))
-        picture.load()
-    except _BROKEN as error:
-        raise ValueError(f"{path}: picture cannot be read ({_one_line(error)})") from error
-    if size is not None and picture.size != tuple(size):
-        raise ValueError(
-            f"{path}: picture is {picture.size[0]}x{picture.size[1]}, its annotations are for {size[0]}x{size[1]}"
-        )
-    ready = picture.mode == "RGB" and picture.format == "JPEG"
-    return picture.convert("RGB"), content if ready else None
-
-
-def _one_line(error) -> str:
-    """The error's text without line breaks and without the memory address of a buffer."""
-    return " ".join(str(error).split(" <_io.")[0].split()) or type(error).__name__

@@ -11,6 +11,7 @@ import re
 import numpy as np
 
 from kzoo.datasets import poses
+from kzoo.datasets.pictures import ENDINGS, composed, open_plain
 from kzoo.datasets.poses import Frame
 
 # in the order of the paper's table of classes; their numbers in the files are not documented
@@ -21,7 +22,6 @@ SPLITS = {"train": ("train",), "val": ("test", "validation", "val")}
 PICTURES = ("leftimages", "left", "images")
 LABELS = ("labels", "label")
 TABLES = ("poses.txt", "pose.txt")
-SUFFIXES = (".png", ".jpg", ".jpeg")
 NAME = "img_name"
 GAP = 10  # times the usual distance of frame numbers: where they leave a larger gap, another sequence begins
 COUNTS = (
@@ -31,6 +31,7 @@ COUNTS = (
     "pictures_without_pose",
     "labels_without_pose",
     "converted_pictures",
+    "turned_pictures",
 )
 
 
@@ -71,7 +72,7 @@ def find_frames(folder: pathlib.Path, first: int, counts: dict) -> list[list[Fra
     Args:
       folder: of the split.
       first: number of its first sequence.
-      counts: COUNTS but "converted_pictures" are counted.
+      counts: COUNTS are counted, but those of converted and turned pictures.
     """
     pictures = _files(_one(folder, PICTURES))
     labels = _labels(_one(folder, LABELS)) if _find(folder, LABELS) else {}
@@ -103,7 +104,7 @@ def read_mask(path: pathlib.Path | None, size: tuple[int, int]) -> np.ndarray:
     """(H, W, 1) uint8 class numbers; all IGNORE where a frame has no label. `size` (width, height) is its picture's."""
     if path is None:
         return np.full((size[1], size[0], 1), IGNORE, np.uint8)
-    label, _ = poses.open_picture(path)
+    label = open_plain(path)
     if label.mode not in ("L", "P"):
         raise ValueError(f"{path}: label of mode {label.mode}; expected one channel of 8 bits that holds class numbers")
     if label.size != size:
@@ -138,10 +139,11 @@ def _files(folder) -> dict[str, pathlib.Path]:
     """Name without suffix -> picture file; others and hidden ones are passed over."""
     found = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            if path.stem in found:
-                raise ValueError(f"{path}: {found[path.stem].name} has the same name")
-            found[path.stem] = path
+        if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
+            name = composed(path.stem)
+            if name in found:
+                raise ValueError(f"{path}: {found[name].name} has the same name")
+            found[name] = path
     return found
 
 
@@ -188,6 +190,6 @@ def _poses(table):
         length = np.linalg.norm(pose[3:])
         if abs(length - 1) > poses.UNIT:
             raise ValueError(f"{table}: line {line}: quaternion has the length {length:.4g}; expected 1")
-        name = row[NAME]
-        stem = pathlib.PurePosixPath(name).stem if name.lower().endswith(SUFFIXES) else name
+        name = composed(row[NAME])
+        stem = pathlib.PurePosixPath(name).stem if name.lower().endswith(ENDINGS) else name
         yield line, stem, pose[:3].astype(np.float32), poses.unit_quaternion(pose[3:])

@@ -11,6 +11,7 @@ import re
 import numpy as np
 
 from kzoo.datasets import poses
+from kzoo.datasets.pictures import open_plain
 from kzoo.datasets.poses import Frame
 
 SPLITS = {"train": "training", "val": "test"}  # here -> in the publication
@@ -18,7 +19,7 @@ LISTS = {  # kind -> list of each split
     "sequences": {"train": "TrainSplit.txt", "val": "TestSplit.txt"},
     "frames": {"train": "train.txt", "val": "test.txt"},
 }
-COUNTS = ("frames", "sequences", "runs", "converted_pictures")
+COUNTS = ("frames", "sequences", "runs", "converted_pictures", "turned_pictures")
 FOCAL = 585  # pixels, of pictures of SIZE
 CENTRE = (320, 240)
 SIZE = (640, 480)
@@ -100,7 +101,7 @@ def intrinsics(size: tuple[int, int]) -> np.ndarray:
 
 def read_depth(path: pathlib.Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) float32 metres, 0 where there is none; `size` (width, height) is its picture's."""
-    picture, _ = poses.open_picture(path)
+    picture = open_plain(path)
     if not picture.mode.startswith("I"):
         raise ValueError(
             f"{path}: depth of mode {picture.mode}; expected one channel of 16 bits that holds millimetres"

@@ -8,21 +8,21 @@ import numpy as np
 
 from kzoo import UserError
 from kzoo.data import augment
+from kzoo.datasets import pictures
 
 
-def read_picture(path):
-    """A picture file: (H, W, 3) uint8 RGB.
+def read_picture(path) -> np.ndarray:
+    """A picture file: (H, W, 3) uint8 RGB, upright; by the reader of the data sets, `kzoo.datasets.pictures`.
 
-    JPEG, PNG, WebP, TIFF, …; grey, CMYK, with alpha or 16 bits; turned as its EXIF says.
+    Raises:
+        UserError: a file that is no picture, is damaged, or has more pixels than `pictures.limit_pixels` allows.
     """
     try:
-        encoded = np.fromfile(path, "uint8")
+        return pictures.read(path)
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
-    if image is None:
-        raise UserError(f"{path} is no picture; allowed: JPEG, PNG, WebP, TIFF, BMP, GIF")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        raise UserError(f"cannot read {pictures.printable(path)}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def as_image(source) -> np.ndarray:

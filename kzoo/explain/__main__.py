@@ -41,6 +41,9 @@ def define_flags():
         lower_bound=0,
     )
     flags.DEFINE_integer("examples", 200, "pictures of the training split that are searched for patches", lower_bound=1)
+    flags.DEFINE_integer(
+        "max_pixels", None, "larger pictures are refused by their header (default: 180 million)", lower_bound=1
+    )
     flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: the run's)")
     flags.DEFINE_string("out", None, "folder to write to (default: explanations/<output> in the run folder)")
 
@@ -53,8 +56,10 @@ def main():
             "give a picture, --image=<file>, or an example of the run's data set, --example=<number>; both may be "
             "repeated"
         )
+    from kzoo.datasets import pictures
     from kzoo.explain.explanation import explain  # starts the framework, which --helpshort does without
 
+    pictures.limit_pixels(FLAGS.max_pixels)
     explain(
         FLAGS.run,
         images=FLAGS.image,

@@ -47,6 +47,9 @@ def define_flags():
         'persons (pose): JSON list of {"file_name" or "image_id", "bbox": [x, y, w, h] in pixels, optionally "score"}, '
         "or COCO's annotations; image_id is the number that a file is named after, or that of a video's frame, from 0",
     )
+    flags.DEFINE_integer(
+        "max_pixels", None, "larger pictures are refused by their header (default: 180 million)", lower_bound=1
+    )
     flags.DEFINE_string("out", None, "folder to write to")
     flags.DEFINE_bool("overwrite", False, "replace results that are there, in the end and all of them")
     flags.DEFINE_integer("batch_size", 16, "pictures a step", lower_bound=1)
@@ -67,8 +70,10 @@ def main():
         raise UserError("--out=<folder to write to> is needed")
     if bool(FLAGS.images) == bool(FLAGS.video):
         raise UserError("give pictures, --images=<file, folder or glob>, or one video, --video=<file>")
+    from kzoo.datasets import pictures
     from kzoo.predict import answering  # starts the framework, which --helpshort does without
 
+    pictures.limit_pixels(FLAGS.max_pixels)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files in any locale
     try:
         _, left_out = answering.predict(

@@ -41,6 +41,12 @@ def define_flags():
         "datasets/*/README.md); "
         f"{OFFICIAL} downloads {', '.join(DOWNLOADABLE)}",
     )
+    flags.DEFINE_integer(
+        "max_pixels",
+        None,
+        "pictures of raw data that have more are refused by their header (default: 180 million)",
+        lower_bound=1,
+    )
     flags.DEFINE_string(
         "train_split",
         None,
@@ -223,6 +229,7 @@ def planned(flag: dict) -> Plan:
     import keras  # slow: only once the flags are known to parse
 
     from kzoo.data import builders, pipeline
+    from kzoo.datasets import pictures
     from kzoo.tasks import TASKS
     from kzoo.training import environment, networks, settings
 
@@ -233,6 +240,7 @@ def planned(flag: dict) -> Plan:
     keras.utils.set_random_seed(flag["seed"])
 
     # The data, and what is measured on its training split
+    pictures.limit_pixels(flag.get("max_pixels"))
     builder = builders.prepare(flag["dataset"], flag["data_dir"], flag["data_source"])
     metadata = builders.metadata_of(builder)
     if task.names not in metadata:

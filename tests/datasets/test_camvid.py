@@ -3,6 +3,7 @@
 KZOO_CAMVID=<CamVid folder> adds the tests on the real frames.
 """
 
+import io
 import os
 import pathlib
 import pickle
@@ -132,7 +133,8 @@ def test_layouts(tmp_path, layout, given):
     assert (metadata["source"], metadata["source_path"]) == (kind, str(source))
     converted = {name: size * (kind == "segnet") for name, size in SIZES.items()}
     assert metadata["counts"] == {
-        n: {"kept": SIZES[n], "converted_pictures": converted[n], "unlisted_pictures": 0} for n in SIZES
+        n: {"kept": SIZES[n], "converted_pictures": converted[n], "turned_pictures": 0, "unlisted_pictures": 0}
+        for n in SIZES
     }
     assert (
         tuple(metadata["classes"]) == sources.CLASSES and len(sources.CLASSES) == 11 and metadata["flip_classes"] == []
@@ -174,7 +176,12 @@ def test_a_list_chooses_and_pairs(tmp_path):
     builder = prepared(tmp_path, root)
     assert [example["file_name"].decode() for example in examples(builder, "train")] == ["tr_002", "tr_000"]
     np.testing.assert_array_equal(examples(builder, "train")[0]["mask"][..., 0] % 244, ids(2))  # 255 % 244 = 11
-    assert builder.info.metadata["counts"]["train"] == {"kept": 2, "converted_pictures": 2, "unlisted_pictures": 1}
+    assert builder.info.metadata["counts"]["train"] == {
+        "kept": 2,
+        "converted_pictures": 2,
+        "turned_pictures": 0,
+        "unlisted_pictures": 1,
+    }
 
 
 def test_palettes_and_other_files(tmp_path):
@@ -191,7 +198,12 @@ def test_palettes_and_other_files(tmp_path):
     photo(10).convert("L").save(root / "images" / "val" / "va_000.jpg")
     builder = prepared(tmp_path, root)
     np.testing.assert_array_equal(examples(builder, "val")[0]["mask"][..., 0] % 244, ids(10))
-    assert builder.info.metadata["counts"]["val"] == {"kept": 2, "converted_pictures": 1, "unlisted_pictures": 0}
+    assert builder.info.metadata["counts"]["val"] == {
+        "kept": 2,
+        "converted_pictures": 1,
+        "turned_pictures": 0,
+        "unlisted_pictures": 0,
+    }
 
 
 # what is refused
@@ -385,3 +397,19 @@ def test_real_frames():
         assert np.flatnonzero(pixels).tolist() == [*range(11), 255]
         np.testing.assert_allclose(pixels[255] / pixels.sum(), void, atol=1e-3)
         assert pixels.argmax() == sources.CLASSES.index("road")
+
+
+def test_turned_pictures_fit_their_labels(tmp_path):
+    """A picture of EXIF's orientation 6 is turned for an upright label, and not for one of the stored size."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 255, (5, 6, 3), np.uint8)
+    upright = Image.fromarray(small).resize((60, 40), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    for size, turned in (((60, 40), 1), ((40, 60), 0)):
+        Image.new("L", size).save(tmp_path / "a.png")
+        counts = dict.fromkeys(sources.COUNTS, 0)
+        content, mask = sources.read_pair(sources.Pair("a", tmp_path / "a.jpg", tmp_path / "a.png"), counts)
+        seen = Image.open(io.BytesIO(content))
+        assert seen.size == size == mask.shape[1::-1] and counts["turned_pictures"] == turned

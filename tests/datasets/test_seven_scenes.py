@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from kzoo.data import pipeline, transforms
-from kzoo.datasets import poses
+from kzoo.datasets import pictures, poses
 from kzoo.datasets.seven_scenes import sources
 from kzoo.datasets.seven_scenes.seven_scenes_dataset_builder import Builder
 
@@ -236,6 +236,7 @@ def test_layouts(tmp_path, layout, given):
             "sequences": len({s for s, _ in rows}),
             "runs": runs[split],
             "converted_pictures": 0,
+            "turned_pictures": 0,
         }
         assert metadata["counts"][split] == wanted
 
@@ -277,9 +278,9 @@ RUNS = {  # layout -> split -> (sequence, frames) of each run; a window must not
 @pytest.mark.parametrize("layout", WRITERS)
 def test_windows(tmp_path, monkeypatch, layout):
     """Frames ten apart, clamped at the ends of each run; every file is read once."""
-    read, opened = pathlib.Path.read_bytes, []
+    read, opened = pictures.content_of, []
     root = WRITERS[layout](tmp_path / "scene")
-    monkeypatch.setattr(pathlib.Path, "read_bytes", lambda path: opened.append(path.name) or read(path))
+    monkeypatch.setattr(pictures, "content_of", lambda path: opened.append(path.name) or read(path))
     builder = prepared(tmp_path, root, config="windows")
     names = [f"{path.parent.name}/{path.name}" for path in root.glob("seq-*/*.color.*")]
     count = sum(len(rows) for rows in EXPECTED[layout].values())

@@ -478,7 +478,11 @@ MISTAKES = [
     ("softargmax", ("--example=0", "--channel=500"), "channel 500: layer stage2 has 32 channels; allowed: 0 to 31"),
     ("softargmax", ("--example=32",), "example 32: val has 32 examples; allowed: 0 to 31"),
     ("softargmax", ("--image=nowhere.jpg",), "cannot read nowhere.jpg: No such file"),
-    ("softargmax", ("--image=setup.cfg",), "setup.cfg is no picture; allowed: JPEG"),
+    (
+        "softargmax",
+        ("--image=setup.cfg",),
+        "setup.cfg: picture cannot be read: empty, damaged or no picture; allowed: JPEG",
+    ),
     ("lift", ("--image=setup.cfg",), "lift reads keypoints_2d, not one picture: give examples instead"),
     ("lift", ("--example=0", "--method=patches"), "no maps"),
 ]
