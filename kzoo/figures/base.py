@@ -37,6 +37,7 @@ PAGE = 1.0  # padding is white as the page: it is no part of the picture
 
 HALO = [withStroke(linewidth=2, foreground="white")]  # numbers stay readable on a line
 MARKERS = "osvD^P*X<>"  # of runs with the same colour
+MANY = 24  # entries of a legend: of more, long names are cut further
 HEIGHT_TO_WIDTH = 1.3  # of examples in a grid: higher figures get another block beside the first
 FONTS = (  # for what Matplotlib's own font lacks, those that are installed
     *("Noto Sans CJK JP", "Noto Sans CJK SC", "Microsoft YaHei", "Hiragino Sans", "Malgun Gothic", "WenQuanYi Zen Hei"),
@@ -61,9 +62,14 @@ class Figure(mpl.Figure):
 
 def _take_literally(text: Text):
     text.set_parse_math(False)
-    if not text.get_text().isascii():
-        text.set_text(text.get_text().encode("utf-8", "replace").decode("utf-8"))  # of files' names: lone surrogates
-        text.set_fontfamily(_font_families())
+    text.set_text(_readable(text.get_text()))
+    text.set_fontfamily(_font_families())
+
+
+def _readable(text: str) -> str:
+    """Without what no font has: the lone surrogates of file names that are not UTF-8, tabs and other controls."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return "".join(letter if letter.isprintable() or letter in "\n\u200b" else " " for letter in text)
 
 
 @functools.cache
@@ -100,7 +106,8 @@ def save(figure: Figure | Animation, path):
 
 
 def shortened(text: str, most: int = 28) -> str:
-    """At most so many letters: both ends of longer texts."""
+    """A name as it can be drawn, of at most so many letters: both ends of longer ones."""
+    text = _readable(text)
     if len(text) <= most:
         return text
     tail = (most - 1) * 2 // 5
@@ -126,6 +133,9 @@ def legend(figure: Figure, handles: list):
     """Below the figure, which grows by its lines; as many columns as there is room for."""
     if not handles:
         return
+    if len(handles) > MANY:
+        for handle in handles:
+            handle.set_label(label(handle.get_label(), 20))
     width = 0.6 + 0.085 * max(len(handle.get_label()) for handle in handles)
     columns = int(np.clip(0.97 * figure.get_figwidth() // width, 1, len(handles)))
     figure.set_figheight(figure.get_figheight() + 0.1 + 0.2 * -(-len(handles) // columns))
@@ -147,7 +157,7 @@ def over_epochs(axis, epochs, name: str = "epoch"):
     epochs = set(epochs)
     if len(epochs) == 1:
         (epoch,) = epochs
-        axis.set_xlim(epoch - 1, epoch + 1)
+        axis.set_xlim(epoch - 0.6, epoch + 0.6)
 
 
 def curves(histories: dict[str, list[dict]], metric: str) -> Figure:
@@ -193,7 +203,9 @@ def _fill_gap(axes, history: list[dict], name: str, colour):
     evaluation = [row[f"val_{name}"] for row in history]
     axes.fill_between(epochs, training, evaluation, color=colour, alpha=0.12)
     gap = evaluation[-1] - training[-1]
-    if math.isfinite(gap):
+    if not np.isfinite(evaluation).any():
+        axes.set_title("evaluation set: no finite value", fontsize="small")
+    elif math.isfinite(gap):
         axes.set_title(f"evaluation − training at the end: {gap:+.3g}", fontsize="small")
 
 

@@ -8,9 +8,11 @@ pixels per pixel of the picture.
 import cv2
 import matplotlib
 import numpy as np
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont
 
 from kzoo.figures import pose as pose_figures
-from kzoo.figures.base import SIDES, class_colours
+from kzoo.figures.base import SIDES, class_colours, shortened
 from kzoo.nn import skeletons
 from kzoo.nn.geometry import classes_at, transform_points
 
@@ -18,6 +20,7 @@ PERSONS = [matplotlib.colormaps["tab10"](i) for i in (1, 9, 6, 2, 0, 8, 3, 4, 5)
 FAR = 1e4  # pixels beyond which lines are cut off: OpenCV counts in int32
 INSET = 0.45  # of the shorter side: the squares that 3-D joints are drawn in
 METRES = 2.2  # that such a square is high
+SMALL = 200  # pixels of the shorter side: on smaller pictures names would cover too much
 SUBPIXEL = 4  # bits of OpenCV's drawing
 
 
@@ -74,13 +77,33 @@ def _box(canvas, corners, text: str, colour):
 
 
 def draw_seg(canvas, picture, names, scale):
-    """Classes as colours over the picture; a first class named background is left out."""
+    """Classes as colours over the picture, and their names; a first class named background is left out."""
     ((matrix, _),), (answer,) = picture.places, picture.answers
     classes = classes_at(answer["classes"], np.diag([*scale, 1.0]) @ matrix, canvas.shape[:2])
     palette = np.rint(255 * class_colours(names)).astype("uint8")
     mixed = cv2.addWeighted(canvas, 0.45, palette[classes], 0.55, 0)
     shown = classes >= int(names[0] == "background")
     canvas[shown] = mixed[shown]
+    _key(canvas, [(shortened(names[c]), palette[c].tolist()) for c in np.unique(classes[shown]) if c < len(names)])
+
+
+def _key(canvas, entries: list[tuple[str, list[int]]]):
+    """Names beside their colours down the left side, as many as there is room for; none on small pictures."""
+    size = max(10, round(min(canvas.shape[:2]) / 36))
+    step = round(1.5 * size)
+    rows = min(len(entries), canvas.shape[0] // step)
+    if min(canvas.shape[:2]) < SMALL or not rows:
+        return
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
+    width = min(canvas.shape[1], round(2.2 * size + max(font.getlength(name) for name, _ in entries[:rows])))
+    canvas[: rows * step, :width] //= 3
+    picture = Image.fromarray(canvas)
+    pen = ImageDraw.Draw(picture)
+    for row, (name, colour) in enumerate(entries[:rows]):
+        top = row * step + step // 6
+        pen.rectangle((size // 3, top, size // 3 + size, top + size), fill=tuple(colour), outline="white")
+        pen.text((round(1.8 * size), top - size // 8), name, fill="white", font=font)
+    canvas[:] = np.asarray(picture)
 
 
 def draw_loc(canvas, picture, names, scale):

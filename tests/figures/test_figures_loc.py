@@ -183,7 +183,9 @@ def test_arrows_show_the_view_directions(tmp_path):
         assert sorted(order) == [0, 1], "the height is left out"
         arrows = [c for c in plan.collections if isinstance(c, matplotlib.quiver.Quiver)]
         half = np.ptp(plan.get_xlim()) / 2
-        for arrow, pose, colour in zip(arrows, (truth[i], found[i]), (loc_figures.TRUTH, loc_figures.PREDICTION), strict=True):
+        for arrow, pose, colour in zip(
+            arrows, (truth[i], found[i]), (loc_figures.TRUTH, loc_figures.PREDICTION), strict=True
+        ):
             forward = Rotation.from_quat(pose[[4, 5, 6, 3]]).apply([0, 0, 1])
             np.testing.assert_allclose(arrow.XY[0], pose[order], atol=1e-6)
             np.testing.assert_allclose([arrow.U[0], arrow.V[0]], 0.6 * half * forward[order], atol=1e-6)
