@@ -255,6 +255,12 @@ class Run:
         for name, figure in figures.items():
             _save_figure(figure, pathlib.Path(out or self.folder) / FIGURES / name)
 
+    @property
+    def drawn(self) -> list[pathlib.Path]:
+        """The pictures that lie here: curves, then what was drawn of examples and scores."""
+        found = [self.folder / CURVES, self.folder / LOSS_WEIGHTS, *sorted((self.folder / FIGURES).glob("*.png"))]
+        return [path for path in found if path.is_file()]
+
     def explanation_folder(self, name: str) -> pathlib.Path:
         """Where `kzoo.explain` writes what it found out about an output."""
         return self.folder / EXPLANATIONS / name

@@ -65,7 +65,7 @@ def examples(run: Run, scored: Scored, count: int) -> dict:
     )
 
     # The task's own figures
-    titles = [f"{kind}: #{index}, error {errors[index]:.3g}" for index, kind in picks]
+    titles = [f"{kind}: #{index}, {task.figures.error(errors[index])}" for index, kind in picks]
     # decoded, so that networks without `coords` have some here
     answers = {name: value[indices] for name, value in predictions.items()}
     known = {name: scored.extras[name] for name in ("mask", "class_names") if name in scored.extras}

@@ -1,7 +1,7 @@
 """Where a network looks, laid over its pictures."""
 
-from matplotlib.figure import Figure
-
+from kzoo.figures import base
+from kzoo.figures.base import Figure
 from kzoo.metrics import loc_scores
 
 
@@ -17,18 +17,16 @@ def attention_figure(images, maps, titles) -> Figure:
     images = loc_scores.middle_frame(images, 4)
     maps = [loc_scores.middle_frame(layer, 3) for layer in maps]
     height, width = images.shape[1:3]
-    figure = Figure(figsize=(2.6 * (1 + len(maps)), (2.6 * height / width + 0.3) * len(images)), layout="constrained")
-    axes = figure.subplots(len(images), 1 + len(maps), squeeze=False)
+    heads = ["input"]
+    for number, layer in enumerate(maps, start=1):
+        heads.append(f"layer {number} ({layer.shape[1]}x{layer.shape[2]})")
+    figure, axes = base.examples(len(images), heads, aspect=height / width)
     for i, row in enumerate(axes):
-        row[0].imshow(images[i])
-        row[0].text(0, -0.02, titles[i], transform=row[0].transAxes, fontsize="small", va="top")
+        row[0].imshow(base.unpadded(images[i]))
+        base.write_below(row[0], titles[i])
         for axis, layer in zip(row[1:], maps, strict=True):
             extent = (-0.5, width - 0.5, height - 0.5, -0.5)  # the outer corners of the picture
-            axis.imshow(images[i].mean(axis=-1), cmap="gray", extent=extent)
+            axis.imshow(images[i].mean(axis=-1), cmap="gray", vmin=0, vmax=255, extent=extent)
             axis.imshow(layer[i], cmap="inferno", alpha=0.6, extent=extent, interpolation="bilinear", vmin=0, vmax=1)
-        for axis in row:
-            axis.set_axis_off()
-    axes[0, 0].set_title("input", fontsize="medium")
-    for number, (axis, layer) in enumerate(zip(axes[0, 1:], maps, strict=True), start=1):
-        axis.set_title(f"layer {number} ({layer.shape[1]}x{layer.shape[2]})", fontsize="medium")
+    base.heading(figure, "Where the network looks (Grad-CAM++, from the first to the last layer): bright counts most")
     return figure

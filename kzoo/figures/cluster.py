@@ -28,7 +28,7 @@ def mosaic(images: dict, result: dict, names):
         cluster = int(cluster)
         shown[cluster] = np.stack([_middle_frame(images[example]) for example in examples])
         matched = result["matching"][cluster]
-        titles[cluster] = f"cluster {cluster}: {names[matched]}" if matched >= 0 else f"cluster {cluster}"
+        titles[cluster] = f"cluster {cluster}\nmatched: {names[matched]}" if matched >= 0 else f"cluster {cluster}"
     return embeddings.mosaic(shown, titles)
 
 

@@ -4,21 +4,18 @@ import itertools
 
 import numpy as np
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.optimize import linear_sum_assignment
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from kzoo.figures import base as figures
+from kzoo.figures import base
 from kzoo.figures import seg as seg_figures
+from kzoo.figures.base import HALO, Figure
 
 POINTS = 1000  # at most as many are drawn of each stage
 READABLE = 24  # classes or clusters: with more, numbers in cells and beside centres would cover each other
-HALO = [withStroke(linewidth=2, foreground="white")]
 HUES = (
     *("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple"),
     *("tab:brown", "tab:pink", "tab:olive", "tab:cyan", "gold"),
@@ -87,6 +84,7 @@ def embedding_figure(stages, labels, assigned, names, centres=None, *, seed: int
         above.set_title(f"{stage}: {words}", fontsize="medium")
         above.tick_params(labelsize="x-small")
         above.locator_params(nbins=5)
+        above.set_xlabel("axes of largest variance, no unit", fontsize="small")
         below.set(xticks=[], yticks=[], xlabel=stage)
         if crosses is not None:
             _draw_centres(above, crosses)
@@ -98,15 +96,12 @@ def embedding_figure(stages, labels, assigned, names, centres=None, *, seed: int
     handles = []
     for k in shown:
         label = names[k] if k >= 0 else "no label"
-        handles.append(Line2D([], [], linestyle="none", marker="o", color=palette[k], label=label))
+        handles.append(base.line(palette[k], label, linestyle="none", marker="o"))
     if centres:
-        handles.append(Line2D([], [], linestyle="none", marker="X", color="black", label="centre, its cluster"))
-    ncols = min(len(handles), 4 * len(stages))
-    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, fontsize="small", frameon=False)
-    figure.suptitle(
-        f"{len(chosen):,} of {count:,} examples; colour: {'true class' if labelled else 'cluster'}\n{CAVEAT}",
-        fontsize="small",
-    )
+        handles.append(base.line("black", "centre and its cluster's number", linestyle="none", marker="X"))
+    base.legend(figure, handles)
+    colour = "true class" if labelled else "cluster"
+    base.heading(figure, f"{len(chosen):,} of {count:,} examples; colour: {colour}\n{CAVEAT}", "small")
     return figure
 
 
@@ -125,7 +120,7 @@ def _colours(count: int) -> np.ndarray:
     """RGB (count, 3) in 0..1, none of them grey."""
     if count <= len(HUES):
         return np.array([to_rgb(hue) for hue in HUES[:count]]).reshape(-1, 3)
-    return figures.class_colours([str(k) for k in range(count)])
+    return base.class_colours([str(k) for k in range(count)])
 
 
 def _plane(codes, centres, before) -> tuple[np.ndarray, np.ndarray | None, float]:
@@ -183,13 +178,13 @@ def mosaic(images: dict, titles: dict) -> Figure:
     # Its figure, with the titles as ticks.
     inches = np.clip(max(height, width) / 100, 0.5, 1.0) / max(height, width)  # of one pixel
     size = inches * np.array([canvas.shape[1], canvas.shape[0]])
-    lines = "\n".join(titles[cluster] for cluster in images).split("\n")
-    longest = max(map(len, lines))
+    words = ["\n".join(base.shortened(part, 40) for part in titles[cluster].split("\n")) for cluster in images]
+    longest = max(map(len, "\n".join(words).split("\n")))
     figure = Figure(figsize=(size[0] + 0.085 * longest + 0.4, size[1] + 0.3), layout="constrained")
     axis = figure.subplots()
     axis.imshow(canvas, interpolation="nearest" if 100 * inches >= 1 else "antialiased")
     middles = np.arange(len(images)) * (height + gap) + (height - 1) / 2
-    axis.set_yticks(middles, [titles[cluster] for cluster in images], fontsize="medium")
+    axis.set_yticks(middles, words, fontsize="medium")
     axis.set_xticks([])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
@@ -287,6 +282,7 @@ def cluster_confusion(confusion, names, titles) -> Figure:
     figure = Figure(figsize=(max(5.5, cell * len(titles) + 2.8), max(4.0, cell * len(names) + 2)), layout="constrained")
     axis = figure.subplots()
     figure.colorbar(axis.imshow(share, cmap="Blues", vmin=0, vmax=100, aspect="auto"), label="% of the true class")
+    names, titles = ([base.shortened(text) for text in texts] for texts in (names, titles))
     axis.set_xticks(range(len(order)), [titles[k] for k in order], rotation=60, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(names)), names)
     axis.set(xlabel="cluster", ylabel="true class")
@@ -330,7 +326,7 @@ def cluster_curves(rows: list[dict], *, tol: float | None = None, clusters: int 
     begin = max((row["epoch"] for row in rows if not row.get("round")), default=0) + 0.5
     for axis, (columns, name, over, scale) in zip(axes, panels, strict=True):
         axis.set_yscale(scale)
-        axis.set(xlabel=over, ylabel=name)
+        axis.set_ylabel(name)
         bound, words = bounds.get(columns[0], (None, ""))
         if scale == "log":  # one value alone has no range
             values = (bound or np.nan, *_measured(rows, columns[0], over)[1])
@@ -348,11 +344,12 @@ def cluster_curves(rows: list[dict], *, tol: float | None = None, clusters: int 
         if columns == tuple(SCORES):
             axis.set_ylim(min(0, axis.get_ylim()[0]), 1.02)  # ARI may be negative
         if bound:
-            axis.axhline(bound, color="tab:red", linestyle="--", linewidth=1, label=words)
+            axis.axhline(bound, color="black", linestyle="--", linewidth=1, label=words)
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize="small")
         axis.grid(alpha=0.3)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        measured_at = np.concatenate([_measured(rows, column, over)[0] for column in columns])
+        base.over_epochs(axis, measured_at, over)
     return figure
 
 

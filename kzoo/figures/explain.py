@@ -2,8 +2,9 @@
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 
+from kzoo.figures import base
+from kzoo.figures.base import Figure
 from kzoo.metrics import loc_scores
 from kzoo.nn.skeletons import H36M_BONES, H36M_JOINTS
 
@@ -16,6 +17,8 @@ TITLES = {
     "grad_cam": "Grad-CAM",
     "grad_cam_pp": "Grad-CAM++",
 }
+SIGNED = ("integrated_gradients", "occlusion")
+COLUMNS = 7  # at most; more maps go on in the next row
 AS_PICTURES = ("guided_backprop", "deconvnet")  # shown about grey in the picture's own colours
 TILE = 72  # pixels of a patch in a mosaic
 CLIP = 99.5  # per cent: where a map's colours end, so that single pixels do not darken the rest
@@ -36,27 +39,39 @@ def explanation_figure(sources, maps: dict, titles, heading: str) -> Figure:
     sources = loc_scores.middle_frame(sources, 3 if on_joints else 4)
     shown = {name: _middle_map(name, array, on_joints) for name, array in maps.items()}
     aspect = 1.0 if on_joints else sources.shape[1] / sources.shape[2]
-    figure = Figure(figsize=(1.75 * (1 + len(maps)), (1.75 * aspect + 0.35) * len(sources) + 0.9), layout="constrained")
-    axes = figure.subplots(len(sources), 1 + len(maps), squeeze=False)
+    columns = min(1 + len(maps), COLUMNS)
+    rows_each = -(-(1 + len(maps)) // columns)
+    figure = Figure(figsize=(2.1 * columns, (2.1 * aspect + 0.5) * rows_each * len(sources)), layout="constrained")
+    axes = figure.subplots(rows_each * len(sources), columns, squeeze=False).reshape(len(sources), -1)
     draw = _draw_on_joints if on_joints else _draw_on_picture
+    for axis in axes.flat:
+        axis.set_axis_off()
     for i, row in enumerate(axes):
         draw(row[0], sources[i], None, "")
+        row[0].set_title("input", fontsize="small")
         row[0].text(0, -0.03, titles[i], transform=row[0].transAxes, fontsize="small", va="top")
-        for axis, (name, array) in zip(row[1:], shown.items(), strict=True):
+        for axis, (name, array) in zip(row[1:], shown.items(), strict=False):
             draw(axis, sources[i], array[i], name.partition("/")[0])
-
-    # The titles of the columns.
-    axes[0, 0].set_title("input", fontsize="medium")
-    for axis, name in zip(axes[0, 1:], shown, strict=True):
-        method, _, layer = name.partition("/")
-        size = f"\n{layer}, {shown[name].shape[1]}x{shown[name].shape[2]}" if layer else ""
-        axis.set_title(TITLES.get(method, method) + size, fontsize="small" if layer else "medium")
-    signs = (
-        "integrated gradients and occlusion: red speaks for it and blue against it; elsewhere what is bright counts "
-        "most"
-    )
-    figure.suptitle(f"{heading}\n{signs}", fontsize="medium")
+            method, _, layer = name.partition("/")
+            size = f"\n{base.shortened(layer, 18)}, {array.shape[1]}x{array.shape[2]}" if layer else ""
+            axis.set_title(TITLES.get(method, method) + size, fontsize="small")
+    base.heading(figure, f"{heading}\n{_meaning(maps, on_joints)}")
     return figure
+
+
+def _meaning(maps: dict, on_joints: bool) -> str:
+    """What the colours of the maps stand for, of those that there are."""
+    methods = {name.partition("/")[0] for name in maps}
+    told = []
+    signed = [TITLES[name].replace("\n", " ") for name in SIGNED if name in methods]
+    if signed:
+        told.append(f"{' and '.join(signed)}: red speaks for it, blue against it.")
+    about_grey = [TITLES[name].replace("\n", " ") for name in AS_PICTURES if name in methods]
+    if about_grey and not on_joints:
+        told.append(f"{' and '.join(about_grey)}: grey does not count.")
+    if methods - {*SIGNED, *AS_PICTURES}:
+        told.append("What counts most is large and red." if on_joints else "Elsewhere what is bright counts most.")
+    return " ".join(told)
 
 
 def _middle_map(name: str, array, on_joints: bool):
@@ -126,7 +141,7 @@ def filters_figure(filters, heading: str) -> Figure:
         axis.set_axis_off()
     for axis, tile in zip(axes.flat, tiles, strict=False):
         axis.imshow(tile, interpolation="nearest")
-    figure.suptitle(heading, fontsize="small")
+    base.heading(figure, heading, "small")
     return figure
 
 
@@ -153,7 +168,7 @@ def patches_figure(found: dict, count: int, heading: str) -> Figure:
             right.set_title(f"{patches[0].value:.3g} … {patches[-1].value:.3g}", fontsize="small", loc="right")
             left.imshow(_mosaic([_enlarged(patch.picture / 255) for patch in patches], side))
             right.imshow(_mosaic([_about_grey(_enlarged(patch.projection)) for patch in patches], side))
-    figure.suptitle(heading, fontsize="medium")
+    base.heading(figure, heading)
     return figure
 
 

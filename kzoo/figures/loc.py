@@ -3,17 +3,15 @@
 import matplotlib
 import numpy as np
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
-from kzoo.figures import base as figures
+from kzoo.figures import base
 from kzoo.figures import seg as seg_figures
+from kzoo.figures.base import PREDICTION, TRUTH, Figure
 from kzoo.metrics import loc_scores
 
-TRUTH = "tab:green"
-PREDICTION = "red"
-ERROR = "tab:blue"
+ERROR = "dimgrey"  # what joins a truth and its prediction
 BASELINE = "darkgrey"
 # Of the longest side of the true trajectory: as far beyond it may predictions widen the picture; others are cut off.
 MARGIN = 0.25
@@ -135,13 +133,17 @@ def pose_graph(truth, predicted, baseline=None) -> dict[str, Figure]:
     # What differs between the two, and the legend.
     plan.set_aspect("equal")
     plan.grid(alpha=0.3)
-    space.set_box_aspect(corners[1] - corners[0], zoom=0.85)
+    space.set_box_aspect(corners[1] - corners[0], zoom=0.75)  # axis labels are no part of what is laid out
+    for axis in (space.xaxis, space.yaxis):
+        axis.labelpad = 9
     space.set_zlabel(f"{'xyz'[order[2]]} (m)")
     space.locator_params(nbins=5)
+    space.zaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
     space.view_init(elev=35, azim=-65)
+    plan.set_title(f"plan: seen along the {'xyz'[order[2]]} axis", fontsize="medium")
+    space.set_title("in space", fontsize="medium")
     handles, _ = plan.get_legend_handles_labels()
-    handles.append(matplotlib.lines.Line2D([], [], color=ERROR, label="joins a camera's true and predicted place"))
-    figure.legend(handles=handles[::-1], loc="outside lower center", ncols=2, fontsize="small", frameon=False)
+    base.legend(figure, [*handles[::-1], base.line(ERROR, "joins a camera's true and predicted place")])
     return {"pose_graph.png": figure}
 
 
@@ -185,6 +187,7 @@ def error_curves(errors_m, errors_deg, others=None) -> Figure:
         # Each run's curve, and its share within both bounds at once.
         for number, (name, pair) in enumerate(runs.items()):
             colour = f"C{number % 10}"
+            name = base.label(name, 24)
             _draw_shares(axis, pair[k], colour, name, unit)
             for key, bounds in loc_scores.THRESHOLDS.items():
                 both = 100 * np.mean((pair[0] <= bounds[0]) & (pair[1] <= bounds[1]))
@@ -199,8 +202,7 @@ def error_curves(errors_m, errors_deg, others=None) -> Figure:
         if k == 0:
             axis.set_ylabel("pictures with at most that error (%)")
             points = [line for line in axis.lines if line.get_marker() in markers.values()]
-            ncols = min(3, len(runs))
-            figure.legend(handles=points, loc="outside lower center", ncols=ncols, fontsize="small", frameon=False)
+            base.legend(figure, points)
     return figure
 
 
@@ -213,27 +215,27 @@ def weights_curves(rows: list[dict], names: dict[str, str]) -> Figure:
     """
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axis = figure.subplots()
-    for column, label in names.items():
+    epochs = []
+    for number, (column, name) in enumerate(names.items()):
         points = [(row["epoch"], row[column]) for row in rows if column in row]
         if points:
             epochs, values = zip(*points, strict=True)
-            label = f"{label}: {values[0]:.3g} to {values[-1]:.3g}"
-            axis.plot(epochs, values, marker="." if len(points) < 40 else "", label=label)
-    axis.set(xlabel="epoch", ylabel="learned weight (alpha or log sigma)")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+            name = base.label(f"{name}: {values[0]:.3g} to {values[-1]:.3g}")
+            dashes = ("-", "--", "-.", ":")[number % 4]  # lines that cover each other are all seen
+            axis.plot(epochs, values, dashes, marker="." if len(points) < 40 else "", label=name)
+    axis.set(ylabel="learned weight, no unit (alpha or log sigma)")
+    base.over_epochs(axis, epochs)
     axis.grid(alpha=0.3)
-    if axis.lines:
-        figure.legend(loc="outside right upper", fontsize="small", frameon=False)
+    base.legend(figure, list(axis.lines))
     return figure
 
 
-def _class_colours(ids, classes) -> np.ndarray:
-    """RGB (256, 3) in 0..1 of class ids, grey for those beyond the classes."""
-    names = list(classes)
-    if not names:
-        largest = max(int(picture[picture < 255].max(initial=0)) for picture in ids)
-        names = [str(i) for i in range(1 + largest)]
-    return np.concatenate([figures.class_colours(names), np.tile(seg_figures.IGNORE_GREY, (256 - len(names), 1))])
+def _class_names(ids, names) -> list[str]:
+    """Of what has no names: its numbers."""
+    if names:
+        return list(names)
+    largest = max(int(picture[picture < 255].max(initial=0)) for picture in ids)
+    return [str(i) for i in range(1 + largest)]
 
 
 def _draw_directions(axis, poses, half: float, order, signs):
@@ -259,7 +261,7 @@ def _draw_directions(axis, poses, half: float, order, signs):
 def loc_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
     """Each example's picture and, in plan, from where and in which direction it was taken.
 
-    Truth is green, prediction red. All plans have one scale, and the errors stand above. The plan leaves out the world
+    All plans have one scale, and the errors stand above. The plan leaves out the world
     axis nearest to the camera's vertical. Of networks that segment too: their classes beside the picture, and the true
     ones.
 
@@ -284,44 +286,38 @@ def loc_figures(images, labels, outputs, titles, names) -> dict[str, Figure]:
     half = max(0.2, 1.25 * min(finite.max(), TOO_FAR * np.median(finite))) if len(finite) else 1.0
 
     # The classes of networks that segment too.
-    classes = outputs.get("class_names", ())
     masks = {}
     if "classes" in outputs:
-        masks = {"segmentation": outputs["classes"], "target (grey: not labelled)": outputs.get("mask")}
+        masks = {"predicted classes": outputs["classes"], "true classes": outputs.get("mask")}
     masks = {head: np.asarray(ids).reshape(images.shape[:3]) for head, ids in masks.items() if ids is not None}
-    palette = _class_colours(masks.values(), classes) if masks else None
+    classes = _class_names(masks.values(), outputs.get("class_names", ())) if masks else []
+    palette = seg_figures.palette(classes) if masks else None
 
     # A row for each example.
-    heads = ["input", *masks, "plan and view direction"]
-    aspect = images.shape[1] / images.shape[2]
-    figure = Figure(figsize=(3 * len(heads), (3 * max(aspect, 0.8) + 0.25) * len(images) + 0.5), layout="constrained")
-    axes = figure.subplots(len(images), len(heads), squeeze=False)
+    heads = ["input", *masks, ""]
+    aspect = max(images.shape[1] / images.shape[2], 0.9)  # plans are square and have axes
+    figure, axes = base.examples(len(images), heads, aspect=aspect, side=3)
     for i, row in enumerate(axes):
-        shade = images[i].mean(axis=-1, keepdims=True) / 255
-        panels = [images[i], *(0.3 * shade + 0.7 * palette[ids[i]] for ids in masks.values())]
+        panels = [base.unpadded(images[i]), *(seg_figures.tinted(images[i], ids[i], palette) for ids in masks.values())]
         for axis, panel in zip(row, panels, strict=False):
             axis.imshow(panel)
-            axis.set_axis_off()
+        row[-1].set_axis_on()
         _draw_directions(row[-1], [(truth[i], TRUTH), (answers[i], PREDICTION)], half, order, signs)
         higher = (answers[i] - truth[i])[order[2]] * signs[2]
         words = f"{metres[i]:.2f} m ({abs(higher):.2f} m too {'high' if higher > 0 else 'low'}), {degrees[i]:.1f}°"
         row[-1].set_title(words, fontsize="small")
         row[-1].set_xlabel(f"{names[order[0]]} (m)", fontsize="small")
         row[-1].set_ylabel(f"{names[order[1]]} (m)", fontsize="small")
-        row[0].text(0, -0.02, titles[i], transform=row[0].transAxes, fontsize="small", va="top")
-        for axis, head in zip(row[:-1], heads, strict=False):
-            axis.set_title(head if i == 0 else "", fontsize="medium")
+        base.write_below(row[0], titles[i])
 
     # The legend.
     handles = []
     for colour, what in ((TRUTH, "truth"), (PREDICTION, "prediction")):
-        label = f"{what}, looking along the arrow"
-        handles.append(matplotlib.lines.Line2D([], [], color=colour, marker="o", label=label))
-    if masks and classes:
-        for colour, name in zip(palette, classes, strict=False):
-            handles.append(matplotlib.patches.Patch(facecolor=colour, edgecolor="black", label=name))
-    ncols = min(len(handles), 2 * len(heads))
-    figure.legend(handles=handles, loc="outside lower center", ncols=ncols, fontsize="small", frameon=False)
+        handles.append(base.line(colour, f"{what}: place, and where the camera looks", marker="o"))
+    if masks:
+        handles += seg_figures.class_handles(np.stack(list(masks.values())), classes, palette)
+    base.heading(figure, "Above each plan, seen from above: how far the prediction is away, and turned", "small")
+    base.legend(figure, handles)
     return {"poses.png": figure}
 
 

@@ -6,18 +6,21 @@ pixels per pixel of the picture.
 """
 
 import cv2
-import matplotlib.colors
+import matplotlib
 import numpy as np
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont
 
 from kzoo.figures import pose as pose_figures
-from kzoo.figures.base import class_colours
+from kzoo.figures.base import SIDES, class_colours, shortened
 from kzoo.nn import skeletons
 from kzoo.nn.geometry import classes_at, transform_points
 
-SIDES = {"left": "tab:orange", "right": "tab:cyan", "middle": "tab:pink"}  # of Human3.6M's bones
+PERSONS = [matplotlib.colormaps["tab10"](i) for i in (1, 9, 6, 2, 0, 8, 3, 4, 5)]  # of several in one picture
 FAR = 1e4  # pixels beyond which lines are cut off: OpenCV counts in int32
 INSET = 0.45  # of the shorter side: the squares that 3-D joints are drawn in
 METRES = 2.2  # that such a square is high
+SMALL = 200  # pixels of the shorter side: on smaller pictures names would cover too much
 SUBPIXEL = 4  # bits of OpenCV's drawing
 
 
@@ -33,24 +36,74 @@ def persons_of(picture) -> list[tuple[np.ndarray, np.ndarray, float]]:
     return persons
 
 
-def draw_pose(canvas, picture, names, scale):
-    """Each person's skeleton, without the joints that were not found."""
-    for points, scores, _ in persons_of(picture):
-        seen = scores > 0
-        for colour, pairs in pose_figures.LIMBS.items():
-            drawn = [pair for pair in pairs if max(pair) < len(seen) and seen[list(pair)].all()]
-            _lines(canvas, points * scale, drawn, colour)
+def draw_pose(canvas, picture, names, scale, *, min_score: float = 0.0):
+    """Each person's skeleton, without the joints that were not found or have less than `min_score`.
+
+    A single person's limbs have the colours of their sides; of several each one has a colour, a box and a score.
+    """
+    persons = persons_of(picture)
+    bones = pose_figures.limbs(names)
+    for number, (points, scores, score) in enumerate(persons):
+        seen = (scores > 0) & (scores >= min_score)
+        for side, pairs in bones.items():
+            colour = SIDES[side] if len(persons) == 1 else PERSONS[number % len(PERSONS)]
+            _lines(canvas, points * scale, [pair for pair in pairs if seen[list(pair)].all()], colour)
         _dots(canvas, points[seen] * scale)
+        if len(persons) > 1:
+            _box(canvas, _box_of(picture, number, points[seen]) * scale, f"{number + 1}: {score:.2f}", colour)
+
+
+def _box_of(picture, number: int, points) -> np.ndarray:
+    """Upper left and lower right corner (2, 2), in pixels of the picture: the box that was given, or around joints."""
+    if number < len(picture.boxes):
+        x, y, width, height = picture.boxes[number]
+        return np.array([[x, y], [x + width, y + height]], "float64")
+    return np.stack([points.min(axis=0), points.max(axis=0)]) if len(points) else np.zeros((2, 2))
+
+
+def _box(canvas, corners, text: str, colour):
+    """A rectangle with a line of text on its upper side."""
+    colour = _rgb(colour)
+    side = min(canvas.shape[:2])
+    (left, top), (right, bottom) = _whole(corners)
+    cv2.rectangle(canvas, (left, top), (right, bottom), colour, max(1, side // 250), cv2.LINE_AA, SUBPIXEL)
+    size = max(0.35, side / 900)
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    x = int(np.clip(left >> SUBPIXEL, 0, max(0, canvas.shape[1] - width - 4)))
+    y = int(np.clip((top >> SUBPIXEL) - height - 6, 0, max(0, canvas.shape[0] - height - 6)))
+    cv2.rectangle(canvas, (x, y), (x + width + 4, y + height + 6), colour, -1)
+    ink = (0, 0, 0) if sum(colour) > 330 else (255, 255, 255)
+    cv2.putText(canvas, text, (x + 2, y + height + 2), cv2.FONT_HERSHEY_SIMPLEX, size, ink, 1, cv2.LINE_AA)
 
 
 def draw_seg(canvas, picture, names, scale):
-    """Classes as colours over the picture; a first class named background is left out."""
+    """Classes as colours over the picture, and their names; a first class named background is left out."""
     ((matrix, _),), (answer,) = picture.places, picture.answers
     classes = classes_at(answer["classes"], np.diag([*scale, 1.0]) @ matrix, canvas.shape[:2])
     palette = np.rint(255 * class_colours(names)).astype("uint8")
     mixed = cv2.addWeighted(canvas, 0.45, palette[classes], 0.55, 0)
     shown = classes >= int(names[0] == "background")
     canvas[shown] = mixed[shown]
+    _key(canvas, [(shortened(names[c]), palette[c].tolist()) for c in np.unique(classes[shown]) if c < len(names)])
+
+
+def _key(canvas, entries: list[tuple[str, list[int]]]):
+    """Names beside their colours down the left side, as many as there is room for; none on small pictures."""
+    size = max(10, round(min(canvas.shape[:2]) / 36))
+    step = round(1.5 * size)
+    rows = min(len(entries), canvas.shape[0] // step)
+    if min(canvas.shape[:2]) < SMALL or not rows:
+        return
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
+    width = min(canvas.shape[1], round(2.2 * size + max(font.getlength(name) for name, _ in entries[:rows])))
+    canvas[: rows * step, :width] //= 3
+    picture = Image.fromarray(canvas)
+    pen = ImageDraw.Draw(picture)
+    for row, (name, colour) in enumerate(entries[:rows]):
+        top = row * step + step // 6
+        pen.rectangle((size // 3, top, size // 3 + size, top + size), fill=tuple(colour), outline="white")
+        pen.text((round(1.8 * size), top - size // 8), name, fill="white", font=font)
+    canvas[:] = np.asarray(picture)
 
 
 def draw_loc(canvas, picture, names, scale):
@@ -84,9 +137,13 @@ def draw_cluster(canvas, picture, names, scale):
         _caption(canvas, f"cluster {int(answer['assignment'].argmax())}, {answer['assignment'].max():.2f}")
 
 
-def _lines(canvas, points, pairs, colour: str):
+def _rgb(colour) -> list[int]:
+    return [int(round(255 * value)) for value in matplotlib.colors.to_rgb(colour)]
+
+
+def _lines(canvas, points, pairs, colour):
     """Bones in pixels: points (J, 2) with the origin at the corner, pairs of indices."""
-    colour = [int(round(255 * value)) for value in matplotlib.colors.to_rgb(colour)]
+    colour = _rgb(colour)
     width = max(1, round(min(canvas.shape[:2]) / 130))
     at = _whole(points)
     for a, b in pairs:

@@ -4,22 +4,19 @@ import itertools
 
 import numpy as np
 from matplotlib.animation import FuncAnimation
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
-from kzoo.figures.base import ANIMATION_HZ
+from kzoo.figures import base
+from kzoo.figures.base import ANIMATION_HZ, HALO, SIDES, Figure
 from kzoo.nn.skeletons import H36M_BONES, H36M_JOINTS
 
-COLOURS = {"left": "tab:orange", "right": "tab:cyan", "middle": "tab:pink"}  # as figures.LIMBS
 FROM_CAMERA = {"elev": 10, "azim": -80}  # nearly from the camera
 FROM_SIDE = {"elev": 10, "azim": 10}  # the camera stands on the left
 GRID = 0.25  # metres between the lines of the floor
 # Metres that a wrong prediction may widen the space on each side; beyond, it is cut off and the truth stays readable.
 MARGIN = 0.5
-HALO = [withStroke(linewidth=2, foreground="white")]  # numbers stay readable on a line
 ANIMATED = 4  # examples in the animation
+FRAMES = 12  # of a clip that are drawn side by side; of longer clips as many, evenly spaced
 
 
 def pose3d_figures(inputs, labels, outputs, titles, names) -> dict[str, Figure | FuncAnimation]:
@@ -65,7 +62,7 @@ def _draw_skeleton(axis, points, names, *, markers=True, **style) -> list[tuple]
     bones = H36M_BONES if tuple(names) == H36M_JOINTS else {}
     for side, pairs in bones.items():
         for pair in map(list, pairs):
-            (line,) = axis.plot(*points[pair].T, color=COLOURS[side], linewidth=2, zorder=5, **style)
+            (line,) = axis.plot(*points[pair].T, color=SIDES[side], linewidth=2, zorder=5, **style)
             drawn.append((line, pair))
     if markers or not bones:
         look = {"marker": "o", "markersize": 2.5, "markerfacecolor": "white"}
@@ -157,30 +154,28 @@ def _errors_in_words(errors, names) -> str:
     """errors: (T, J) mm of one clip."""
     per_joint = errors.mean(axis=0)
     worst = int(np.argmax(per_joint))  # the first that is not a number, if there is one
-    return f"MPJPE {errors.mean():.0f} mm; worst: {names[worst]} {per_joint[worst]:.0f} mm"
+    return f"MPJPE {errors.mean():.0f} mm; worst: {base.shortened(names[worst], 20)} {per_joint[worst]:.0f} mm"
 
 
 def _legend(figure, names, *, overlay: bool = False):
     handles = []
     if tuple(names) == H36M_JOINTS:
-        handles += [Line2D([], [], color=colour, linewidth=2, label=side) for side, colour in COLOURS.items()]
+        words = {"left": "the person's left", "right": "the person's right", "middle": "middle"}
+        handles += [base.line(colour, words[side], linewidth=2) for side, colour in SIDES.items()]
     if overlay:
-        handles.append(Line2D([], [], color="dimgrey", linestyle="-", label="truth"))
-        handles.append(Line2D([], [], color="dimgrey", linestyle="--", label="prediction"))
-    handles.append(Line2D([], [], color="gainsboro", label=f"grid of {100 * GRID:.0f} cm"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize="small", frameon=False)
+        handles += [base.line("dimgrey", "truth"), base.line("dimgrey", "prediction", linestyle="--")]
+    base.legend(figure, [*handles, base.line("gainsboro", f"grid of {100 * GRID:.0f} cm")])
 
 
 def _middle_frames(inputs, truth, predicted, errors, titles, names) -> Figure:
     count = len(inputs)
     t = inputs.shape[1] // 2
-    figure = Figure(figsize=(11, 3.0 * count + 0.6), layout="constrained")
-    grid = figure.add_gridspec(count, 4)
+    figure, places, rows = base.arranged(count, 4, aspect=1.05)
     for i in range(count):
         space = _space(truth[i, t], predicted[i, t])
-        axes = [figure.add_subplot(grid[i, 0])]
-        axes += [_add_scene(figure, grid[i, column], space, FROM_CAMERA) for column in (1, 2)]
-        axes += [_add_scene(figure, grid[i, 3], space, FROM_SIDE)]
+        axes = [figure.add_subplot(places[i, 0])]
+        axes += [_add_scene(figure, places[i, column], space, FROM_CAMERA) for column in (1, 2)]
+        axes += [_add_scene(figure, places[i, 3], space, FROM_SIDE)]
         _draw_input(axes[0], inputs[i, t], inputs[i], names)
         _draw_skeleton(axes[1], truth[i, t], names)
         _draw_skeleton(axes[2], predicted[i, t], names)
@@ -188,11 +183,12 @@ def _middle_frames(inputs, truth, predicted, errors, titles, names) -> Figure:
         _draw_skeleton(axes[3], predicted[i, t], names, markers=False, dashes=(2, 1))
         _caption(axes[0], titles[i])
         _caption(axes[2], _errors_in_words(errors[i], names))
-        if i == 0:
+        if i % rows == 0:
             head = f"input, frame {t + 1} of {inputs.shape[1]}"
-            heads = (head, "truth", "prediction", "both from the side, camera on the left")
+            heads = (head, "truth", "prediction", "both, from the side")
             for axis, head in zip(axes, heads, strict=True):
                 axis.set_title(head, fontsize="medium")
+    base.heading(figure, "From the side: the camera stands on the left", "small")
     _legend(figure, names, overlay=True)
     return figure
 
@@ -200,22 +196,25 @@ def _middle_frames(inputs, truth, predicted, errors, titles, names) -> Figure:
 def _all_frames(inputs, truth, predicted, errors, titles, names) -> Figure:
     order = np.argsort(errors.mean(axis=(1, 2)))
     length = inputs.shape[1]
+    frames = np.unique(np.linspace(0, length - 1, min(length, FRAMES)).round().astype(int))
     chosen = {"best": order[0], "worst": order[-1]} if len(order) > 1 else {"the only": 0}
-    figure = Figure(figsize=(1.5 * max(length, 4) + 0.3, 5.0 * len(chosen) + 0.3), layout="constrained")
+    figure = Figure(figsize=(1.5 * max(len(frames), 4) + 0.3, 5.0 * len(chosen) + 0.3), layout="constrained")
     bands = figure.subfigures(len(chosen), 1, squeeze=False)[:, 0]
     for band, (word, i) in zip(bands, chosen.items(), strict=True):
-        band.suptitle(f"{word} clip: {titles[i]}. {_errors_in_words(errors[i], names)}", fontsize="medium")
-        grid = band.add_gridspec(3, length, height_ratios=(1, 1.05, 1.05))
+        band.suptitle(
+            f"{word} clip ({base.shortened(titles[i], 40)}): {_errors_in_words(errors[i], names)}", fontsize="medium"
+        )
+        grid = band.add_gridspec(3, len(frames), height_ratios=(1, 1.05, 1.05))
         space = _space(truth[i], predicted[i])
-        for t in range(length):
-            axes = [band.add_subplot(grid[0, t])]
-            axes += [_add_scene(band, grid[row, t], space, FROM_CAMERA) for row in (1, 2)]
+        for column, t in enumerate(frames):
+            axes = [band.add_subplot(grid[0, column])]
+            axes += [_add_scene(band, grid[row, column], space, FROM_CAMERA) for row in (1, 2)]
             axes[0].set_title(f"frame {t + 1}", fontsize="small")
             _draw_input(axes[0], inputs[i, t], inputs[i], names)
             _draw_skeleton(axes[1], truth[i, t], names)
             _draw_skeleton(axes[2], predicted[i, t], names)
             _caption(axes[2], f"{errors[i, t].mean():.0f} mm", x=0.5, y=0, ha="center")
-            if t == 0:
+            if column == 0:
                 for axis, row in zip(axes, ("input", "truth", "prediction"), strict=True):
                     _caption(axis, row, x=-0.05, y=0.5, ha="right", va="center", rotation="vertical")
     _legend(figure, names)
@@ -269,11 +268,13 @@ def joint_table(per_joint: dict[str, dict[str, float]]) -> Figure:
     for k, (measure, errors) in enumerate(per_joint.items()):
         values = np.array([errors.get(joint, np.nan) for joint in joints])
         places = np.arange(len(joints)) + (k - (len(per_joint) - 1) / 2) * width
-        label = f"{measure}, line: its mean {np.nanmean(values):.1f} mm"
-        bars = axis.bar(places, values, width, color=f"C{k}", label=label)
-        axis.bar_label(bars, [f"{value:.0f}" for value in values], padding=2, fontsize="x-small", path_effects=HALO)
-        axis.axhline(np.nanmean(values), color=f"C{k}", linestyle="--", linewidth=1)
-    axis.set_xticks(range(len(joints)), joints, rotation=45, ha="right", rotation_mode="anchor")
+        mean = values[np.isfinite(values)].mean() if np.isfinite(values).any() else np.nan
+        bars = axis.bar(places, values, width, color=f"C{k}", label=f"{measure}, line: its mean {mean:.1f} mm")
+        axis.axhline(mean, color=f"C{k}", linestyle="--", linewidth=1, zorder=1)
+        words = [f"{value:.0f}" for value in values]
+        axis.bar_label(bars, words, padding=2, fontsize="x-small", path_effects=HALO, zorder=3)
+    words = [base.shortened(joint) for joint in joints]
+    axis.set_xticks(range(len(joints)), words, rotation=45, ha="right", rotation_mode="anchor")
     axis.set(ylabel="error (mm)", xlim=(-0.6, len(joints) - 0.4))
     axis.margins(y=0.1)
     axis.spines[["top", "right"]].set_visible(False)
@@ -286,16 +287,17 @@ def actions_bars(per_action: dict[str, float]) -> Figure:
 
     Actions without a number are left out.
     """
-    measured = [action for action in per_action if not np.isnan(per_action[action])]
+    measured = [action for action in per_action if np.isfinite(per_action[action])]
     shown = sorted(measured, key=per_action.get, reverse=True)
     errors = [per_action[action] for action in shown]
-    mean = np.mean(errors)
+    mean = np.mean(errors) if errors else np.nan
     figure = Figure(figsize=(7, 1.2 + 0.32 * len(shown)), layout="constrained")
     axis = figure.subplots()
-    bars = axis.barh(shown, errors, color="tab:blue", height=0.7)
-    axis.bar_label(bars, fmt="%.1f", padding=3, fontsize="small", path_effects=HALO)
-    axis.axvline(mean, color="tab:red", linestyle="--", linewidth=1, label=f"mean {mean:.1f} mm")
-    axis.set(xlabel="error (mm)")
+    bars = axis.barh(range(len(shown)), errors, color="tab:blue", height=0.7)
+    axis.set_yticks(range(len(shown)), [base.shortened(action) for action in shown])
+    axis.axvline(mean, color="black", linestyle="--", linewidth=1, zorder=1, label=f"mean {mean:.1f} mm")
+    axis.bar_label(bars, fmt="%.1f", padding=3, fontsize="small", path_effects=HALO, zorder=3)
+    axis.set(xlabel="MPJPE (mm)")
     axis.margins(x=0.1)
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper right", fontsize="small", frameon=False)

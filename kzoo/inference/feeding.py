@@ -29,6 +29,7 @@ class Picture:
     keys: of its boxes, see `crops`; size: (H, W) in pixels; shown: (h, w, 3) uint8 RGB for drawing, at most LONGEST;
     places: of each answer that is expected, the (3, 3) matrix from fractions of the network's input to pixels, and the
     box's score;
+    boxes: of persons, (4,) x, y, w, h in pixels beside each of the places, where there are some;
     answers: those that came, {name: array}.
     """
 
@@ -40,6 +41,7 @@ class Picture:
     shown: np.ndarray
     places: list[tuple[np.ndarray, float]] = dataclasses.field(default_factory=list)
     answers: list[dict] = dataclasses.field(default_factory=list)
+    boxes: list[np.ndarray] = dataclasses.field(default_factory=list)
 
 
 def singles(sequence, shape) -> Iterator[tuple]:
@@ -77,6 +79,7 @@ def crops(sequence, shape, boxes: dict, problem: Callable[[str], None]) -> Itera
             )  # pixels of the crop, of SIZE
             pixel = side / records.SIZE
             picture.places.append((np.array([[pixel, 0, corner[0]], [0, pixel, corner[1]], [0, 0, 1]]) @ matrix, score))
+            picture.boxes.append(box)
             arrays.append(array)
         for array in arrays or [None]:
             yield array, [(picture, ALL)]

@@ -4,11 +4,11 @@ import io
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
 from kzoo.figures import base as figures
 from kzoo.figures import pose as pose_figures
 from kzoo.figures import seg as seg_figures
+from kzoo.figures.base import Figure
 
 WIDTH_MM, INCH_MM, DPI = 88, 25.4, 300
 SHOWN_JOINT = "right_wrist"  # whose map is drawn alone; a joint that is hard
@@ -62,12 +62,12 @@ def iou_curves(rows: dict[str, dict]) -> Figure:
 
 
 def draw_curves(axis, rows: dict[str, dict]):
-    for colour, (words, row) in zip(matplotlib.colormaps["tab10"].colors, rows.items(), strict=False):
+    for style, (words, row) in zip(figures.run_styles(len(rows)), rows.items(), strict=True):
+        style = {**style, "markersize": 3}
         epochs = range(1, 1 + row["epochs"])
-        axis.plot(epochs, row["curve"]["train"], ".--", color=colour, label=f"{words}, training")
-        axis.plot(epochs, row["curve"]["val"], ".-", color=colour, label=f"{words}, evaluation")
-    axis.set(xlabel="epoch")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.plot(epochs, row["curve"]["train"], "--", **style, label=f"{words}, training")
+        axis.plot(epochs, row["curve"]["val"], "-", **style, label=f"{words}, evaluation")
+    figures.over_epochs(axis, (epoch for row in rows.values() for epoch in range(1, 1 + row["epochs"])))
     axis.grid(alpha=0.3, linewidth=0.5)
 
 
@@ -125,10 +125,9 @@ def write(axis, text: str):
     axis.text(0.0, -0.02, text, transform=axis.transAxes, fontsize=6, va="top")
 
 
-def skeleton(axis, image, positions, drawn):
-    axis.imshow(image)
-    with matplotlib.rc_context({"lines.linewidth": 1}):
-        pose_figures.draw_skeleton(axis, positions, drawn, image.shape[:2])
+def skeleton(axis, image, positions, drawn, names):
+    axis.imshow(figures.unpadded(image))
+    pose_figures.draw_skeleton(axis, positions, drawn, image.shape[:2], names)
     for line in axis.get_lines():
         line.set_linewidth(1.0)
     for dots in axis.collections:
@@ -137,8 +136,7 @@ def skeleton(axis, image, positions, drawn):
 
 def heat(axis, image, values):
     """One map (h, w) of non-negative numbers over a grey picture."""
-    axis.imshow(image.mean(axis=-1), cmap="gray", extent=(0, 1, 1, 0))
-    axis.imshow(values, cmap="inferno", alpha=0.65, extent=(0, 1, 1, 0), interpolation="bilinear", vmin=0)
+    pose_figures.overlay_maps(axis, image, values)
 
 
 @matplotlib.rc_context(STYLE)
@@ -149,8 +147,8 @@ def persons(found: dict) -> Figure:
     titles = ("truth", "answer", "maps of all joints", f"map: {SHOWN_JOINT.replace('_', ' ')}")
     figure, axes = panels(len(found["persons"]), 4, titles)
     for row, person in zip(axes, found["persons"], strict=True):
-        skeleton(row[0], person["image"], person["label"][:, :2], person["label"][:, 2] > 0)
-        skeleton(row[1], person["image"], person["coords"], np.ones(len(person["coords"]), bool))
+        skeleton(row[0], person["image"], person["label"][:, :2], person["label"][:, 2] > 0, found["names"])
+        skeleton(row[1], person["image"], person["coords"], np.ones(len(person["coords"]), bool), found["names"])
         peaks = np.maximum(person["maps"].max(axis=(0, 1)), 1e-9)
         heat(row[2], person["image"], (person["maps"] / peaks).max(axis=-1))
         heat(row[3], person["image"], person["maps"][..., joint])
@@ -176,7 +174,7 @@ def compared_maps(found: dict, words: dict[str, str]) -> Figure | None:
 
 @matplotlib.rc_context(STYLE)
 def failures(found: dict) -> Figure | None:
-    """The worst joints of each cause: truth a green ring, answer a red cross. None where nothing failed."""
+    """The worst joints of each cause: truth a ring, answer a cross. None where nothing failed."""
     shown = found["failures"]
     if not shown:
         return None
@@ -184,12 +182,10 @@ def failures(found: dict) -> Figure | None:
     for axis, example in zip(axes.flat, shown, strict=False):
         image = example["image"]
         joint = example["joint"]
-        skeleton(axis, image, example["coords"], np.ones(len(example["coords"]), bool))
-        x, y = example["label"][joint, :2] * image.shape[1::-1] - 0.5
-        u, v = example["coords"][joint] * image.shape[1::-1] - 0.5
-        axis.plot([x, u], [y, v], color="red", linewidth=0.8)
-        axis.plot(x, y, "o", markersize=5, markerfacecolor="none", markeredgecolor="lime", markeredgewidth=1.2)
-        axis.plot(u, v, "x", markersize=4.5, color="red", markeredgewidth=1.4)
+        skeleton(axis, image, example["coords"], np.ones(len(example["coords"]), bool), found["names"])
+        truth = example["label"][joint, :2] * image.shape[1::-1] - 0.5
+        answer = example["coords"][joint] * image.shape[1::-1] - 0.5
+        pose_figures.mark_error(axis, truth, answer, scale=0.55)
         axis.set_title(f"{example['cause']}: {found['names'][joint].replace('_', ' ')}", fontsize=5.5, pad=1.5)
         write(axis, f"{example['error']:.0f} px")
     return figure
@@ -209,9 +205,7 @@ def segmentations(found: dict, words: dict[str, str]) -> Figure | None:
         ("picture", "truth", *(words[name] for name in order)),
         aspect=height / width,
     )
-    palette = np.concatenate(
-        [figures.class_colours(found["names"]), np.tile(seg_figures.IGNORE_GREY, (256 - len(found["names"]), 1))]
-    )
+    palette = seg_figures.palette(found["names"])
     for row, picture in zip(axes, found["pictures"], strict=True):
         row[0].imshow(picture["image"])
         shade = picture["image"].mean(axis=-1, keepdims=True) / 255

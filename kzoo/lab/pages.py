@@ -197,7 +197,7 @@ def failure_item(report: Story, found: dict):
     )
     report.part("maps")
     report.picture("maps", "Latent maps of single joints for the median person, each scaled to its peak.")
-    report.picture("failures", "The worst joints of each cause: truth a green ring, answer a red cross.")
+    report.picture("failures", "The worst joints of each cause: truth a blue ring, answer an orange cross.")
     report.picture("overfitting", "Soft-argmax with (base) and without augmentation.")
     report.part("overfitting")
 
@@ -213,7 +213,7 @@ def segmentation_item(report: Story, found: dict):
     report.picture("iou", "mIoU over the epochs.")
     report.picture(
         "segmentations",
-        f"Pictures at the 10th, 40th, 60th and 90th percentile of {chosen_by}'s error; person red; below: its IoU.",
+        f"Pictures at the 10th, 40th, 60th and 90th percentile of {chosen_by}'s error; person coloured; IoU below.",
     )
 
 

@@ -13,10 +13,23 @@ WHAT_EFFECTS_ARE = (
     "What a level adds to the mean over the factor's levels, all else equal: settings of the other factors count "
     "alike, and only those that have all levels."
 )
+EVERY_RUN = "Every run"  # a heading
 PRUNED = (
     "In no mean and no comparison. A run that was pruned was stopped because it was behind: the means are of those "
     "that went on."
 )
+
+
+class Folder(str):
+    """The name of a run folder, in a page a link to it: its path is in `path`."""
+
+    path: str = ""
+
+    @classmethod
+    def of(cls, path: str) -> "Folder":
+        folder = cls(path.rpartition("/")[2])
+        folder.path = path
+        return folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,11 +298,11 @@ def _runs(result: dict) -> list[Block]:
     def line(row):
         found = [row["score"] if row["group"] == letter else None for letter in letters] or [None]
         minutes = None if row["minutes"] is None else round(row["minutes"], 2)
-        folder = row["folder"] and row["folder"].rpartition("/")[2]
+        folder = row["folder"] and Folder.of(row["folder"])
         prices = [row[name] for name in study_report.COSTS]
         return (*settings(row), *found, row["epoch"], *prices, minutes, row["state"], folder)
 
-    found = [Block("heading", "Every run", 2), table("every run", header, [line(row) for row in rows])]
+    found = [Block("heading", EVERY_RUN, 2), table("every run", header, [line(row) for row in rows])]
     left = [(*settings(row), row["state"], row["error"]) for row in rows if row["group"] is None]
     if left:
         header = ("run", *names, "seed", "state", "error")
@@ -317,7 +330,7 @@ def markdown(found: list[Block]) -> str:
             parts.append(caption + tables.markdown_table(list(block.header), rows))
         elif block.kind == "text":
             parts.append(f"{block.text}\n")
-    return "\n".join([*parts, "Curves and charts: report.html.\n"])
+    return "\n".join([*parts, "Curves, charts, pictures and links to the runs: report.html.\n"])
 
 
 def _markdown_cell(value) -> str:

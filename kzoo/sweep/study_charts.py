@@ -6,13 +6,16 @@ import re
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
+from kzoo.figures import base
+from kzoo.figures.base import Figure
 from kzoo.sweep import effects, study_report
 
 INK = "#010203"  # stands for the page's own colour of text
 WIDTH = 5.2  # inches
 DRAWN = 8  # settings with a curve, the best ones
+NAMED = 10  # settings with a colour of their own among the prices
 PRICES = ("parameters", "GFLOPs", "ms each, batch 1")
 STYLE = {
     "svg.hashsalt": "kzoo",  # the same bytes each time
@@ -58,12 +61,20 @@ def svg(figure: Figure) -> str:
 
 def short(level) -> str:
     """At most 24 letters, both ends of longer ones."""
-    text = f"{level:.3g}" if isinstance(level, float) else str(study_report.level_text(level))
-    return text if len(text) <= 24 else f"{text[:13]}…{text[-10:]}"
+    return base.shortened(f"{level:.3g}" if isinstance(level, float) else str(study_report.level_text(level)), 24)
 
 
 def setting_text(setting: dict) -> str:
-    return ", ".join(map(short, setting.values())) or "all runs"
+    """For a legend, within the width of a chart."""
+    return base.label(", ".join(map(short, setting.values())) or "all runs", 58)
+
+
+def _titled(figure: Figure, text: str):
+    """With the chart's title above and what its marks are below, one a line."""
+    base.heading(figure, text, "small")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=1)
 
 
 def band(curves) -> tuple[np.ndarray, np.ndarray]:
@@ -90,11 +101,10 @@ def _curves(settings: list[dict], curves: dict, metric: str) -> Figure | None:
         axis.plot(epochs, mean, color=f"C{number}", marker=".", markersize=4, label=setting_text(row["setting"]))
         axis.fill_between(epochs, low, high, color=f"C{number}", alpha=0.18, linewidth=0)
     left = f"; the best {DRAWN} of {len(settings)} settings" if len(settings) > DRAWN else ""
-    axis.set(xlabel="epoch", ylabel=f"{metric} of the validation split")
-    axis.set_title(f"Mean over seeds, band from lowest to highest{left}", fontsize="medium")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set(ylabel=f"{base.AXES.get(metric, metric)}, validation split")
+    base.over_epochs(axis, (epoch for row in settings for name in row["runs"] for epoch, _ in curves[name]))
     axis.grid(alpha=0.25)
-    figure.legend(loc="outside lower center", ncols=1)
+    _titled(figure, f"Mean over seeds, band from lowest to highest{left}")
     return figure
 
 
@@ -114,7 +124,9 @@ def _prices(settings: list[dict], metric: str, higher_is_better: bool) -> Figure
     priced = {name: rows for name, rows in priced.items() if len({row["costs"][name] for row in rows}) > 1}
     if not priced:
         return None
-    figure = Figure(figsize=(WIDTH, 0.4 + 2.5 * len(priced) + 0.19 * min(10, len(settings))), layout="constrained")
+    figure = Figure(
+        figsize=(WIDTH, 0.4 + 2.5 * len(priced) + 0.19 * min(NAMED + 1, len(settings))), layout="constrained"
+    )
     for axis, (name, rows) in zip(np.atleast_1d(figure.subplots(len(priced), 1)), priced.items(), strict=True):
         costs = np.array([row["costs"][name] for row in rows])
         values = np.array([row["score"].value for row in rows])
@@ -124,15 +136,23 @@ def _prices(settings: list[dict], metric: str, higher_is_better: bool) -> Figure
             if row not in rows:
                 continue
             low, high = _ends(row["score"])
-            axis.plot([row["costs"][name]] * 2, [low, high], color=f"C{number % 10}", alpha=0.7, linewidth=1.2)
-            label = setting_text(row["setting"]) if name == next(iter(priced)) and number < 10 else None
-            axis.plot(row["costs"][name], row["score"].value, "o", color=f"C{number % 10}", markersize=5, label=label)
+            colour = f"C{number}" if number < NAMED else "darkgrey"
+            axis.plot([row["costs"][name]] * 2, [low, high], color=colour, alpha=0.7, linewidth=1.2)
+            axis.plot(row["costs"][name], row["score"].value, "o", color=colour, markersize=5)
         if min(costs) > 0 and max(costs) > 20 * min(costs):
             axis.set_xscale("log")
-        axis.set(xlabel=name, ylabel=metric)
+        axis.set(xlabel=name, ylabel=base.AXES.get(metric, metric))
         axis.grid(alpha=0.25)
-    figure.suptitle("Score and price; on the line: none is both cheaper and better", fontsize="medium")
-    figure.legend(loc="outside lower center", ncols=1)
+        if name == "parameters":
+            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+            axis.xaxis.set_minor_formatter("")
+    for number, row in enumerate(settings[:NAMED]):
+        figure.axes[0].plot([], [], "o", color=f"C{number}", markersize=5, label=setting_text(row["setting"]))
+    if len(settings) > NAMED:
+        figure.axes[0].plot(
+            [], [], "o", color="darkgrey", markersize=5, label=f"{len(settings) - NAMED} other settings"
+        )
+    _titled(figure, "Score and price; on the line: none is both cheaper and better")
     return figure
 
 
@@ -158,10 +178,10 @@ def _effects(of_group: dict, metric: str) -> Figure | None:
     labels = [short(level) if factor == "arch" else f"{factor}\n{short(level)}" for factor, level, _ in rows]
     axis.set_yticks(range(len(rows)), labels)
     axis.invert_yaxis()
-    axis.set(xlabel=f"effect on {metric}")
+    axis.set(xlabel=f"effect on {base.AXES.get(metric, metric)}")
     axis.locator_params(axis="x", nbins=5)
-    axis.set_title("Main effects (dotted: range of fewer than 3 seeds)", fontsize="medium")
     axis.grid(alpha=0.25, axis="x")
+    base.heading(figure, "Main effects (dotted: range of fewer than 3 seeds)", "small")
     return figure
 
 
@@ -173,6 +193,6 @@ def _range(settings: list[dict], name: str, metric: str) -> Figure:
     axis.plot(values, [row["score"].value for row in settings], "o", markersize=5, alpha=0.8)
     if min(values) > 0 and max(values) > 20 * min(values):
         axis.set_xscale("log")
-    axis.set(xlabel=name, ylabel=metric)
+    axis.set(xlabel=name, ylabel=base.AXES.get(metric, metric))
     axis.grid(alpha=0.25)
     return figure

@@ -6,8 +6,8 @@ import pathlib
 import re
 
 from kzoo import files
-from kzoo.sweep import study_blocks, study_charts, study_report, study_rows
-from kzoo.sweep.study_blocks import Block, cell_text
+from kzoo.sweep import study_blocks, study_charts, study_pictures, study_report, study_rows
+from kzoo.sweep.study_blocks import Block, Folder, cell_text
 
 SHORT = 26  # letters that a cell shows on one line
 FILTERED = 6  # rows from which a table can be filtered
@@ -35,6 +35,8 @@ input { font: inherit; color: inherit; background: var(--shade); border: 1px sol
   padding: .3rem .6rem; width: min(100%, 22rem); }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 figure { margin: .5rem 0; flex: 0 1 34rem; } figure svg { width: 100%; height: auto; display: block; }
+figure img { max-width: 100%; height: auto; display: block; margin: .3rem 0; } figcaption { font-weight: 600; }
+a { color: var(--link); }
 """
 SCRIPT = """
 "use strict";
@@ -85,15 +87,19 @@ def text(value: str) -> str:
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(value))
 
 
-def cell(value) -> str:
+def cell(value, folder=".") -> str:
+    """folder: of the page."""
     kind = "number" if isinstance(value, int | float) else "short" if len(cell_text(value)) <= SHORT else "long"
     sorted_by = "" if value is None or value != value else repr(value) if isinstance(value, int | float) else str(value)
-    return f'<td class="{kind}" data-value="{html.escape(sorted_by)}">{text(cell_text(value))}</td>'
+    shown = text(cell_text(value))
+    if isinstance(value, Folder):
+        shown = f'<a href="{study_pictures.link(value.path, folder)}">{shown}</a>'
+    return f'<td class="{kind}" data-value="{html.escape(sorted_by)}">{shown}</td>'
 
 
-def table(block: Block) -> str:
+def table(block: Block, folder=".") -> str:
     heads = "".join(f'<th scope="col"><button type="button">{text(name)}</button></th>' for name in block.header)
-    rows = "".join(f"<tr>{''.join(map(cell, row))}</tr>\n" for row in block.rows)
+    rows = "".join(f"<tr>{''.join(cell(value, folder) for value in row)}</tr>\n" for row in block.rows)
     caption = f"<p>{text(block.text)}</p>" if block.text else ""
     words = ""
     if len(block.rows) >= FILTERED:
@@ -105,12 +111,13 @@ def table(block: Block) -> str:
     )
 
 
-def page(title: str, blocks: list[Block], figures: dict[str, str]) -> str:
+def page(title: str, blocks: list[Block], figures: dict[str, str], *, pictures: str = "", folder=".") -> str:
     """The whole page.
 
     Args:
         title: of the window; blocks: of `study_blocks.blocks`; figures: {name: SVG}; a block whose figure is not among
-        them is left out.
+        them is left out; pictures: of `study_pictures.section`, before the table of every run; folder: where the page
+        will lie.
     """
     parts: list[str] = []
     drawn: list[str] = []
@@ -125,11 +132,13 @@ def page(title: str, blocks: list[Block], figures: dict[str, str]) -> str:
             parts.append(f'<div class="figures">{"".join(drawn)}</div>')
             drawn = []
         if block.kind == "heading":
+            if block.text == study_blocks.EVERY_RUN:
+                parts.append(pictures)
             parts.append(f"<h{block.level}>{text(block.text)}</h{block.level}>")
         elif block.kind == "list":
             parts.append(f"<ul>{''.join(f'<li>{text(item)}</li>' for item in block.items)}</ul>")
         elif block.kind == "table":
-            parts.append(table(block) if block.rows else "")
+            parts.append(table(block, folder) if block.rows else "")
         else:
             parts.append(f"<p>{text(block.text)}</p>")
     if drawn:
@@ -142,7 +151,10 @@ def write(runs: study_rows.Runs, folder, *, with_costs: bool = True) -> dict:
     folder = pathlib.Path(folder)
     result = study_report.analyse(runs, study_report.measured_costs(runs, folder, only_known=not with_costs))
     blocks = study_blocks.blocks(result)
-    html_page = page(f"Report of {result['title']}", blocks, study_charts.charts(result))
+    pictures = study_pictures.section(result, folder)
+    html_page = page(
+        f"Report of {result['title']}", blocks, study_charts.charts(result), pictures=pictures, folder=folder
+    )
     rows = [dict(row) for row in result["runs"]]
     for row in rows:
         del row["curve"]

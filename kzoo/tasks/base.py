@@ -83,6 +83,7 @@ class Figures:
     """What is drawn: each function gives {file name: figure or animation}."""
 
     examples: Callable = lambda pictures, labels, outputs, titles, names: {}
+    error: Callable = "error {:.3g}".format  # one of `Evaluator.errors` in words, with its unit
     charts: Callable = lambda result, names, labels, predictions: {}  # of report.json's content, and of all examples
     inside: Callable | None = None  # (network, `Run.rounds`, pictures, titles, names), of what the network is inside
     looks_for: Callable | None = None  # labels -> (outputs -> (B,) score), whose Grad-CAM++ is drawn

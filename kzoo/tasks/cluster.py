@@ -79,7 +79,9 @@ CLUSTER = Task(
         errors=cluster_scores.cluster_errors,
         beside=("code",),
     ),
-    figures=Figures(charts=figures.cluster_charts, inside=figures.inside),
+    figures=Figures(
+        error=lambda error: f"confidence {1 - error:.2f}", charts=figures.cluster_charts, inside=figures.inside
+    ),
     answers=Answers(
         graph=clusters_in_graph,
         meanings={

@@ -153,7 +153,9 @@ LOC = Task(
         beside=("rotation", "logits"),
         baselines=loc_scores.baselines,
     ),
-    figures=Figures(examples=figures.loc_figures, charts=figures.loc_charts, looks_for=nearness),
+    figures=Figures(
+        error="{:.2f} m".format, examples=figures.loc_figures, charts=figures.loc_charts, looks_for=nearness
+    ),
     answers=Answers(
         graph=camera_in_graph,
         meanings={

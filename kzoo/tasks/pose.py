@@ -150,7 +150,7 @@ POSE = Task(
         errors=pose_scores.pose_errors,
         extras=("image_id", "ann_id", "bbox", "area", "crop_to_image", "head_box"),
     ),
-    figures=Figures(examples=figures.pose_figures),
+    figures=Figures(error="MPJPE {:.1f} px".format, examples=figures.pose_figures),
     answers=Answers(
         graph=joints_in_graph,
         meanings={

@@ -88,7 +88,7 @@ POSE3D = Task(
         errors=pose3d_scores.pose3d_errors,
         extras=("subject", "action", "camera"),
     ),
-    figures=Figures(examples=figures.pose3d_figures, charts=figures.pose3d_charts),
+    figures=Figures(error="MPJPE {:.0f} mm".format, examples=figures.pose3d_figures, charts=figures.pose3d_charts),
     answers=Answers(
         graph=joints_in_graph,
         meanings={"joints": "metres from joint 0 in camera coordinates: x right, y down, z away"},

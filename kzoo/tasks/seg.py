@@ -146,7 +146,9 @@ SEG = Task(
     evaluator=Evaluator(
         decode=decoding.decode_seg, score=seg_scores.seg_report, errors=seg_scores.seg_errors, extras=("image_id",)
     ),
-    figures=Figures(examples=figures.seg_figures, charts=figures.seg_charts),
+    figures=Figures(
+        error=lambda error: f"mIoU {1 - error:.2f}", examples=figures.seg_figures, charts=figures.seg_charts
+    ),
     answers=Answers(
         graph=classes_in_graph,
         meanings={"classes": "class of each pixel, its place in `names`"},

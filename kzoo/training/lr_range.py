@@ -9,10 +9,10 @@ import math
 import keras
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
 from kzoo import UserError
+from kzoo.figures.base import Figure
 
 SMOOTHING = 0.9  # momentum of the moving average of the loss
 DIVERGED = 4.0  # times the smallest smoothed loss so far
@@ -118,8 +118,8 @@ def plot(result: dict) -> Figure:
     ends = (rates[0], onset, rates[lowest], result["diverges"] or rates[-1])
     regions = (
         ("too small", "tab:gray"),
-        ("good", "tab:green"),
-        ("diverges" if result["diverges"] else "too large", "tab:red"),
+        ("good", "tab:blue"),
+        ("diverges" if result["diverges"] else "too large", "tab:orange"),
     )
     for (name, colour), (left, right) in zip(regions, itertools.pairwise(ends), strict=True):
         if right > left:
@@ -133,9 +133,10 @@ def plot(result: dict) -> Figure:
                 va="bottom",
                 color=colour,
             )
-    axis.plot(rates, result["loss"], color="tab:blue", alpha=0.3, linewidth=1, label="loss of a batch")
-    axis.plot(rates, smoothed, color="tab:blue", label="smoothed")
-    axis.axvline(result["suggestion"], color="black", linestyle="--", label=f"suggestion {result['suggestion']:.2g}")
+    axis.plot(rates, result["loss"], color="black", alpha=0.3, linewidth=1, label="loss of a batch")
+    axis.plot(rates, smoothed, color="black", label="smoothed")
+    suggestion = f"suggestion: --lr={result['suggestion']:.2g}"
+    axis.axvline(result["suggestion"], color="tab:purple", linestyle="--", label=suggestion)
     low, high = smoothed[lowest], 1.5 * max(start, *smoothed[: lowest + 1]) - 0.5 * smoothed[lowest] + 1e-9
     axis.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(low - 0.1 * (high - low), high))
     axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Animation was deleted without re
 CLIPS, LENGTH = 3, 3
 PICTURES = ("clips.png", "frames.png", "clip.gif")
 BONES = [pair for pairs in H36M_BONES.values() for pair in pairs]
-COLOUR_OF_BONE = {pair: pose3d_figures.COLOURS[side] for side, pairs in H36M_BONES.items() for pair in pairs}
+COLOUR_OF_BONE = {pair: figures.SIDES[side] for side, pairs in H36M_BONES.items() for pair in pairs}
 OTHER_NAMES = tuple(f"joint{i}" for i in range(5))
 
 

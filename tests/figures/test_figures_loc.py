@@ -64,8 +64,8 @@ def test_dots_and_lines_lie_where_the_cameras_are(world, tmp_path):
     order = np.argsort(-np.ptp(truth[:, :3], axis=0))
     for axis, dimensions in ((plan, 2), (space, 3)):
         for label, poses_, colour in (
-            ("truth", truth, "tab:green"),
-            ("prediction", found, "red"),
+            ("truth", truth, loc_figures.TRUTH),
+            ("prediction", found, loc_figures.PREDICTION),
             ("baseline", baseline, "darkgrey"),
         ):
             points, line = dots(axis, label)
@@ -75,7 +75,7 @@ def test_dots_and_lines_lie_where_the_cameras_are(world, tmp_path):
         assert labels == tuple(f"{'xyz'[k]} (m)" for k in order[:dimensions])
     (lines,) = plan.collections
     np.testing.assert_allclose(np.stack(lines.get_segments()), np.stack([truth, found], axis=1)[..., order[:2]])
-    np.testing.assert_allclose(lines.get_color()[0][:3], to_rgb("tab:blue"))
+    np.testing.assert_allclose(lines.get_color()[0][:3], to_rgb(loc_figures.ERROR))
     assert plan.get_aspect() == 1
     legend = " ".join(text.get_text() for text in drawn["pose_graph.png"].legends[0].get_texts())
     scores = loc_scores.loc_scores(truth, answer(found))
@@ -183,7 +183,9 @@ def test_arrows_show_the_view_directions(tmp_path):
         assert sorted(order) == [0, 1], "the height is left out"
         arrows = [c for c in plan.collections if isinstance(c, matplotlib.quiver.Quiver)]
         half = np.ptp(plan.get_xlim()) / 2
-        for arrow, pose, colour in zip(arrows, (truth[i], found[i]), ("tab:green", "red"), strict=True):
+        for arrow, pose, colour in zip(
+            arrows, (truth[i], found[i]), (loc_figures.TRUTH, loc_figures.PREDICTION), strict=True
+        ):
             forward = Rotation.from_quat(pose[[4, 5, 6, 3]]).apply([0, 0, 1])
             np.testing.assert_allclose(arrow.XY[0], pose[order], atol=1e-6)
             np.testing.assert_allclose([arrow.U[0], arrow.V[0]], 0.6 * half * forward[order], atol=1e-6)
@@ -223,13 +225,13 @@ def test_segmentation_beside_the_picture(classes):
     mask[:, :2] = 255
     outputs = {**answer(found), "classes": ids, "mask": mask, "class_names": classes}
     figure = loc_figures.loc_figures(images, truth, outputs, "ab", NAMES)["poses.png"]
-    assert len(figure.axes) == 8 and figure.axes[1].get_title() == "segmentation"
+    assert len(figure.axes) == 8 and figure.axes[1].get_title() == "predicted classes"
     colours = figures.class_colours(list(classes) or ["0", "1", "2"])
     for i in range(2):
         for panel, shown in ((1, ids[i]), (2, mask[i, ..., 0])):
             expected = 0.3 * 100 / 255 + 0.7 * np.where(shown[..., None] < 255, colours[np.minimum(shown, 2)], 0.5)
             np.testing.assert_allclose(figure.axes[4 * i + panel].images[0].get_array(), expected)
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend[2:] == list(classes)
+    assert legend[2:] == [*(classes or "012"), "not labelled: ignored"]
     alone = loc_figures.loc_figures(images, truth, {**answer(found), "classes": ids}, "ab", NAMES)["poses.png"]
     assert len(alone.axes) == 6

@@ -7,9 +7,11 @@ import os
 import re
 import shutil
 import subprocess
+import urllib.parse
 
 import pytest
-from made_up import unfinished_study
+from made_up import unfinished_study, write_run
+from PIL import Image
 
 from kzoo.sweep import study_blocks, study_charts, study_page, study_report, study_rows
 
@@ -94,3 +96,21 @@ def test_the_page_in_a_browser(study, tmp_path):
     (tmp_path / "broken.html").write_text(page.replace("document.documentElement.dataset", "document.nothing.dataset"))
     dom, console = opened(tmp_path / "broken.html", tmp_path)
     assert "data-ready" not in dom and any("TypeError" in line for line in console), "this test sees errors"
+
+
+def test_the_page_has_pictures_of_the_runs_and_links_to_them(study, tmp_path):
+    runs = [tmp_path / "$a$ <b>", tmp_path / "b"]
+    for value, folder in enumerate(runs, start=1):
+        write_run(folder, value / 10, seed=value)
+        (folder / "pictures").mkdir()
+        for name in ("curves.png", "pictures/segmentation.png", "pictures/confusion.png"):
+            Image.new("RGB", (1000, 400), (200, 10 * value, 0)).save(folder / name)
+    (runs[1] / "curves.png").write_bytes(b"damaged")
+    out = tmp_path / "out"
+    study_page.write(study_rows.of_folders([str(folder) for folder in runs]), out, with_costs=False)
+    page = (out / "report.html").read_text()
+    assert page.count('<img src="data:image/jpeg') == 3, "two of the first run, one of the second"
+    links = set(re.findall(r'<a href="([^"]*)"', page))
+    expected = [folder for folder in runs] + [path for folder in runs for path in folder.rglob("*.png")]
+    assert {(out / urllib.parse.unquote(link)).resolve() for link in links} == {path.resolve() for path in expected}
+    assert "<b>" not in page.partition("<body>")[2]
