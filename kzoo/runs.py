@@ -634,7 +634,7 @@ def absolute_paths(given: dict) -> dict:
 def _absolute(path: str, always: bool = False) -> str:
     if "://" in path:
         return path
-    found = str(_expanded(path).absolute())
+    found = os.path.abspath(_expanded(path))
     return found if always or os.path.exists(found) else path
 
 
