@@ -10,7 +10,7 @@ import zipfile
 
 from kzoo import UserError
 from kzoo.training import checks
-from kzoo.training.checks import ANY_NUMBER, NOTHING, NUMBER, OBJECT, TEXT, TEXTS, list_of, table_of, whole
+from kzoo.training.checks import ANY_NUMBER, FLAG, NOTHING, NUMBER, OBJECT, TEXT, TEXTS, list_of, table_of, whole
 
 LARGEST = 2**28  # bytes of a text file
 UNPACKED = 2**31  # bytes of arrays
@@ -21,7 +21,8 @@ REPORT = {  # entries of report.json that others read
     "tables": table_of(table_of(SCORE | TEXT)),
     "notes": TEXTS,
     **dict.fromkeys(("run", "dataset", "fingerprint", "split", "tta"), TEXT),
-    **dict.fromkeys(("stopped", "decoder", "boxes", "retrieval"), TEXT | NOTHING),
+    **dict.fromkeys(("decoder", "boxes", "retrieval"), TEXT | NOTHING),
+    "stopped": TEXT | FLAG | NOTHING,
     "flags": OBJECT,
     **dict.fromkeys(("parameters", "examples"), whole()),
     "crop": TEXT | whole(1),
