@@ -54,7 +54,7 @@ def run(main: Callable, *, positional: bool = False):
         print(f"{program()}: {in_flags(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as stop:
-        print(f"{program()}: stopped", file=sys.stderr)
+        print(f"{program()}: {str(stop) or 'stopped'}", file=sys.stderr)
         sys.exit(128 + getattr(stop, "number", signal.SIGINT))
 
 

@@ -8,18 +8,21 @@ model = run.model()                      # the best network, float32
 Opening a run and reading its history starts no framework: sweeps and reports look at many.
 """
 
+import contextlib
 import csv
 import dataclasses
 import functools
 import io
+import itertools
 import os
 import pathlib
 import shutil
 import tempfile
 import time
-import zipfile
+import warnings
 
 from kzoo import UserError, cli, files
+from kzoo.training import records
 from kzoo.training.configuration import Configuration
 
 CONFIGURATION, HISTORY, MODEL, REPORT = "run.json", "history.csv", "model.keras", "report.json"
@@ -30,6 +33,8 @@ CURVES, LOSS_WEIGHTS = "curves.png", "loss_weights.png"  # drawn after every epo
 STATE, PRETRAINED = "last.weights.h5", "pretraining.weights.h5"  # to continue from: of a training, of its first phase
 ROUNDS, CLUSTERING = "rounds.npz", "clustering.json"  # of clustering: what each round found; baselines and the end
 PARTS = ("pose_run", "features")  # keywords of networks that are networks of other runs, and the names of their copies
+PATHS = ("data_dir", "data_source", "encoder_weights")  # flags that may name files or folders
+MADE = "kzoo_made"  # attribute of a state: how many epochs or rounds it has seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,20 +47,45 @@ class State:
     def exists(self) -> bool:
         return self.path.exists()
 
-    def save(self, model):
+    def save(self, model, made: int | None = None):
+        """made: how many epochs, or rounds, it has seen; kept in the file, so that neither can be without the other."""
+        import h5py
+
         with files.replacing(self.path) as temporary:
             model.save_weights(temporary)
+            if made is not None:
+                with h5py.File(temporary, "a") as file:
+                    file.attrs[MADE] = made
 
-    def load(self, model):
-        """Into a compiled network whose optimizer is built.
+    def made(self) -> int | None:
+        """How many epochs, or rounds, it has seen; None where it does not tell, as those of version 0.1.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        import h5py
+
+        try:
+            with h5py.File(self.path) as file:
+                value = file.attrs.get(MADE)
+                return None if value is None else int(value)
+        except Exception as error:  # HDF5 has one of its own for each kind of damage
+            raise UserError(f"cannot resume from {self.path}: {_first_line(error)}") from error
+
+    def load(self, model) -> int | None:
+        """Into a compiled network whose optimizer is built; gives `made`.
 
         Raises:
             UserError: it does not fit, or cannot be read.
         """
+        made = self.made()
         try:
-            model.load_weights(self.path)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"cannot resume from {self.path}: {str(error).splitlines()[0]}") from error
+            with warnings.catch_warnings():  # Keras leaves an optimizer that does not fit as it is, and only warns
+                warnings.filterwarnings("error", message="Skipping variable loading")
+                model.load_weights(self.path)
+        except Exception as error:  # HDF5 and Keras have one of their own for each kind of damage
+            raise UserError(f"cannot resume from {self.path}: {_first_line(error)}") from error
+        return made
 
 
 class Run:
@@ -70,6 +100,7 @@ class Run:
         self.folder, self.config = pathlib.Path(folder), config
         self._networks = {}  # (height, width) -> network, see `model_at`
         self._builders = {}  # data_dir -> builder
+        self._begun = False  # whether this process wrote its run.json
 
     @classmethod
     def open(cls, folder) -> "Run":
@@ -82,11 +113,11 @@ class Run:
             return folder
         if not isinstance(folder, str | os.PathLike):
             raise UserError(f"a run is opened by the path of its folder, got {folder!r}")
-        folder = pathlib.Path(folder)
+        folder = _expanded(folder)
         if not folder.is_dir():
             raise UserError(f"no run folder at {folder}")
         path = folder / CONFIGURATION
-        return cls(folder, Configuration.from_json(files.read_json(path), path))
+        return cls(folder, Configuration.from_json(records.json_of(path), path))
 
     @classmethod
     def create(cls, folder, config: Configuration) -> "Run":
@@ -98,18 +129,19 @@ class Run:
     def save_config(self):
         """Write `run.json`: from here on the folder is a run."""
         files.write_json(self.folder / CONFIGURATION, self.config.to_json())
+        self._begun = True
 
     @staticmethod
     def exists(folder) -> bool:
         """Whether a folder holds a run."""
-        return (pathlib.Path(folder) / CONFIGURATION).exists()
+        return (_expanded(folder) / CONFIGURATION).exists()
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
 
     def __getstate__(self) -> dict:
         """Networks and builders are made anew where a run is unpickled."""
-        return {"folder": self.folder, "config": self.config, "_networks": {}, "_builders": {}}
+        return {"folder": self.folder, "config": self.config, "_networks": {}, "_builders": {}, "_begun": self._begun}
 
     # What it is
 
@@ -151,7 +183,18 @@ class Run:
         """Its row of `kzoo.tasks.TASKS`."""
         from kzoo.tasks import TASKS  # loads Keras, as all imports inside functions of this file
 
-        return cli.pick(TASKS, self._flag("task"), "task")
+        task = cli.pick(TASKS, self._flag("task"), "task")
+        cli.pick(task.archs, self.arch, "arch")
+        return task
+
+    def located(self, path: str | None) -> str | None:
+        """Where something lies that `run.json` names: relative paths, of version 0.1, count from the working directory,
+        or else from the run folder or one above it."""
+        if not path or pathlib.Path(path).is_absolute():
+            return path
+        own = self.folder.absolute()
+        places = [pathlib.Path.cwd(), own, *own.parents]
+        return next((str(place / path) for place in places if (place / path).exists()), path)
 
     # What its training leaves
 
@@ -159,6 +202,23 @@ class Run:
     def history(self) -> list[dict]:
         """Rows of `history.csv`: [{"epoch": 1, "loss": 0.1, …}], none before the first epoch has ended."""
         return read_history(self.folder)
+
+    def rows_of(self, *columns: str) -> list[dict]:
+        """`history`, of which each row has these columns.
+
+        Raises:
+            UserError: they lack one.
+        """
+        rows = self.history
+        missing = [column for column in columns if rows and column not in rows[0]]
+        if missing:
+            raise UserError(f"{self.folder / HISTORY} is not that of such a run: it lacks the column {missing[0]}")
+        return rows
+
+    def check_folder(self):
+        """Raises UserError where the folder has gone meanwhile: nothing is written that would look like a whole run."""
+        if self._begun and not Run.exists(self.folder):
+            raise UserError(f"the run folder {self.folder} was removed while the training ran: it ends here")
 
     def write_history(self, rows: list[dict]):
         text = io.StringIO()
@@ -180,6 +240,11 @@ class Run:
     def state(self) -> "State":
         """What a training continues from."""
         return State(self.folder / STATE)
+
+    def epochs_made(self) -> int:
+        """How many whole epochs --resume finds: those of the state, else of the history."""
+        made = self.state.made() if self.state.exists else 0
+        return len(self.history) if made is None else made
 
     @property
     def pretraining(self) -> "State":
@@ -212,7 +277,7 @@ class Run:
     def clustering(self) -> dict | None:
         """{"stopped": why it ended, "baselines": scores of what was there before}; None of other runs."""
         path = self.folder / CLUSTERING
-        return files.read_json(path) if path.exists() else None
+        return records.clustering(path) if path.exists() else None
 
     def write_clustering(self, **entries):
         """Replace entries of `clustering`."""
@@ -221,13 +286,8 @@ class Run:
     @property
     def rounds(self) -> dict | None:
         """{name: array} of what the rounds found, see `kzoo.training.cluster_state`; None where there were none."""
-        import numpy as np
-
         path = self.folder / ROUNDS
-        if not path.exists():
-            return None
-        with np.load(path) as found:
-            return {name: found[name] for name in found.files}
+        return records.rounds(path) if path.exists() else None
 
     def write_rounds(self, **arrays):
         import numpy as np
@@ -241,7 +301,7 @@ class Run:
     def report(self) -> dict | None:
         """Content of `report.json`; None where the run was not scored yet."""
         path = self.folder / REPORT
-        return files.read_json(path) if path.exists() else None
+        return records.report(path) if path.exists() else None
 
     def save_report(self, result: dict, text: str, card: str, out=None):
         """`report.json`, `report.md` and the model card, here or in the folder `out`."""
@@ -273,7 +333,7 @@ class Run:
     def exports(self) -> dict[str, dict]:
         """{form: what `exports.json` tells of it} of the exports that are there."""
         path = self.folder / EXPORTS
-        known = files.read_json(path)["forms"] if path.exists() else {}
+        known = records.exports(path) if path.exists() else {}
         return {form: row for form, row in known.items() if (self.folder / row["file"]).exists()}
 
     def save_exports(self, rows: dict[str, dict], names: list[str] | None):
@@ -304,6 +364,12 @@ class Run:
                     elif original.exists():
                         shutil.copy(original, temporary / name)
 
+    def own_options(self) -> dict:
+        """Keywords of the network that is continued, in place of the flags': what this folder holds is not asked for
+        again, neither other runs nor the file of the encoder's weights, once there is a state with all of them."""
+        encoder = {"encoder_weights": "none"} if self.state.exists and self.flags.get("encoder") else {}
+        return {**encoder, **self.kept_networks()}
+
     def kept_networks(self) -> dict[str, str]:
         """{keyword: path} of the copies that `keep_networks` made."""
         return {part: str(self.folder / part) for part in PARTS if (self.folder / part).exists()}
@@ -322,17 +388,15 @@ class Run:
         """
         import keras
 
-        from kzoo.data import statistics
-        from kzoo.training import environment, networks
+        from kzoo.training import environment, model_file, networks
 
         path = self.folder / MODEL
         if not path.exists():
-            raise UserError(f"{self.folder} holds no {MODEL}: the run stopped before its first epoch ended")
-        if not zipfile.is_zipfile(path):
-            raise UserError(f"cannot load {path}: it is damaged, or no file that Keras wrote")
+            raise UserError(f"{self.folder} holds no {MODEL}: {self._why_no_model()}")
+        model_file.check(path)
         shape = None if shape is None else cli.sides_of(shape)
         fresh = self.flags if self.flags.get("encoder") is None else {**self.flags, "encoder_weights": "none"}
-        colours = statistics.ColourStatistics(**self.config.colours) if self.config.colours else None
+        colours = self._colours() if self.config.colours else None
         options = networks.network_options(fresh, colours, self.config.fitted)
         size = (*self.config.frames, *(shape or self.shape))
         options = with_networks({**options, **self.kept_networks(), **hyperparameters}, size)
@@ -340,16 +404,21 @@ class Run:
             model = networks.build(self.task, self.arch, size, len(self.names), **options)
             try:
                 weights = keras.saving.load_model(path, compile=False).get_weights()
-            except (OSError, ValueError, KeyError) as error:
-                raise UserError(f"cannot load {path}: {str(error).splitlines()[0]}") from error
+            except Exception as error:  # Keras has one of its own for each kind of damage
+                raise UserError(f"cannot load {path}: {_first_line(error)}") from error
         try:
             model.set_weights(weights)
-        except ValueError as error:
-            reason = str(error).splitlines()[0]
+        except (ValueError, TypeError) as error:
+            reason = _first_line(error)
             if shape:
                 reason = f"{self.arch} is tied to the size it was trained at, {self.flags['size']}"
             raise UserError(f"the weights of {path} do not fit: {reason}") from error
         return model
+
+    def _why_no_model(self) -> str:
+        if self.history:
+            return "no epoch of the run gave finite numbers"
+        return "the run stopped before its first epoch ended"
 
     def model_at(self, shape: tuple[int, int]):
         """`model` for pictures of a shape, made once and kept with the run."""
@@ -387,12 +456,24 @@ class Run:
 
         if data_dir in self._builders:
             return self._builders[data_dir]
-        builder = builders.prepare(self._flag("dataset"), data_dir or self.flags.get("data_dir"))
+        builder = builders.prepare(self._flag("dataset"), data_dir or self.data_folder())
         saw, found = self.config.dataset, builders.describe(builder)
         if (found.name, found.splits) != (saw.name, saw.splits):
             raise UserError(f"the run saw {saw.name} {saw.splits}, --data_dir holds {found.name} {found.splits}")
         self._builders[data_dir] = builder
         return builder
+
+    def data_folder(self) -> str | None:
+        """Where its prepared data lie; None where TFDS's default is meant.
+
+        Raises:
+            UserError: they are no longer there.
+        """
+        kept = self.flags.get("data_dir")
+        found = self.located(kept)
+        if found and not os.path.isdir(found):
+            raise UserError(f"the run's prepared data lay in {kept!r}, which is not there; give data_dir=<folder>")
+        return found
 
     def data(
         self,
@@ -452,8 +533,12 @@ class Run:
         shape = cli.sides_of(shape or self.shape)
         tile = None if tile is None else cli.sides_of(tile)
         if tile and not task.input.dense:
-            raise UserError(f"--tile is for networks that answer each pixel, not for {self.flags['task']}")
+            raise UserError(f"tile is for networks that answer each pixel, not for {self.flags['task']}")
         metadata = {f"flip_{task.names}": (), **self.config.dataset.metadata, task.names: self.names}
+        mirrored = list(itertools.chain.from_iterable(metadata[f"flip_{task.names}"]))
+        if any(unit >= len(self.names) for unit in mirrored) or len(set(mirrored)) < len(mirrored):
+            pairs = f"{len(self.names)} {task.names} cannot be mirrored by pairs of {sorted(mirrored)}"
+            raise UserError(f"{self.folder / CONFIGURATION} is not that of a run: {pairs}")
         if not task.input.dense:
             model = self.model_at(shape)
             return predictors.Mirrored(task, model, metadata, tta=tta, decoders=predictors.decoders_of(model, decoder))
@@ -466,12 +551,22 @@ class Run:
         shifts = self._colour_shifts(data_dir) if tta in ("color_pca", "all") else ()
         return predictors.Dense(task, network_at, metadata, shape, mode=tta, shifts=shifts)
 
+    def _colours(self):
+        """`kzoo.data.statistics.ColourStatistics` of the training split."""
+        from kzoo.data import statistics
+
+        try:
+            return statistics.ColourStatistics(**self.config.colours)
+        except (TypeError, ValueError) as error:
+            reason = _first_line(error)
+            raise UserError(f"{self.folder / CONFIGURATION} is not that of a run: colours: {reason}") from error
+
     def _colour_shifts(self, data_dir):
         from kzoo.data import pipeline, statistics
         from kzoo.inference import predictors
 
         if self.config.colours:
-            colours = statistics.ColourStatistics(**self.config.colours)
+            colours = self._colours()
         else:
             pictures = pipeline.pictures(self.builder(data_dir), self.flags["train_split"])
             colours = statistics.fit_colours(image for image, _ in pictures)
@@ -504,13 +599,49 @@ class Run:
 @cli.in_keywords
 def load(folder) -> Run:
     """`Run.open`, for notebooks: the run stays where it is when the working directory changes."""
-    return Run.open(pathlib.Path(folder).absolute() if isinstance(folder, str | os.PathLike) else folder)
+    return Run.open(_expanded(folder).absolute() if isinstance(folder, str | os.PathLike) else folder)
 
 
 def path_in(assignments, keyword: str) -> str | None:
     """The path of a run folder in --set=<keyword>=<path>, None where there is none."""
     value = cli.assignments(assignments, "set").get(keyword)
     return value if isinstance(value, str) and value else None
+
+
+def _expanded(path) -> pathlib.Path:
+    """With ~ as the home of whom it names."""
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{str(path)!r} names the home of a user who has none") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def absolute_paths(given: dict) -> dict:
+    """Flags whose paths mean the same from everywhere; what is not there stays as it was typed, for messages.
+
+    Args:
+        given: flags by name.
+    """
+    result = dict(given)
+    for name in PATHS:
+        if given.get(name):
+            result[name] = _absolute(given[name], always=name == "data_dir")
+    parts = _paths(cli.assignments(given.get("set"), "set"))
+    result["set"] = [item for item in given.get("set") or () if item.partition("=")[0] not in parts]
+    result["set"] += [f"{part}={_absolute(path)}" for part, path in parts.items()]
+    return result
+
+
+def _absolute(path: str, always: bool = False) -> str:
+    if "://" in path:
+        return path
+    found = os.path.abspath(_expanded(path))
+    return found if always or os.path.exists(found) else path
 
 
 def _save_figure(figure, path):
@@ -541,7 +672,7 @@ def _joints_network(run: Run, size):
     from kzoo.nn import decoding, lifting
 
     if decoding.OWN not in run.task.outputs:  # not of 2-D pose
-        raise UserError(f"pose_run must be a run of --task=pose, got {run.folder}, a run of --task={run.flags['task']}")
+        raise UserError(f"pose_run must be a run of task=pose, got {run.folder}, a run of task={run.flags['task']}")
     return lifting.pose_network(run.model(), run.names)
 
 
@@ -557,16 +688,31 @@ def _embedding_network(run: Run, size):
 def read_history(folder) -> list[dict]:
     """Rows of the `history.csv` of a run folder, see `Run.history`; of a folder whose run is about to begin none."""
     path = pathlib.Path(folder) / HISTORY
-    if not path.exists():
-        return []
-    rows = []
-    with open(path, newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), start=1):
-            try:
-                rows.append({name: int(value) if name == "epoch" else float(value) for name, value in row.items()})
-            except (TypeError, ValueError) as error:
-                raise UserError(f"{path} is damaged: row {number} is not of numbers alone") from error
-    return rows
+    return records.history(path) if path.exists() else []
+
+
+@contextlib.contextmanager
+def begun(out, flags: dict):
+    """`free_folder`, in which no other training begins meanwhile; nothing is left of it where nothing was written."""
+    from kzoo.training import occupation
+
+    folder = free_folder(out, flags)
+    try:
+        with occupation.occupied(folder):
+            free_folder(folder, flags)  # another one may have begun and ended since
+            yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only if it is empty
+
+
+@contextlib.contextmanager
+def continued(folder):
+    """While a run is continued, no other training is let into its folder."""
+    from kzoo.training import occupation
+
+    with occupation.occupied(_expanded(folder)):
+        yield
 
 
 def free_folder(out, flags: dict) -> pathlib.Path:
@@ -577,14 +723,28 @@ def free_folder(out, flags: dict) -> pathlib.Path:
     Raises:
         UserError: it holds a run already, or cannot be written.
     """
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    default = f"runs/{flags['task']}-{flags['arch']}-{flags['dataset'].replace('/', '-')}-{stamp}"
-    folder = pathlib.Path(out or default)
-    if Run.exists(folder):
+    folder = _expanded(out) if out else None
+    if folder and Run.exists(folder):
         raise UserError(f"{folder} already holds a run; give another --out, or --resume to continue it")
     try:  # hours of training should not end at a folder that cannot be written
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            folder = _new_folder(flags)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise UserError(f"could not write to the run folder {folder}: {error.strerror}") from error
+        raise UserError(f"could not write to the run folder {folder or 'runs/'}: {error.strerror}") from error
     return folder
+
+
+def _new_folder(flags: dict) -> pathlib.Path:
+    """One that was not there before, whoever else begins a run in the same second."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    name = f"{flags['task']}-{flags['arch']}-{flags['dataset'].replace('/', '-')}-{stamp}"
+    for number in itertools.count(1):
+        folder = pathlib.Path("runs", name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder

@@ -4,7 +4,9 @@ python train.py --task=seg --arch=unet
 python train.py --task=pose --arch=softargmax --dataset=coco_subset --data_source=<COCO folder or lab zip>
 """
 
+import contextlib
 import dataclasses
+import shlex
 import sys
 
 from absl import flags
@@ -13,13 +15,14 @@ from kzoo import UserError, cli, runs
 from kzoo.datasets import registry
 from kzoo.datasets.about import OFFICIAL
 from kzoo.runs import Run
+from kzoo.training import interruption
 from kzoo.training.configuration import Configuration
 
 FLAGS = flags.FLAGS
 SOURCED = [name for name in registry.NAMES if registry.about(name).source]
 DOWNLOADABLE = [name for name in SOURCED if registry.about(name).downloadable]
 FIGURES = 6  # examples that the report at the end draws
-KEPT = ("out", "data_dir", "epochs", "rounds")  # flags that --resume may change
+KEPT = ("out", "data_dir", "data_source", "epochs", "rounds", "cache")  # flags that --resume may change
 
 
 def define_flags():
@@ -197,31 +200,98 @@ class Plan:
     config: Configuration
     jit: object
 
-    def begin(self) -> Run:
-        """The run folder: a new one, with copies of the runs that the network contains, or the one that goes on."""
-        folder = self.flag["out"] if self.flag["resume"] else runs.free_folder(self.flag["out"], self.flag)
+    def begin(self, held: contextlib.ExitStack) -> Run:
+        """The run folder: a new one, with copies of the runs that the network contains, or the one that goes on.
+
+        Args:
+            held: takes the lock of a new folder; that of a run that goes on is taken before it is read.
+        """
+        if self.flag["resume"]:
+            before = Run.open(self.flag["out"])
+            source = self.flag["data_source"] or before.flags.get("data_source")
+            flag = {**self.config.flags, "data_source": source}  # a run does not forget where its data came from
+            started = before.config.started or self.config.started
+            return Run(before.folder, dataclasses.replace(self.config, flags=flag, started=started))
+        folder = held.enter_context(runs.begun(self.flag["out"], self.flag))
         run = Run(folder, self.config)
         run.keep_networks(self.options)
         return run
 
 
-def settled(given: dict) -> dict:
-    """Flags of the run, resolved by the task's recipes; of one that goes on those that are stored there."""
+def settled(given: dict, said: set[str] | None = None) -> dict:
+    """Flags of the run, resolved by the task's recipes; of one that goes on those that are stored there.
+
+    Args:
+        given: every flag by name; said: those that the user gave; None where that is not known.
+    """
     from kzoo.tasks import TASKS
     from kzoo.training import settings
 
+    given = runs.absolute_paths(given)
     if given["resume"]:
-        if not given["out"] or not Run.exists(given["out"]):
-            raise UserError(f"--resume needs --out=<folder of an earlier run>; got {given['out']!r}")
-        kept = {name: given[name] for name in KEPT if given[name] is not None}
-        stored = Run.open(given["out"]).flags
-        given = {**given, **stored, "data_source": None, **kept, "resume": True}  # older runs lack newer flags
+        given = resumed(given, said)
     task = cli.pick(TASKS, given["task"], "task")
     cli.pick(task.archs, given["arch"], "arch")
     if not given["resume"] and (path := runs.path_in(given["set"], "features")):
         trained = Run.open(path).flags  # its data and size are the ones to cluster
         given = {**given, **{name: trained[name] for name in ("dataset", "size", "data_dir") if given[name] is None}}
     return settings.resolve(task, given)
+
+
+def resumed(given: dict, said: set[str] | None) -> dict:
+    """Flags of a run that goes on: those that are stored there, and what --resume may change.
+
+    Raises:
+        UserError: there is no such run, a flag that would make another run of it, or fewer epochs than it has.
+    """
+    if not given["out"] or not Run.exists(given["out"]):
+        raise UserError(f"--resume needs --out=<folder of an earlier run>; got {given['out']!r}")
+    run = Run.open(given["out"])
+    changed = [name for name in sorted(said or ()) if name not in (*KEPT, "resume")]
+    for name in changed:
+        if name in run.flags and _differs(name, given[name], run.flags[name]):
+            raise UserError(
+                f"--{name} cannot change with --resume: {run.folder} has {run.flags[name]!r}, got {given[name]!r}; "
+                f"it may be given --{', --'.join(KEPT[1:])}. For other flags begin a new run, without --resume"
+            )
+    said = {name for name in KEPT if given[name] not in (None, False)} if said is None else said & set(KEPT)
+    kept = {name: given[name] for name in said & set(KEPT)}
+    located = {
+        "data_dir": kept.get("data_dir") or run.data_folder(),
+        "encoder_weights": run.located(run.flags.get("encoder_weights")),
+        "data_source": None,  # what is prepared counts
+        "out": given["out"],
+    }
+    merged = {**given, **run.flags, **located, **kept, "resume": True}  # older runs lack newer flags
+    made = run.epochs_made()
+    if merged["rounds"] is None and merged["epochs"] and merged["epochs"] < made:
+        raise UserError(
+            f"nothing to do: {run.folder} has {made} epochs already, got --epochs={merged['epochs']}; --epochs=<more> "
+            "trains on, and without it the best epoch is scored again"
+        )
+    return merged
+
+
+def _differs(name: str, given, stored) -> bool:
+    """Whether a flag says something else than what a run has; what the recipe added does not count."""
+    if name in ("set", "loss_set", "loss_weights"):
+        kept = cli.assignments(stored, name)
+        return any(key not in kept or kept[key] != value for key, value in cli.assignments(given, name).items())
+    if name in ("milestones", "border"):
+        return list(map(str, given or ())) != list(map(str, stored or ()))
+    if name == "size":
+        return cli.shape_of(given) != cli.shape_of(stored)
+    if name == "dataset":
+        return given != stored and not f"{stored}/".startswith(f"{given}/")
+    return given != stored
+
+
+def stopped(run: Run, made: int, of: int, *, what: str = "epoch") -> str:
+    """For people: what a training that was asked to end leaves."""
+    more = f"continue with --resume --out={shlex.quote(str(run.folder))}"
+    if not made:
+        return f"stopped before the first {what} ended, nothing of it is kept; {more}"
+    return f"stopped after {made} whole {what}{'s' if made > 1 else ''} of {of}; {more}"
 
 
 def planned(flag: dict) -> Plan:
@@ -257,7 +327,7 @@ def planned(flag: dict) -> Plan:
     size = (*frames, *shape)
     options = networks.network_options(flag, colours, fitted)
     if flag["resume"]:
-        options |= Run.open(flag["out"]).kept_networks()
+        options |= Run.open(flag["out"]).own_options()
     model = networks.build(task, flag["arch"], size, len(names), **runs.with_networks(options, size))
     loss_options = {"class_weights": class_weights} if class_weights else {}
     compiled = networks.compile_arguments(
@@ -287,8 +357,12 @@ def planned(flag: dict) -> Plan:
     return Plan(flag, task, builder, model, compiled, options, colours, config, jit)
 
 
-def learn_labels(plan: Plan) -> tuple[Run, str | None]:
-    """`model.fit` by the labels of the training split: the run, and a line for people; None for it after --find_lr."""
+def learn_labels(plan: Plan, held: contextlib.ExitStack) -> tuple[Run, str | None]:
+    """`model.fit` by the labels of the training split: the run, and a line for people; None for it after --find_lr.
+
+    Args:
+        held: see `Plan.begin`.
+    """
     import keras
 
     from kzoo.data import builders, pipeline, transforms
@@ -331,12 +405,13 @@ def learn_labels(plan: Plan) -> tuple[Run, str | None]:
         for split in (sample, val_split)
     )
 
-    run = plan.begin()
+    run = plan.begin(held)
     if flag["find_lr"]:
         batches = pipeline.pipeline(
             builder, train_split, augmented, batch_size=batch_size, seed=flag["seed"], epochs=range(1)
         )
-        found = lr_range.find(model, batches)
+        with interruption.told(lambda: "stopped before the rates were tried; nothing is kept"):
+            found = lr_range.find(model, batches)
         picture = run.save_lr_range(found, lr_range.plot(found))
         print(f"try --lr={found['suggestion']:.2g}\nwrote {picture}")
         return run, None
@@ -354,11 +429,12 @@ def learn_labels(plan: Plan) -> tuple[Run, str | None]:
             epochs=range(first, flag["epochs"]),
             cache=flag["cache"],
         )
+        progress = callbacks.Progress(steps, batch_size, flag["epochs"], first, ("loss", run.config.score))
         called = [
             callbacks.TrainScore(unaugmented),
             callbacks.PlainNames(task.main_of(model.output_names), plan.compiled["metrics"]),
             callbacks.LossWeights(task.terms),
-            callbacks.Progress(steps, batch_size, flag["epochs"], first, ("loss", run.config.score)),
+            progress,
             keeper,
             keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
         ]
@@ -366,7 +442,7 @@ def learn_labels(plan: Plan) -> tuple[Run, str | None]:
             called.append(optimization.WeightAverage())
         if flag["schedule"] == "plateau":
             called.append(optimization.Plateau(keeper, lr, patience=flag["patience"], warmup=flag["warmup"]))
-        try:
+        with interruption.told(lambda: stopped(run, len(keeper.rows), flag["epochs"])), contextlib.closing(progress):
             model.fit(
                 train,
                 epochs=flag["epochs"],
@@ -377,13 +453,11 @@ def learn_labels(plan: Plan) -> tuple[Run, str | None]:
                 verbose=0,
                 callbacks=called,
             )
-        except KeyboardInterrupt:
-            keeper.interrupted(model)
-    best = keeper.best()
-    return run, f"best epoch {best['epoch'] if best else 0} of {flag['epochs']}"
+    keeper.check_best()
+    return run, f"best epoch {keeper.best()['epoch']} of {flag['epochs']}"
 
 
-def learn_clusters(plan: Plan) -> tuple[Run, str]:
+def learn_clusters(plan: Plan, held: contextlib.ExitStack) -> tuple[Run, str]:
     """Training without labels: as `learn_labels`."""
     from kzoo.data import builders, pipeline
     from kzoo.training import clustering, networks
@@ -402,7 +476,7 @@ def learn_clusters(plan: Plan) -> tuple[Run, str]:
     names = [field.name for field in dataclasses.fields(clustering.Plan)]
     phases = clustering.Plan(**{name: flag[name] for name in names} | {"warmup": flag["warmup"] or 0})
     clustering.check(model, examples, phases, Run.open(flag["out"]) if flag["resume"] else None)
-    run = plan.begin()
+    run = plan.begin(held)
     run.save_config()
     compiled = {name: plan.compiled[name] for name in ("loss", "loss_weights")}
     ended = clustering.train(
@@ -411,37 +485,48 @@ def learn_clusters(plan: Plan) -> tuple[Run, str]:
     return run, ended
 
 
-def train(given: dict) -> Run:
+def train(given: dict, said: set[str] | None = None) -> Run:
     """Train, or go on with, what flags ask for, and score the best network.
 
     Args:
-        given: every flag by name; None where the recipe decides.
+        given: every flag by name; None where the recipe decides; said: those that the user gave: --resume refuses to
+        change most of them.
     Returns:
         the run.
     Raises:
         UserError: a flag that does not fit, or a training that cannot go on.
     """
-    flag = settled(given)
-    shown = [f"--{name}={value}" for name, value in sorted(flag.items()) if value not in (None, [], False)]
-    print("flags:", " ".join(shown), flush=True)
-    plan = planned(flag)
-    learn = {"labels": learn_labels, "clusters": learn_clusters}[plan.task.learning]
-    run, ended = learn(plan)
-    if ended is None:
-        return run
-
-    from kzoo.evaluation import drawing, scoring, writing
-
-    scored = scoring.score(run, split=flag["val_split"], data_dir=flag["data_dir"])
-    writing.write(run, scored.result)
-    drawing.draw(run, scored, FIGURES)
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in scored.result.scores.items())
-    print(f"{ended}; {flag['val_split']}: {scores}\nwrote {run.folder}/")
+    with contextlib.ExitStack() as held:
+        held.enter_context(interruption.told(lambda: "stopped before the training began"))
+        if given["resume"] and given["out"] and Run.exists(given["out"]):
+            held.enter_context(runs.continued(given["out"]))
+        flag = settled(given, said)
+        shown = [f"--{name}={value}" for name, value in sorted(flag.items()) if value not in (None, [], False)]
+        print("flags:", " ".join(shown), flush=True)
+        plan = planned(flag)
+        learn = {"labels": learn_labels, "clusters": learn_clusters}[plan.task.learning]
+        run, ended = learn(plan, held)
+        if ended is not None:
+            print(finished(run, ended, flag))
     return run
 
 
+def finished(run: Run, ended: str, flag: dict) -> str:
+    """Score the best network, write and draw; a line for people."""
+    from kzoo.evaluation import drawing, scoring, writing
+
+    folder = shlex.quote(str(run.folder))
+    with interruption.told(lambda: f"stopped while scoring; all epochs are kept: python eval.py --run={folder}"):
+        scored = scoring.score(run, split=flag["val_split"], data_dir=flag["data_dir"])
+        writing.write(run, scored.result)
+        drawing.draw(run, scored, FIGURES)
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in scored.result.scores.items())
+    return f"{ended}; {flag['val_split']}: {scores}\nwrote {run.folder}/"
+
+
 def main():
-    train({flag.name: flag.value for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])})
+    own = FLAGS.get_key_flags_for_module(sys.modules[__name__])
+    train({flag.name: flag.value for flag in own}, {flag.name for flag in own if flag.present})
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ Everything before the layer "signal" is fixed: its values are computed once and 
 assignments.
 """
 
+import contextlib
 import dataclasses
+import shlex
 import time
 
 import keras
@@ -16,7 +18,8 @@ from tqdm.auto import tqdm
 from kzoo import UserError
 from kzoo.losses import cluster as cluster_losses
 from kzoo.metrics import cluster_scores
-from kzoo.training import optimization
+from kzoo.training import interruption, optimization
+from kzoo.training.callbacks import are_finite
 from kzoo.training.cluster_state import Pretraining, State, history_row
 
 COLLAPSED = "collapsed"  # how the reason of such an end begins
@@ -139,9 +142,9 @@ class Training:
         first = self.state.load_pretraining(self.steps) if self.resume else 0
         if first < epochs:
             data = self._batches({"reconstruction": self.values}, first=first * self.steps, steps=self.steps)
-            called = Pretraining(self.state, first, epochs)
-            self.network.fit(data, epochs=epochs, initial_epoch=first, shuffle=False, verbose=0, callbacks=[called])
-            self.state.write(self.run.pretraining, now=True)
+            with contextlib.closing(Pretraining(self.state, first, epochs)) as called:
+                self.network.fit(data, epochs=epochs, initial_epoch=first, shuffle=False, verbose=0, callbacks=[called])
+            self.state.write(self.run.pretraining, made=epochs, now=True)
 
     def _predict(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Assignments (N, K), codes (N, d), and the mean squared error of the reconstructions, of which a batch is held
@@ -181,10 +184,8 @@ class Training:
             "label_change": np.mean(assigned != before[0]) if before else np.nan,
         }
         row = history_row(self.plan.epochs + number, number + 1, seconds=seconds, **values)
-        if not np.isfinite(row["kl"]):
-            raise UserError(
-                f"round {number} gave no numbers; lower --cluster_lr. The last good state is kept in {self.run.folder}"
-            )
+        if not (np.isfinite([row["kl"], row["reconstruction"]]).all() and are_finite(self.network)):
+            raise UserError(f"round {number} gave no numbers; lower --cluster_lr. {self.state.told}")
         self.state.keep(row, assigned, codes)
         return row, target
 
@@ -205,7 +206,7 @@ class Training:
                 if row["perplexity"] < COLLAPSE * first:
                     self.network.set_weights(healthy)
                     self.state.forget_codes(number)
-                    self.state.write(self.run.state, now=True)
+                    self.state.write(self.run.state, made=number, now=True)
                     return (
                         f"{COLLAPSED} in round {number}: clusters worth {row['perplexity']:.1f} of equal size, "
                         f"{first:.1f} at first; "
@@ -213,7 +214,7 @@ class Training:
                         "--loss_weights=reconstruction=<number>"
                     )
                 settled = row["label_change"] < tol
-                self.state.write(self.run.state, now=settled or number in (0, limit))
+                self.state.write(self.run.state, made=number, now=settled or number in (0, limit))
                 changed = (
                     f"{row['label_change']:.2%} of the labels changed in round {number}"
                     if number
@@ -234,8 +235,9 @@ class Training:
     def train(self) -> str:
         """Both phases; why it ended."""
         continued = self.resume and self.run.state.exists
-        if continued and self.run.clustering["stopped"].startswith(COLLAPSED):
-            return self.run.clustering["stopped"]  # its flags would collapse again
+        before = self.run.clustering if continued else None
+        if before and before["stopped"].startswith(COLLAPSED):
+            return before["stopped"]  # its flags would collapse again
         if not continued:
             self.pretrain()
         self._compile(optimizers(self.plan, self.steps)[1], **self.compiled)
@@ -248,14 +250,18 @@ class Training:
         self.run.write_clustering(stopped=reason)
         return reason
 
-    def interrupted(self) -> str:
-        """After Ctrl-C: the state is a few seconds old; before the first one, the weights as they are."""
-        if not self.run.has_model:
-            self.run.save_model(self.model)
-        reason = "stopped by hand"
-        if self.run.clustering:
-            self.run.write_clustering(stopped=reason)
-        return f"{reason}; continue with --resume --out={self.run.folder}"
+    def stopped(self) -> str:
+        """For people: what a training that was asked to end leaves on disk, a few seconds old at most."""
+        phases = (("round", self.run.state, self.plan.rounds), ("epoch", self.run.pretraining, self.plan.epochs))
+        more = f"continue with --resume --out={shlex.quote(str(self.run.folder))}"
+        for what, state, of in phases:
+            made = state.made() if state.exists else None
+            if made is None:
+                continue
+            if what == "round":
+                self.run.write_clustering(stopped="stopped by hand")
+            return f"stopped after {made} whole {what}{'s' * (made != 1)} of {of}; {more}"
+        return f"stopped before the first state was written; {more}"
 
 
 def optimizers(plan: Plan, steps: int) -> tuple:
@@ -280,12 +286,20 @@ def check(model: keras.Model, examples: int, plan: Plan, continued=None):
     if clusters > examples:
         raise UserError(f"{clusters} clusters of {examples} examples: there must be more examples than clusters")
     optimizers(plan, steps_of(examples, plan.batch_size))
-    if continued is not None and continued.state.exists:
-        trained = sum(row["round"] == 0 for row in continued.history)
-        if plan.epochs != trained:
-            raise UserError(
-                f"--epochs={plan.epochs}: the auto-encoder's {trained} epochs are over; --rounds can be extended"
-            )
+    if continued is None or not continued.state.exists:
+        return
+    rows = continued.rows_of("round")
+    trained = sum(row["round"] == 0 for row in rows)
+    made = max((row["round"] for row in rows), default=0) - 1  # after the last row another round may begin
+    if plan.epochs != trained:
+        raise UserError(
+            f"--epochs={plan.epochs}: the auto-encoder's {trained} epochs are over; --rounds can be extended"
+        )
+    if plan.rounds < made:
+        raise UserError(
+            f"nothing to do: {continued.folder} has {made} rounds already, got --rounds={plan.rounds}; --rounds=<more> "
+            "goes on"
+        )
 
 
 def train(
@@ -315,7 +329,5 @@ def train(
     training = Training(
         model, values, labels, plan=plan, compiled=compiled, run=run, resume=resume, jit_compile=jit_compile
     )
-    try:
+    with interruption.told(training.stopped):
         return training.train()
-    except KeyboardInterrupt:
-        return training.interrupted()

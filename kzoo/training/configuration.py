@@ -4,6 +4,56 @@ import dataclasses
 
 from kzoo import UserError
 from kzoo.data.description import DataSet
+from kzoo.training import checks
+from kzoo.training.checks import FLAG, NOTHING, NUMBER, OBJECT, PAIRS, TEXT, TEXTS, list_of, table_of, whole
+
+KIND = "a run"
+COUNT = whole(0, 10**9)
+SIDE = whole(1, 2**15)  # of a picture in pixels
+PARAMETERS = 10**12
+NUMBERS = list_of(NUMBER)
+
+# What train.py's flags are, once resolved; a run of another version may lack some and have others.
+FLAGS = {
+    **dict.fromkeys(("task", "arch", "dataset", "train_split", "val_split", "schedule", "optimizer"), TEXT),
+    **dict.fromkeys(
+        ("precision", "data_dir", "data_source", "encoder", "encoder_weights", "init", "norm", "normalise"), TEXT
+    ),
+    **dict.fromkeys(("loss", "class_weights", "jit", "color_pca_of", "out"), TEXT),
+    **dict.fromkeys(("bias", "dropout", "lr", "warmup", "weight_decay", "l2", "ema", "augment", "zoom"), NUMBER),
+    **dict.fromkeys(("rotation", "translate", "crop", "flip", "color_pca", "tol", "cluster_lr"), NUMBER),
+    **dict.fromkeys(("batch_size", "epochs", "lr_base_batch", "patience", "update_interval"), whole(1, 10**9)),
+    "rounds": COUNT,
+    "seed": whole(0, 2**32 - 1),
+    "size": TEXT | SIDE,
+    **dict.fromkeys(("find_lr", "cache", "resume"), FLAG),
+    **dict.fromkeys(("set", "loss_set", "loss_weights"), TEXTS),
+    **dict.fromkeys(("milestones", "border"), list_of(TEXT | NUMBER)),
+}
+NEVER_NOTHING = ("task", "arch", "dataset", "size")
+FLAGS = {name: check if name in NEVER_NOTHING else check | NOTHING for name, check in FLAGS.items()}
+
+DATASET = {"name": TEXT, "splits": table_of(COUNT), "fingerprint": TEXT, "metadata": OBJECT}
+METADATA = {  # of a data set, what the answers of a network are made with
+    **dict.fromkeys(("joints", "classes", "labels", "pose"), TEXTS),
+    **dict.fromkeys(("flip_joints", "flip_classes", "flip_labels", "flip_pose"), PAIRS),
+}
+COLOURS = {"mean": NUMBERS, "covariance": list_of(NUMBERS), "pixels": whole()}
+ENTRIES = {
+    "names": TEXTS,
+    "parameters": whole(0, PARAMETERS),
+    "score": TEXT,
+    "mode": checks.Check("min or max", lambda value: value in ("min", "max")),
+    "precision": TEXT | NOTHING,
+    "frames": list_of(whole(1, 10**6), most=1),
+    "colours": OBJECT | NOTHING,
+    "fitted": OBJECT | NOTHING,
+    "class_weights": table_of(NUMBER) | NOTHING,
+    "reads": TEXTS,
+    "trainable_parameters": whole(0, PARAMETERS) | NOTHING,
+    "versions": table_of(TEXT) | NOTHING,
+    **dict.fromkeys(("device", "commit", "started"), TEXT | NOTHING),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +101,16 @@ class Configuration:
         for name in ("names", "frames", "reads"):
             if not isinstance(value.get(name, []), list | tuple):
                 raise UserError(f"{path} is not that of a run: {name} must be a list, got {value[name]!r}")
+        checks.require(path, value["flags"], FLAGS, kind=KIND, within="flags.")
+        checks.require(path, value, ENTRIES, kind=KIND)
+        checks.require(path, dataset, DATASET, kind=KIND, within="dataset.")
+        checks.require(path, dataset.get("metadata", {}), METADATA, kind=KIND, within="dataset.metadata.")
+        if value.get("colours"):
+            checks.require(path, value["colours"], COLOURS, kind=KIND, within="colours.")
+
         own = {field.name for field in dataclasses.fields(cls)} & set(value)
-        known = {name: dataset[name] for name in ("name", "splits", "fingerprint", "metadata") if name in dataset}
+        described = {field.name for field in dataclasses.fields(DataSet)} & set(dataset)
+        known = {name: dataset[name] for name in described}
         tuples = {name: tuple(value.get(name, ())) for name in ("frames", "reads")}
         return cls(**{**{name: value[name] for name in own}, "dataset": DataSet(**known), **tuples})
 

@@ -39,9 +39,17 @@ def build(task: Task, arch: str, size: int | tuple[int, ...], num_outputs: int, 
             raise UserError(f"{arch} has no hyperparameter {name!r}; allowed: {', '.join(allowed)}")
     try:
         return function((size, size, 3) if isinstance(size, int) else (*size, 3), num_outputs, **hyperparameters)
-    except (ValueError, TypeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever it is, it comes from the keywords that the user gave
         told = {name: getattr(value, "name", value) for name, value in hyperparameters.items()}  # networks by name
-        raise UserError(f"{arch} cannot be built with size={size}, {told}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{arch} cannot be built with size={size}, {told}: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Of what an error says; of one that says nothing its kind."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def units_of(task: Task, model: keras.Model) -> int:

@@ -423,7 +423,7 @@ def test_wrong_pose_runs(pose_run, tmp_path):
     with pytest.raises(UserError, match="no run folder"):
         network_of(Run(tmp_path / "nothing", pose_run.config))
     other = Run.create(tmp_path, run_folders.configuration("seg", "unet"))
-    with pytest.raises(UserError, match="must be a run of --task=pose, got .* a run of --task=seg"):
+    with pytest.raises(UserError, match="must be a run of task=pose, got .* a run of task=seg"):
         network_of(other)
     image = keras.Input((32, 32, 3), dtype="uint8", name="image")
     no_joints = keras.Model(image, named({"logits": keras.layers.Conv2D(17, 1)(image)}))

@@ -423,8 +423,8 @@ def test_interrupt_leaves_a_usable_run(people_dir, tmp_path):
     wait_for_epochs(folder, 1, process)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=240)
-    assert process.returncode == 0 and "continue with --resume" in out and "Traceback" not in out, out
-    assert (folder / "report.json").exists() and (folder / "model.keras").exists()
+    assert process.returncode == 130 and "continue with --resume" in out and "Traceback" not in out, out
+    assert not (folder / "report.json").exists() and (folder / "model.keras").exists()
 
 
 def test_help_is_shown():

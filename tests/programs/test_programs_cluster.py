@@ -132,19 +132,28 @@ def test_a_mistake_is_one_line(flags, words, digits_dir, tmp_path, capsys, monke
     assert code == 2 and words in one_line(err)
 
 
-def test_ctrl_c_keeps_a_network(digits_dir, tmp_path, capsys, monkeypatch):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
+def test_ctrl_c_keeps_what_was_finished(digits_dir, tmp_path, capsys, monkeypatch):
+    """In the third epoch: exit code 130, a line with the epochs that --resume finds, and no score of half a network."""
+    end = cluster_state.Pretraining.on_epoch_end
+
+    def interrupted(callback, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        end(callback, epoch, logs)
 
     out = tmp_path / "run"
+    monkeypatch.setattr(cluster_state, "PAUSE", -1.0)  # a state after every epoch
     with monkeypatch.context() as patch:
         patch.setattr(cluster_state.Pretraining, "on_epoch_end", interrupted)
-        code, printed, err = run(
+        code, _, err = run(
             capsys, monkeypatch, "train.py", *QUICK, "--arch=dec", f"--data_dir={digits_dir}", f"--out={out}"
         )
+    assert code == 130, err
+    assert f"train.py: stopped after 2 whole epochs of 3; continue with --resume --out={out}" in err
+    assert (out / "model.keras").exists() and not (out / "report.json").exists()
+    code, _, err = run(capsys, monkeypatch, "train.py", "--resume", f"--out={out}")
     assert code == 0, err
-    assert (
-        "stopped by hand; continue with --resume" in printed
-        and (out / "model.keras").exists()
-        and (out / "report.json").exists()
-    )
+    rows = history(out)
+    assert [(row["epoch"], row["round"]) for row in rows][:4] == [("1", "0"), ("2", "0"), ("3", "0"), ("3", "1")]
+    code, _, err = run(capsys, monkeypatch, "train.py", "--resume", f"--out={out}", "--rounds=1")
+    assert code == 2 and "has 2 rounds already, got --rounds=1" in one_line(err)

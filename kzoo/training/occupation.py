@@ -1,0 +1,90 @@
+"""One training in a run folder at a time: a lock that dies with its process, and what dead ones left is swept."""
+
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+
+from kzoo import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows has none: there nothing is refused
+    fcntl = None
+
+LEFTOVER = re.compile(r"\.writing-(\d+)-.+")  # what `kzoo.files.replacing` calls files that are not finished
+
+
+@contextlib.contextmanager
+def occupied(folder):
+    """Within it no other training is let into the folder, which must be there; eval and predict are.
+
+    The lock is the folder's own (flock): it leaves no file behind, and ends with the process, kill -9 too. Where the
+    file system has no locks, nothing is refused.
+
+    Raises:
+        UserError: another living process trains there.
+    """
+    folder = pathlib.Path(folder)
+    handle = _locked(folder)
+    try:
+        sweep(folder)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _locked(folder: pathlib.Path) -> int | None:
+    if fcntl is None:
+        return None
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        who = _owner(handle)
+        os.close(handle)
+        raise UserError(
+            f"{folder} is in use: {who} trains there; wait for it or stop it, or give another --out"
+        ) from error
+    except OSError:  # no locks here
+        os.close(handle)
+        return None
+    return handle
+
+
+def _owner(handle: int) -> str:
+    """Who holds the lock of a folder, as far as the system tells."""
+    with contextlib.suppress(OSError, ValueError):
+        inode = os.fstat(handle).st_ino
+        for line in pathlib.Path("/proc/locks").read_text().splitlines():
+            fields = line.split()  # 1: FLOCK ADVISORY WRITE <pid> <major>:<minor>:<inode> 0 EOF
+            if "FLOCK" in fields and fields[-3].endswith(f":{inode}") and int(fields[-4]) > 0:
+                return f"process {fields[-4]}"
+    return "another process"
+
+
+def sweep(folder):
+    """Remove the unfinished files in a folder whose writers have ended without doing so, by kill -9 or a power cut."""
+    for path in pathlib.Path(folder).glob(".writing-*"):
+        found = LEFTOVER.fullmatch(path.name)
+        if found is None or _lives(int(found[1])):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # of another user
+        return True
+    return True
