@@ -3,17 +3,13 @@
 import contextlib
 import os
 import pathlib
-import re
-import shutil
 
-from kzoo import UserError
+from kzoo import UserError, files
 
 try:
     import fcntl
 except ImportError:  # Windows has none: there nothing is refused
     fcntl = None
-
-LEFTOVER = re.compile(r"\.writing-(\d+)-.+")  # what `kzoo.files.replacing` calls files that are not finished
 
 
 @contextlib.contextmanager
@@ -29,7 +25,7 @@ def occupied(folder):
     folder = pathlib.Path(folder)
     handle = _locked(folder)
     try:
-        sweep(folder)
+        files.sweep(folder)
         yield
     finally:
         if handle is not None:
@@ -66,25 +62,3 @@ def _owner(handle: int) -> str:
             if "FLOCK" in fields and fields[-3].endswith(f":{inode}") and int(fields[-4]) > 0:
                 return f"process {fields[-4]}"
     return "another process"
-
-
-def sweep(folder):
-    """Remove the unfinished files in a folder whose writers have ended without doing so, by kill -9 or a power cut."""
-    for path in pathlib.Path(folder).glob(".writing-*"):
-        found = LEFTOVER.fullmatch(path.name)
-        if found is None or _lives(int(found[1])):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # of another user
-        return True
-    return True
