@@ -45,6 +45,7 @@ __all__ = [
     "DEFINE_path",
     "Stopped",
     "assignments",
+    "check_finite",
     "check_name",
     "meant",
     "path_of",

@@ -15,31 +15,35 @@ person: the picture as a whole, or the square around each of --boxes x 1.25. Exi
 out; 2 for a mistake.
 """
 
+import os
 import sys
 
 from absl import flags
 
 from kzoo import UserError, cli
+from kzoo.cli import frameworks
+from kzoo.runs import Run
+from kzoo.training import catalogue
 
 FLAGS = flags.FLAGS
 
 
 def define_flags():
     """Not on import: other programs have flags of these names."""
-    flags.DEFINE_string("run", None, "run folder that train.py wrote")
-    flags.DEFINE_multi_string(
+    cli.DEFINE_path("run", None, "run folder that train.py wrote")
+    cli.DEFINE_multi_path(
         "images", [], "file, folder, or glob in quotes; may be repeated. Clips and windows are made within a folder"
     )
-    flags.DEFINE_string("video", None, "file, in place of --images")
-    flags.DEFINE_string(
+    cli.DEFINE_path("video", None, "file, in place of --images")
+    cli.DEFINE_path(
         "boxes",
         None,
         'persons (pose): JSON list of {"file_name" or "image_id", "bbox": [x, y, w, h] in pixels, optionally "score"}; '
         "image_id is the number that a file is named after, or that of a video's frame, from 0",
     )
-    flags.DEFINE_string("out", None, "folder to write to")
+    cli.DEFINE_path("out", None, "folder to write to")
     flags.DEFINE_bool("overwrite", False, "replace results that are there")
-    flags.DEFINE_integer("batch_size", 16, "pictures a step", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 16, "pictures a step", lower_bound=1, upper_bound=cli.LARGEST_BATCH)
     flags.DEFINE_string("decoder", None, "from heat maps to joints, as eval.py's")
     flags.DEFINE_enum("tta", "none", ["none", "flip", "flip_shift"], "test-time augmentation, as eval.py's")
     flags.DEFINE_integer(
@@ -47,6 +51,7 @@ def define_flags():
         None,
         "frames from one of a window to the next (networks of windows; default: the data set's)",
         lower_bound=1,
+        upper_bound=cli.LARGEST_COUNT,
     )
 
 
@@ -57,6 +62,13 @@ def main():
         raise UserError("--out=<folder to write to> is needed")
     if bool(FLAGS.images) == bool(FLAGS.video):
         raise UserError("give pictures, --images=<file, folder or glob>, or one video, --video=<file>")
+    Run.open(FLAGS.run)
+    if FLAGS.decoder:
+        cli.check_name(catalogue.decoders(), FLAGS.decoder, "decoder")
+    for name in ("video", "boxes"):
+        if FLAGS[name].value and not os.path.exists(FLAGS[name].value):
+            raise UserError(f"no file at --{name}={FLAGS[name].value}")
+    frameworks.start()
     from kzoo.predict.answering import predict  # starts the framework, which --helpshort does without
 
     _, left_out = predict(

@@ -452,6 +452,10 @@ def train(given: dict) -> Run:
     drawing.draw(run, scored, FIGURES)
     scores = ", ".join(f"{name} {value:.4f}" for name, value in scored.result.scores.items())
     print(f"{ended}; {flag['val_split']}: {scores}\nwrote {run.folder}/")
+    print(f"next: {cli.command('eval', f'--run={run.folder}', '--pictures=16')}")
+    if run.reads in (("image",), ("frames",)):
+        images = cli.command("predict", f"--run={run.folder}", "--images=<your pictures>", "--out=answers")
+        print(f"      {images.replace(chr(39), '')}")
     return run
 
 
