@@ -72,5 +72,5 @@ def work(folder, planned: list[Planned]) -> dict[str, str]:
                 failed[one.name] = error
                 bar.write(f"{one.name} failed: {error}")
             bar.update()
-    print(f"trained {len(waiting) - len(failed)} of {len(waiting)} runs in {(time.time() - started) / 60:.0f} minutes")
+    print(f"trained {len(waiting) - len(failed)} of {len(waiting)} runs in {(time.time() - started) / 60:.0f} minutes by the clock")
     return failed

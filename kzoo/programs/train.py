@@ -454,8 +454,7 @@ def train(given: dict) -> Run:
     print(f"{ended}; {flag['val_split']}: {scores}\nwrote {run.folder}/")
     print(f"next: {cli.command('eval', f'--run={run.folder}', '--pictures=16')}")
     if run.reads in (("image",), ("frames",)):
-        images = cli.command("predict", f"--run={run.folder}", "--images=<your pictures>", "--out=answers")
-        print(f"      {images.replace(chr(39), '')}")
+        print(f"      {cli.command('predict', f'--run={run.folder}', '--images=photos', '--out=answers')}")
     return run
 
 
