@@ -84,6 +84,8 @@ def _define(call: ast.Call, values: flags.FlagValues):
 
 
 def _literal(node: ast.expr):
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "cli":
+        return getattr(cli, node.attr)  # bounds that flags share
     try:
         return ast.literal_eval(node)
     except ValueError:
