@@ -72,5 +72,6 @@ def work(folder, planned: list[Planned]) -> dict[str, str]:
                 failed[one.name] = error
                 bar.write(f"{one.name} failed: {error}")
             bar.update()
-    print(f"trained {len(waiting) - len(failed)} of {len(waiting)} runs in {(time.time() - started) / 60:.0f} minutes by the clock")
+    minutes = (time.time() - started) / 60
+    print(f"trained {len(waiting) - len(failed)} of {len(waiting)} runs in {minutes:.0f} minutes by the clock")
     return failed
