@@ -14,7 +14,11 @@ import importlib
 import os
 
 # `python -m kzoo.train` is kzoo/programs/train.py: programs have a folder of their own.
-__path__.append(os.path.join(os.path.dirname(__file__), "programs"))
+_HERE = os.path.dirname(__file__)
+__path__.append(os.path.join(_HERE, "programs"))
+# In a checkout kzoo.datasets is the folder beside this one, installed or not; a wheel has it in here.
+if not os.path.isdir(os.path.join(_HERE, "datasets")):
+    __path__.append(os.path.dirname(_HERE))
 
 _LAZY = {  # name -> module that has it
     "load": "kzoo.runs",
@@ -40,6 +44,9 @@ def __getattr__(name: str):
         return metadata.version("kzoo")
     if name not in _LAZY:
         raise AttributeError(f"module 'kzoo' has no attribute {name!r}")
+    from kzoo.cli import frameworks
+
+    frameworks.start()
     return getattr(importlib.import_module(_LAZY[name]), name)
 
 

@@ -226,7 +226,7 @@ def _read_cdf(path) -> np.ndarray:
     try:
         import cdflib
     except ImportError as error:
-        raise UserError(f"{path} is a CDF file; reading it needs cdflib: pip install 'kzoo[human36m]'") from error
+        raise UserError(f"{path} is a CDF file; reading it needs cdflib: pip install cdflib") from error
     try:
         return np.asarray(cdflib.CDF(path).varget("Pose"), float).reshape(-1, 32, 3)
     except _BROKEN as error:

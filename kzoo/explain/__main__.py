@@ -4,18 +4,23 @@ python -m kzoo.explain --run=runs/<name> --image=me.jpg --output=coords:left_wri
 python -m kzoo.explain --run=runs/<name> --example=12 --method=grad_cam_pp,occlusion --layer=stage3
 """
 
+import os
+
 from absl import flags
 
 from kzoo import UserError, cli
+from kzoo.cli import frameworks
 from kzoo.explain.methods import EXCITED, METHODS
+from kzoo.runs import Run
+from kzoo.training import checks
 
 FLAGS = flags.FLAGS
 
 
 def define_flags():
     """Not on import: other programs have flags of these names."""
-    flags.DEFINE_string("run", None, "run folder that train.py wrote")
-    flags.DEFINE_multi_string(
+    cli.DEFINE_path("run", None, "run folder that train.py wrote")
+    cli.DEFINE_multi_path(
         "image", [], "picture of any size; may be repeated; networks of pose expect one person that fills it"
     )
     flags.DEFINE_multi_integer("example", [], "number of an example of --split; may be repeated", lower_bound=0)
@@ -40,12 +45,18 @@ def define_flags():
         f"whose patches are shown, of every layer (default: the {EXCITED} that the pictures excite most)",
         lower_bound=0,
     )
-    flags.DEFINE_integer("examples", 200, "pictures of the training split that are searched for patches", lower_bound=1)
+    flags.DEFINE_integer(
+        "examples",
+        200,
+        "pictures of the training split that are searched for patches",
+        lower_bound=1,
+        upper_bound=cli.LARGEST_COUNT,
+    )
+    cli.DEFINE_path("data_dir", None, "where prepared data sets lie (default: the run's)")
+    cli.DEFINE_path("out", None, "folder to write to (default: explanations/<output> in the run folder)")
     flags.DEFINE_integer(
         "max_pixels", None, "larger pictures are refused by their header (default: 180 million)", lower_bound=1
     )
-    flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: the run's)")
-    flags.DEFINE_string("out", None, "folder to write to (default: explanations/<output> in the run folder)")
 
 
 def main():
@@ -56,6 +67,15 @@ def main():
             "give a picture, --image=<file>, or an example of the run's data set, --example=<number>; both may be "
             "repeated"
         )
+    Run.open(FLAGS.run)
+    for image in FLAGS.image:
+        if not os.path.exists(image):
+            raise UserError(f"no picture at --image={image}")
+    for name in FLAGS.method:
+        cli.check_name(("all", *METHODS), name.strip(), "method")
+    checks.split(FLAGS.split, "split")
+    checks.parent(FLAGS.data_dir, "data_dir")
+    frameworks.start()
     from kzoo.datasets import pictures
     from kzoo.explain.explanation import explain  # starts the framework, which --helpshort does without
 

@@ -43,7 +43,9 @@ def _needed(package: str):
     try:
         return __import__(package, fromlist=["*"])
     except ImportError as error:
-        raise UserError(f"this export needs {package}: pip install 'kzoo[export]'") from error
+        raise UserError(
+            f"this export needs {package}: pip install {package.partition('.')[0].replace('_', '-')}"
+        ) from error
 
 
 def _by_name(inputs, names) -> dict:

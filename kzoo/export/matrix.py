@@ -219,7 +219,7 @@ def kept_results(path, wanted, forms, fresh: bool) -> dict:
     try:
         versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
     except metadata.PackageNotFoundError as error:
-        raise UserError(f"the matrix needs {error.name}: pip install 'kzoo[export]'") from error
+        raise UserError(f"the matrix needs {error.name}: pip install tf2onnx onnxruntime ai-edge-litert") from error
     if path.exists():
         kept = json.loads(path.read_text())
         if not isinstance(kept, dict) or not {"versions", "results"} <= set(kept):

@@ -22,20 +22,20 @@ SETTINGS = [field.name for field in dataclasses.fields(plan.Settings)]
 
 def define_flags():
     """Not on import: other programs have flags of these names."""
-    flags.DEFINE_string(
-        "data_source", None, "a COCO folder with annotations/ and images/, or the lab's coco_subset.zip"
-    )
-    flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
-    flags.DEFINE_string("out", "report.pdf", "the report; its numbers go to <the same name>.json")
+    cli.DEFINE_path("data_source", None, "a COCO folder with annotations/ and images/, or the lab's coco_subset.zip")
+    cli.DEFINE_path("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
+    cli.DEFINE_path("out", "report.pdf", "the report; its numbers go to <the same name>.json")
     flags.DEFINE_enum(
         "budget", "quick", list(plan.BUDGETS), "quick: small pictures, part of the data; full: the course's setting"
     )
     flags.DEFINE_string(
         "encoder", "resnet50", "see kzoo/nn/encoders.py; one with ImageNet weights, or any with a file of its own"
     )
-    flags.DEFINE_string("encoder_weights", "imagenet", "imagenet or a weights file")
-    flags.DEFINE_string("work", None, "folder of the runs (default: <name of the report>-runs beside it)")
-    flags.DEFINE_integer("seed", 0, "of the runs; --budget=full takes the next ones too", lower_bound=0)
+    cli.DEFINE_path("encoder_weights", "imagenet", "imagenet or a weights file")
+    cli.DEFINE_path("work", None, "folder of the runs (default: <name of the report>-runs beside it)")
+    flags.DEFINE_integer(
+        "seed", 0, "of the runs; --budget=full takes the next ones too", lower_bound=0, upper_bound=cli.LARGEST_SEED - 2
+    )
 
 
 def main():

@@ -5,8 +5,11 @@ import shlex
 import tempfile
 
 from kzoo import UserError, cli, files
+from kzoo.cli import frameworks
+from kzoo.datasets.about import OFFICIAL
 from kzoo.lab import plan
 from kzoo.runs import Run
+from kzoo.training import catalogue, checks
 
 
 def lab(settings: plan.Settings, out="report.pdf", work=None) -> dict:
@@ -25,7 +28,12 @@ def lab(settings: plan.Settings, out="report.pdf", work=None) -> dict:
         raise UserError(f"--out={out} must end with .pdf")
     work = pathlib.Path(work or out.with_name(f"{out.stem}-runs"))
     settings.check()
+    check_encoder_name(settings)
+    checks.parent(settings.data_dir, "data_dir")
+    if not pathlib.Path(settings.data_source).exists() and settings.data_source != OFFICIAL:
+        raise UserError(f"no data at --data_source={settings.data_source!r}; give a COCO folder or coco_subset.zip")
     check_writable(out)
+    frameworks.start()
 
     from kzoo.data import builders as data_sets  # slow: only once the flags are known to be sound
     from kzoo.lab import findings, measurements, pages, runner
@@ -72,23 +80,28 @@ def check_writable(out: pathlib.Path):
         raise UserError(f"could not write to {out.parent}, where --out lies: {error.strerror}") from error
 
 
+def check_encoder_name(settings: plan.Settings):
+    """Raises UserError where there is no such encoder, or it has no weights of ImageNet and no others are given."""
+    known = catalogue.encoders()
+    cli.check_name(known, settings.encoder, "encoder")
+    if settings.encoder_weights == "imagenet" and not known[settings.encoder]:
+        able = ", ".join(name for name, imagenet in known.items() if imagenet)
+        raise UserError(
+            f"there are no ImageNet weights for --encoder={settings.encoder}; give --encoder_weights=<file>, "
+            f"or one of: {able}"
+        )
+
+
 def check_encoder(settings: plan.Settings):
     """Build the encoder with its weights, which may download them.
 
     Raises:
-        UserError: there is no such encoder, or the weights are not its own.
+        UserError: the weights are not its own.
     """
     import keras
 
     from kzoo.nn import encoders
 
-    encoder = cli.pick(encoders.ENCODERS, settings.encoder, "encoder")
-    if settings.encoder_weights == "imagenet" and not encoder.imagenet:
-        able = ", ".join(name for name, other in encoders.ENCODERS.items() if other.imagenet)
-        raise UserError(
-            f"there are no ImageNet weights for --encoder={settings.encoder}; give --encoder_weights=<file>, "
-            f"or one of: {able}"
-        )
     encoders.encode(keras.Input((64, 64, 3), dtype="uint8"), settings.encoder, settings.encoder_weights)
 
 

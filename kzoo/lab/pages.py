@@ -19,7 +19,7 @@ def needed():
     try:
         import reportlab
     except ImportError as error:
-        raise UserError("the report is laid out by ReportLab: pip install 'kzoo[lab]'") from error
+        raise UserError("the report is laid out by ReportLab: pip install reportlab") from error
     return reportlab
 
 

@@ -62,7 +62,9 @@ def work(folder, planned: list[Planned]) -> dict[str, str]:
     study_trials.take(folder)
     failed: dict[str, str] = {}
     started = time.time()
-    with tqdm(total=len(planned), initial=len(planned) - len(waiting), unit="run", dynamic_ncols=True) as bar:
+    with tqdm(
+        total=len(planned), initial=len(planned) - len(waiting), unit="run", dynamic_ncols=True, disable=None
+    ) as bar:
         for one in waiting:
             bar.set_description(one.name)
             error = train(folder / one.name, one.arguments, lambda epochs: bar.set_postfix_str(f"{epochs} epochs done"))
@@ -70,5 +72,6 @@ def work(folder, planned: list[Planned]) -> dict[str, str]:
                 failed[one.name] = error
                 bar.write(f"{one.name} failed: {error}")
             bar.update()
-    print(f"trained {len(waiting) - len(failed)} of {len(waiting)} runs in {(time.time() - started) / 60:.0f} minutes")
+    minutes = (time.time() - started) / 60
+    print(f"trained {len(waiting) - len(failed)} of {len(waiting)} runs in {minutes:.0f} minutes by the clock")
     return failed

@@ -22,26 +22,30 @@ finished is in --out; a second signal does not wait for the step. --overwrite re
 it; where it was stopped the earlier results stay, and what was finished is in --out/stopped.
 """
 
+import os
 import sys
 
 from absl import flags
 
 from kzoo import UserError, cli
+from kzoo.cli import frameworks
+from kzoo.runs import Run
+from kzoo.training import catalogue
 
 FLAGS = flags.FLAGS
 
 
 def define_flags():
     """Not on import: other programs have flags of these names."""
-    flags.DEFINE_string("run", None, "run folder that train.py wrote")
-    flags.DEFINE_multi_string(
+    cli.DEFINE_path("run", None, "run folder that train.py wrote")
+    cli.DEFINE_multi_path(
         "images",
         [],
         "file, folder, or glob in quotes; may be repeated. Clips and windows are made within a folder; those in it are "
         "looked into by 'photos/**/*.jpg' alone",
     )
-    flags.DEFINE_string("video", None, "file, in place of --images")
-    flags.DEFINE_string(
+    cli.DEFINE_path("video", None, "file, in place of --images")
+    cli.DEFINE_path(
         "boxes",
         None,
         'persons (pose): JSON list of {"file_name" or "image_id", "bbox": [x, y, w, h] in pixels, optionally "score"}, '
@@ -50,9 +54,9 @@ def define_flags():
     flags.DEFINE_integer(
         "max_pixels", None, "larger pictures are refused by their header (default: 180 million)", lower_bound=1
     )
-    flags.DEFINE_string("out", None, "folder to write to")
+    cli.DEFINE_path("out", None, "folder to write to")
     flags.DEFINE_bool("overwrite", False, "replace results that are there, in the end and all of them")
-    flags.DEFINE_integer("batch_size", 16, "pictures a step", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 16, "pictures a step", lower_bound=1, upper_bound=cli.LARGEST_BATCH)
     flags.DEFINE_string("decoder", None, "from heat maps to joints, as eval.py's")
     flags.DEFINE_enum("tta", "none", ["none", "flip", "flip_shift"], "test-time augmentation, as eval.py's")
     flags.DEFINE_integer(
@@ -60,6 +64,7 @@ def define_flags():
         None,
         "frames from one of a window to the next (networks of windows; default: the data set's)",
         lower_bound=1,
+        upper_bound=cli.LARGEST_COUNT,
     )
 
 
@@ -70,6 +75,13 @@ def main():
         raise UserError("--out=<folder to write to> is needed")
     if bool(FLAGS.images) == bool(FLAGS.video):
         raise UserError("give pictures, --images=<file, folder or glob>, or one video, --video=<file>")
+    Run.open(FLAGS.run)
+    if FLAGS.decoder:
+        cli.check_name(catalogue.decoders(), FLAGS.decoder, "decoder")
+    for name in ("video", "boxes"):
+        if FLAGS[name].value and not os.path.exists(FLAGS[name].value):
+            raise UserError(f"no file at --{name}={FLAGS[name].value}")
+    frameworks.start()
     from kzoo.datasets import pictures
     from kzoo.predict import answering  # starts the framework, which --helpshort does without
 

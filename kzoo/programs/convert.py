@@ -17,7 +17,8 @@ import numpy as np
 from absl import flags
 
 from kzoo import UserError, cli, files
-from kzoo.nn.pytorch_encoders import MOBILENET_STAGES, NETWORKS
+from kzoo.cli import frameworks
+from kzoo.training import catalogue
 
 SOURCES = ("torchvision", "timm")
 SUFFIX = ".weights.h5"
@@ -45,6 +46,8 @@ def vgg16_prefix(layer: str, source: str) -> str:
 
 def mobilenet_v2_prefix(layer: str, source: str) -> str:
     """ "block1_expand_bn" -> "features.2.conv.0.1" of torchvision, "blocks.1.0.bn1" of timm."""
+    from kzoo.nn.pytorch_encoders import MOBILENET_STAGES  # with Keras, as all of it
+
     *_, part, kind = layer.split("_")
     norm, own = int(kind == "bn"), source == "timm"
     if layer.startswith(("stem", "head")):
@@ -95,7 +98,16 @@ def read_state(path) -> dict[str, np.ndarray]:
         raise UserError(
             f"{path} needs a library that is not installed: pip install {error.name.partition('.')[0]}"
         ) from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise UserError(
             f"{path} is not a state dict: {' '.join(str(error).split())[:100]}; save model.state_dict()"
         ) from error
@@ -114,7 +126,24 @@ def read_state(path) -> dict[str, np.ndarray]:
         raise UserError(
             f"{path} holds a {type(state).__name__}, not a state dict of tensors by name; save model.state_dict()"
         )
-    return {str(name).removeprefix("module."): value.float().numpy() for name, value in state.items()}
+    return {str(name).removeprefix("module."): array_of(path, name, value) for name, value in state.items()}
+
+
+def array_of(path, name, tensor) -> np.ndarray:
+    """The numbers of one tensor of a state dict, float32.
+
+    Raises:
+        UserError: it is quantised, sparse, complex or on the device "meta": it has no such numbers.
+    """
+    try:
+        if tensor.is_complex():
+            raise TypeError("complex numbers")
+        return np.asarray(tensor.detach().cpu().float().numpy(), "float32")
+    except (RuntimeError, TypeError, NotImplementedError, AttributeError) as error:
+        kind = f"{tensor.dtype}, {tensor.layout}, on {tensor.device}".replace("torch.", "")
+        raise UserError(
+            f"{path}: {name} ({kind}) holds no plain numbers; save model.state_dict() of the float model on the CPU"
+        ) from error
 
 
 def _numbers_of(layer) -> dict[str, tuple]:
@@ -147,9 +176,10 @@ def convert(state: Mapping[str, np.ndarray], arch: str, source: str = "torchvisi
     """
     import keras
 
+    from kzoo.nn.pytorch_encoders import NETWORKS
+
     network = cli.pick(NETWORKS, arch, "arch")
-    if source not in SOURCES:
-        raise UserError(f"unknown --from={source!r}; allowed: {', '.join(SOURCES)}")
+    cli.check_name(SOURCES, source, "from")
     model = network.build(keras.Input((32, 32, 3)))
     wanted = {
         f"{PREFIXES[arch](layer.name, source)}.{name}": number
@@ -185,20 +215,26 @@ def main(arguments: list[str]):
         )
     source, arch = flags.FLAGS["from"].value, flags.FLAGS.arch
     path, out = arguments
+    known = catalogue.names_in("nn/pytorch_encoders", "NETWORKS")
     if not arch:
-        raise UserError(f"--arch is needed; allowed: {', '.join(NETWORKS)}")
-    network = cli.pick(NETWORKS, arch, "arch")
+        raise UserError(f"--arch is needed; allowed: {', '.join(known)}")
+    cli.check_name(known, arch, "arch")
     if not out.endswith(SUFFIX):
         raise UserError(f"the file to write must end in {SUFFIX}, got {out}")
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"no file at {path}; give a state dict: .pth, .pt or .safetensors")
+    frameworks.start()
+    from kzoo.nn.pytorch_encoders import NETWORKS
+
     model = convert(read_state(path), arch, source)
     with files.replacing(out) as temporary:
         model.save_weights(temporary)
-    print(
-        f"wrote {out}: {model.count_params():,} numbers; train with --encoder={network.encoder} --encoder_weights={out}"
-    )
+    print(f"wrote {out}: {model.count_params():,} numbers")
+    print("next:", cli.command("train", f"--encoder={NETWORKS[arch].encoder}", f"--encoder_weights={out}"))
 
 
 if __name__ == "__main__":
     flags.DEFINE_enum("from", "torchvision", SOURCES, "whose names the state dict has")
-    flags.DEFINE_string("arch", None, f"one of {', '.join(NETWORKS)}")
+    names = ", ".join(catalogue.names_in("nn/pytorch_encoders", "NETWORKS"))
+    flags.DEFINE_string("arch", None, f"one of {names}")
     cli.run(main, positional=True)

@@ -11,7 +11,7 @@ import json
 from absl import flags
 
 from kzoo import UserError, cli
-from kzoo.evaluation import costs
+from kzoo.cli import frameworks
 from kzoo.runs import Run
 
 FLAGS = flags.FLAGS
@@ -25,10 +25,16 @@ def define_flags():
 def main(arguments: list[str]):
     if len(arguments) != 1:
         raise UserError(f"name one run folder: python -m kzoo.costs RUN; got {len(arguments)}")
-    if not all(size.isdigit() and int(size) > 0 for size in FLAGS.batch_size):
-        raise UserError(f"--batch_size={','.join(FLAGS.batch_size)} must be whole numbers above 0")
-    batch_sizes = [int(size) for size in FLAGS.batch_size]
-    print(json.dumps(costs.measure(Run.open(arguments[0]), batch_sizes)))
+    batch_sizes = list(map(cli.whole, FLAGS.batch_size))
+    if not batch_sizes or not all(batch_sizes) or max(batch_sizes) > cli.LARGEST_BATCH:
+        raise UserError(
+            f"--batch_size={','.join(FLAGS.batch_size)} must be whole numbers above 0, at most {cli.LARGEST_BATCH}"
+        )
+    run = Run.open(arguments[0])
+    frameworks.start()
+    from kzoo.evaluation import costs
+
+    print(json.dumps(costs.measure(run, batch_sizes)))
 
 
 if __name__ == "__main__":

@@ -12,14 +12,16 @@ import sys
 from absl import flags
 
 from kzoo import UserError, cli
+from kzoo.cli import frameworks
 from kzoo.runs import Run
+from kzoo.training import catalogue, checks
 
 FLAGS = flags.FLAGS
 
 
 def define_flags():
     """Not on import: other programs have flags of these names."""
-    flags.DEFINE_string("run", None, "run folder that train.py wrote")
+    cli.DEFINE_path("run", None, "run folder that train.py wrote")
     flags.DEFINE_string("split", None, "TFDS split; slices like val[:100] are allowed (default: the run's --val_split)")
     flags.DEFINE_string(
         "size", None, "of the pictures in pixels: side of a square or <height>x<width> (default: the run's)"
@@ -29,7 +31,13 @@ def define_flags():
         None,
         "put the answer together from overlapping tiles of this size, for pictures too large for memory (seg)",
     )
-    flags.DEFINE_integer("overlap", None, "of the tiles in pixels (default: half of a tile)", lower_bound=0)
+    flags.DEFINE_integer(
+        "overlap",
+        None,
+        "of the tiles in pixels (default: half of a tile)",
+        lower_bound=0,
+        upper_bound=cli.LARGEST_COUNT,
+    )
     flags.DEFINE_enum(
         "tta",
         "none",
@@ -47,7 +55,9 @@ def define_flags():
         "own; all: a "
         "table of them (default: coords where the network emits them, else dark)",
     )
-    flags.DEFINE_integer("pictures", 0, "examples to draw: best, median and worst", lower_bound=0)
+    flags.DEFINE_integer(
+        "pictures", 0, "examples to draw: best, median and worst", lower_bound=0, upper_bound=cli.LARGEST_COUNT
+    )
     flags.DEFINE_list(
         "export",
         [],
@@ -58,11 +68,15 @@ def define_flags():
         "export_raw", False, "exports also give the network's outputs as they are, logits and heat maps, as raw_<name>"
     )
     flags.DEFINE_integer(
-        "export_examples", 64, "examples of the split that each export is compared with predict on", lower_bound=1
+        "export_examples",
+        64,
+        "examples of the split that each export is compared with predict on",
+        lower_bound=1,
+        upper_bound=cli.LARGEST_COUNT,
     )
-    flags.DEFINE_integer("batch_size", 32, "examples a step", lower_bound=1)
-    flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: the run's)")
-    flags.DEFINE_string("out", None, "folder of report and pictures (default: the run folder)")
+    flags.DEFINE_integer("batch_size", 32, "examples a step", lower_bound=1, upper_bound=cli.LARGEST_BATCH)
+    cli.DEFINE_path("data_dir", None, "where prepared data sets lie (default: the run's)")
+    cli.DEFINE_path("out", None, "folder of report and pictures (default: the run folder)")
 
 
 def evaluate(
@@ -103,13 +117,27 @@ def evaluate(
     return scored.result
 
 
+def check(forms: tuple[str, ...]):
+    """Mistakes that can be told before a framework starts. Raises UserError."""
+    for form in forms:
+        cli.check_name(catalogue.names_in("export/formats", "EXPORTS"), form, "export")
+    if FLAGS.decoder:
+        cli.check_name((*catalogue.decoders(), "all"), FLAGS.decoder, "decoder")
+    for size in (FLAGS.size, FLAGS.tile):
+        cli.shape_of(size or 1)
+    checks.split(FLAGS.split, "split")
+    checks.parent(FLAGS.data_dir, "data_dir")
+
+
 def main():
     if not FLAGS.run:
         raise UserError("--run=<run folder> is needed")
     run = Run.open(FLAGS.run)
+    forms = tuple(form.strip() for form in FLAGS.export)
+    check(forms)
     names = ("split", "size", "tta", "decoder", "tile", "overlap", "batch_size", "data_dir")
     names += ("pictures", "export_raw", "export_examples", "out")
-    forms = tuple(form.strip() for form in FLAGS.export)
+    frameworks.start()
     result = evaluate(run, export=forms, **{name: FLAGS[name].value for name in names})
 
     from kzoo.evaluation import report

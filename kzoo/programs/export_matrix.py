@@ -13,6 +13,8 @@ goes on with the next. What is in <out>.json is not measured again; --fresh star
 from absl import flags
 
 from kzoo import cli
+from kzoo.cli import frameworks
+from kzoo.training import catalogue
 
 FLAGS = flags.FLAGS
 
@@ -22,8 +24,10 @@ def define_flags():
     flags.DEFINE_list("task", [], "only these tasks")
     flags.DEFINE_list("arch", [], "only these architectures")
     flags.DEFINE_list("formats", [], "only these forms of export, of those that --export of eval.py knows")
-    flags.DEFINE_string("out", "docs/export.md", "Markdown file; what it says outside of the table is kept")
-    flags.DEFINE_integer("limit", 600, "seconds that one network may take for one form", lower_bound=1)
+    cli.DEFINE_path("out", "docs/export.md", "Markdown file; what it says outside of the table is kept")
+    flags.DEFINE_integer(
+        "limit", 600, "seconds that one network may take for one form", lower_bound=1, upper_bound=cli.LARGEST_COUNT
+    )
     flags.DEFINE_bool("fresh", False, "measure again what was measured before")
     flags.DEFINE_string(
         "child",
@@ -33,11 +37,17 @@ def define_flags():
 
 
 def main():
-    from kzoo.export import formats, matrix  # slow: only once the flags are known to parse
-
-    forms = [name.strip() for name in FLAGS.formats] or list(formats.EXPORTS)
+    known = catalogue.names_in("export/formats", "EXPORTS")
+    forms = [name.strip() for name in FLAGS.formats] or list(known)
     for form in forms:
-        cli.pick(formats.EXPORTS, form, "formats")
+        cli.check_name(known, form, "formats")
+    for task in FLAGS.task:
+        cli.check_name(catalogue.tasks(), task, "task")
+    for arch in FLAGS.arch:
+        cli.check_name([name for task in catalogue.tasks().values() for name in task.archs], arch, "arch")
+    frameworks.start()
+    from kzoo.export import matrix
+
     if FLAGS.child:
         task, _, arch = FLAGS.child.partition("/")
         matrix.measure(task, arch, forms, FLAGS.out)

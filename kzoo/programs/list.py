@@ -7,7 +7,6 @@ The tables are read from the package's source, or from parts of it that import n
 --parameters builds the networks, which takes seconds each.
 """
 
-import ast
 import json
 import pathlib
 import textwrap
@@ -15,75 +14,32 @@ import textwrap
 from absl import flags
 
 from kzoo import UserError, cli
+from kzoo.cli import frameworks
 from kzoo.datasets import registry
 from kzoo.evaluation import model_card, tables
+from kzoo.training import catalogue
 
-PACKAGE = pathlib.Path(__file__).parents[1]
 WIDTH = 120
 GAP = "  "
 FROM_TFDS = "TFDS's own, downloaded on first use"
 
 
-def assigned(module: str) -> dict[str, ast.expr]:
-    """{name: expression} of the assignments at the top level of `kzoo/<module>.py`."""
-    found = {}
-    for node in ast.parse((PACKAGE / f"{module}.py").read_text()).body:
-        target = (
-            node.target
-            if isinstance(node, ast.AnnAssign)
-            else node.targets[0]
-            if isinstance(node, ast.Assign)
-            else None
-        )
-        if isinstance(target, ast.Name) and node.value:
-            found[target.id] = node.value
-    return found
-
-
-def entries(table: ast.expr) -> dict[str, ast.expr]:
-    """{key: expression} of a dictionary that is written out."""
-    return {key.value: value for key, value in zip(table.keys, table.values, strict=True)}
-
-
-def keywords(call: ast.expr) -> dict[str, ast.expr]:
-    return {keyword.arg: keyword.value for keyword in call.keywords}
-
-
-def task_rows() -> dict[str, dict[str, ast.expr]]:
-    """{task: keywords of its `Task(…)`}, see `kzoo/tasks/<task>.py`."""
-    table = entries(assigned("tasks/__init__")["TASKS"])
-    return {task: keywords(assigned(f"tasks/{task}")[value.id]) for task, value in table.items()}
-
-
-def recipes(task: str) -> list[tuple[str, str]]:
-    """(data set or "", architecture or "") of a task's recipes, in the table's order."""
-    return [ast.literal_eval(key) for key in assigned(f"tasks/{task}")["RECIPES"].keys]
-
-
-def built_in(task: str, arch: str = "") -> str:
-    """The data set that train.py takes without --dataset: the first with a recipe for this arch, else the task's
-    first."""
-    rows = [key for key in recipes(task) if key[0]]
-    return next((dataset for dataset, name in rows if arch and name == arch), rows[0][0])
-
-
 def tasks() -> list[dict]:
     rows = []
-    for task, row in task_rows().items():
-        score, better = ast.literal_eval(row["score"])
+    for name, task in catalogue.tasks().items():
+        score, better = task.score
         kept = f"{'smallest' if better == 'min' else 'largest'} {score}"
-        if "learning" in row:  # not by labels
+        if task.learning != "labels":
             kept = "the last"
-        rows.append(
-            {"task": task, "archs": len(entries(row["archs"])), "epoch kept": kept, "built-in data": built_in(task)}
-        )
+        row = {"task": name, "archs": len(task.archs), "default": task.default, "epoch kept": kept}
+        rows.append({**row, "built-in data": task.dataset_for()})
     return rows
 
 
 def archs(task: str | None = None, parameters: bool = False) -> list[dict]:
     rows = []
-    for name, row in task_rows().items():
-        for arch in entries(row["archs"]) if task in (None, name) else ():
+    for name, row in catalogue.tasks().items():
+        for arch in row.archs if task in (None, name) else ():
             weighed = {"parameters": f"{parameters_of(name, arch):,}"} if parameters else {}
             rows.append({"task": name, "arch": arch, **weighed, "what": model_card.paper(arch)})
     return rows
@@ -91,19 +47,20 @@ def archs(task: str | None = None, parameters: bool = False) -> list[dict]:
 
 def encoders() -> list[dict]:
     rows = []
-    for name, call in entries(assigned("nn/encoders")["ENCODERS"]).items():
-        knows_imagenet = len(call.args) > 3 or "imagenet" in keywords(call)
+    for name, knows_imagenet in catalogue.encoders().items():
         rows.append({"encoder": name, "encoder_weights": f"{'imagenet, ' * knows_imagenet}none, or a file"})
     return rows
 
 
 def datasets() -> list[dict]:
     rows, folder = [], pathlib.Path(registry.__file__).parent
-    every = {task: recipes(task) for task in task_rows()}
     for name in registry.NAMES:
         readme = folder / name / "README.md"
-        known = {task: [key for key, _ in keys if key.partition("/")[0] == name] for task, keys in every.items()}
-        what = first_sentence(readme.read_text()) if readme.exists() else FROM_TFDS
+        known = {
+            task: [key for key in row.datasets if key.partition("/")[0] == name]
+            for task, row in catalogue.tasks().items()
+        }
+        what = first_sentence(readme.read_text(encoding="utf-8")) if readme.exists() else FROM_TFDS
         for configuration in dict.fromkeys(key for keys in known.values() for key in keys):
             fit = ", ".join(task for task, keys in known.items() if configuration in keys)
             needs = "needed" if registry.about(name).source else ""
@@ -120,11 +77,12 @@ def first_sentence(markdown: str) -> str:
 
 def parameters_of(task: str, arch: str) -> int:
     """Parameters of a network as the recipe of its built-in data set makes it, encoder and size included."""
+    frameworks.start()
     from kzoo.tasks import TASKS
     from kzoo.training import networks
 
     row = cli.pick(TASKS, task, "task")
-    recipe = row.recipe(built_in(task, arch), arch)
+    recipe = row.recipe(catalogue.tasks()[task].dataset_for(arch), arch)
     function = cli.pick(row.archs, arch, "arch")
     unknown = {name for name in networks.ENCODER_FLAGS if name not in networks.hyperparameters_of(function)}
     options = networks.network_options(
@@ -160,9 +118,9 @@ def main(arguments: list[str]):
     wanted = arguments or list(TABLES)
     for name in wanted:
         if name not in TABLES:
-            raise UserError(f"no table {name!r}; allowed: {', '.join(TABLES)}")
+            raise UserError(f"no table {name!r}; allowed: {', '.join(TABLES)}{cli.meant(name, TABLES)}")
     if flag.task:
-        cli.pick(task_rows(), flag.task, "task")
+        cli.check_name(catalogue.tasks(), flag.task, "task")
     found = {name: archs(flag.task, flag.parameters) if name == "archs" else TABLES[name]() for name in wanted}
     if flag.format == "json":
         print(json.dumps(found, indent=1))
@@ -175,6 +133,8 @@ if __name__ == "__main__":
     flags.DEFINE_enum("format", "text", ["text", "markdown", "json"], "of the tables")
     flags.DEFINE_string("task", None, "only architectures of this task")
     flags.DEFINE_boolean(
-        "parameters", False, "count them, of each network at the recipe of its built-in data set: takes minutes for all"
+        "parameters",
+        False,
+        "count them, of each network at the recipe of its built-in data set: takes minutes of one core for all",
     )
     cli.run(main, positional=True)

@@ -7,21 +7,27 @@ python -m kzoo.report RUN RUN … [--out=FOLDER] [--nocosts]  # what differs bet
 from absl import flags
 
 from kzoo import cli
+from kzoo.runs import Run
 
 FLAGS = flags.FLAGS
 
 
 def define_flags():
     """Not on import: other programs have flags of these names."""
-    flags.DEFINE_string("out", None, "folder to write to (default: the study's, or runs/comparison)")
-    flags.DEFINE_string("storage", None, "of the study, as of kzoo.sweep (default: journal.log beside its folder)")
+    cli.DEFINE_path("out", None, "folder to write to (default: the study's, or runs/comparison)")
+    cli.DEFINE_path("storage", None, "of the study, as of kzoo.sweep (default: journal.log beside its folder)")
     flags.DEFINE_boolean(
         "costs", True, "measure each network's FLOPs, time and memory once, and keep them in costs.json"
     )
 
 
 def main(arguments: list[str]):
-    from kzoo.sweep import comparison  # slow
+    from kzoo.sweep import studies
+
+    if len(arguments) != 1 or not studies.find(arguments[0]):
+        for folder in arguments:
+            Run.open(folder)  # mistakes are told before what is slow
+    from kzoo.sweep import comparison
 
     written = comparison.write_report(arguments, FLAGS.out, storage=FLAGS.storage, with_costs=FLAGS.costs)
     print(written.text)

@@ -12,10 +12,11 @@ import sys
 from absl import flags
 
 from kzoo import UserError, cli, runs
+from kzoo.cli import frameworks
 from kzoo.datasets import registry
 from kzoo.datasets.about import OFFICIAL
 from kzoo.runs import Run
-from kzoo.training import interruption
+from kzoo.training import catalogue, checks, interruption, resolving
 from kzoo.training.configuration import Configuration
 
 FLAGS = flags.FLAGS
@@ -27,8 +28,14 @@ KEPT = ("out", "data_dir", "data_source", "epochs", "rounds", "cache")  # flags 
 
 def define_flags():
     """Defaults of None come from the task's recipe for the data set (kzoo/tasks/)."""
-    flags.DEFINE_string("task", "seg", "pose, seg, pose3d, loc or cluster")
-    flags.DEFINE_string("arch", "unet", "architecture of the task")
+    flags.DEFINE_string("task", "seg", ", ".join(catalogue.tasks()))
+    flags.DEFINE_string(
+        "arch",
+        None,
+        "architecture of the task (default: "
+        + ", ".join(f"{task.default} of {name}" for name, task in catalogue.tasks().items())
+        + ")",
+    )
     flags.DEFINE_string(
         "dataset",
         None,
@@ -36,8 +43,8 @@ def define_flags():
         "kzoo.list "
         "datasets); a name alone means the task's configuration (default: the built-in one of the task)",
     )
-    flags.DEFINE_string("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
-    flags.DEFINE_string(
+    cli.DEFINE_path("data_dir", None, "where prepared data sets lie (default: ~/tensorflow_datasets)")
+    cli.DEFINE_path(
         "data_source",
         None,
         f"raw data of {', '.join(SOURCED)}: the folder of your copy (for what must lie in it see "
@@ -57,7 +64,7 @@ def define_flags():
     )
     flags.DEFINE_string("val_split", None, "TFDS split to validate on (default: val; cluster: the one trained on)")
     flags.DEFINE_string("encoder", None, "see kzoo/nn/encoders.py")
-    flags.DEFINE_string("encoder_weights", None, "imagenet, none or a weights file")
+    cli.DEFINE_path("encoder_weights", None, "imagenet, none or a weights file")
     flags.DEFINE_string(
         "init",
         None,
@@ -81,14 +88,15 @@ def define_flags():
     flags.DEFINE_string(
         "size", None, "of the input in pixels: the side of a square, or <height>x<width>; mostly multiples of 32"
     )
-    flags.DEFINE_integer("batch_size", None, "examples a step", lower_bound=1)
-    flags.DEFINE_integer("epochs", None, "passes over the training split", lower_bound=1)
+    flags.DEFINE_integer("batch_size", None, "examples a step", lower_bound=1, upper_bound=cli.LARGEST_BATCH)
+    flags.DEFINE_integer("epochs", None, "passes over the training split", lower_bound=1, upper_bound=cli.LARGEST_COUNT)
     flags.DEFINE_float("lr", None, "peak learning rate", lower_bound=0.0)
     flags.DEFINE_integer(
         "lr_base_batch",
         None,
         "linear scaling: --lr is for this batch size, times --batch_size over it is used",
         lower_bound=1,
+        upper_bound=cli.LARGEST_BATCH,
     )
     flags.DEFINE_boolean(
         "find_lr", False, "try rates from 1e-6 to 1 instead of training: lr_range.png and .json in the run folder"
@@ -100,6 +108,7 @@ def define_flags():
         5,
         "epochs without a better score after which --schedule=plateau divides the rate by 10",
         lower_bound=1,
+        upper_bound=cli.LARGEST_COUNT,
     )
     flags.DEFINE_float("warmup", None, "epochs of linear warm-up", lower_bound=0.0)
     flags.DEFINE_string("optimizer", None, "adam, sgd or rmsprop")
@@ -140,7 +149,7 @@ def define_flags():
     flags.DEFINE_enum(
         "jit", "auto", ["auto", "on", "off"], "XLA; auto: off on TensorFlow's CPU, where it is slower, on elsewhere"
     )
-    flags.DEFINE_integer("seed", 0, "of weights, shuffle and augmentation", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "of weights, shuffle and augmentation", lower_bound=0, upper_bound=cli.LARGEST_SEED)
     flags.DEFINE_float(
         "augment", None, "strength of the random affine and colour jitter: 1 as in kzoo/tasks/, 0 none", lower_bound=0.0
     )
@@ -158,8 +167,16 @@ def define_flags():
     flags.DEFINE_float("flip", None, "probability of mirroring", lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_float("color_pca", None, "sigma of Color PCA (Krizhevsky 2012): 0.1 in the paper", lower_bound=0.0)
     flags.DEFINE_enum("color_pca_of", "train", ["train", "imagenet"], "whose principal colours")
-    flags.DEFINE_integer("rounds", None, "cluster: updates of the target distribution, at most", lower_bound=0)
-    flags.DEFINE_integer("update_interval", None, "cluster: steps between two of them", lower_bound=1)
+    flags.DEFINE_integer(
+        "rounds",
+        None,
+        "cluster: updates of the target distribution, at most",
+        lower_bound=0,
+        upper_bound=cli.LARGEST_COUNT,
+    )
+    flags.DEFINE_integer(
+        "update_interval", None, "cluster: steps between two of them", lower_bound=1, upper_bound=cli.LARGEST_COUNT
+    )
     flags.DEFINE_float(
         "tol",
         None,
@@ -174,11 +191,14 @@ def define_flags():
         lower_bound=0.0,
     )
     flags.DEFINE_boolean("cache", False, "keep the encoded records in memory")
-    flags.DEFINE_string("out", None, "run folder (default: runs/<task>-<arch>-<dataset>-<time>)")
+    cli.DEFINE_path("out", None, "run folder (default: runs/<task>-<arch>-<dataset>-<time>)")
     flags.DEFINE_boolean(
         "resume",
         False,
         "continue the run in --out with the flags stored there; --epochs may extend it (cluster: --rounds)",
+    )
+    flags.DEFINE_boolean(
+        "show", False, "print what would be trained, every flag resolved by the recipe, and start nothing"
     )
 
 
@@ -219,23 +239,25 @@ class Plan:
 
 
 def settled(given: dict, said: set[str] | None = None) -> dict:
-    """Flags of the run, resolved by the task's recipes; of one that goes on those that are stored there.
+    """Flags of the run, resolved by the task's recipes; of one that goes on those that are stored there. No framework
+    is started: mistakes are told at once.
 
     Args:
         given: every flag by name; said: those that the user gave; None where that is not known.
     """
-    from kzoo.tasks import TASKS
-    from kzoo.training import settings
-
     given = runs.absolute_paths(given)
     if given["resume"]:
         given = resumed(given, said)
-    task = cli.pick(TASKS, given["task"], "task")
-    cli.pick(task.archs, given["arch"], "arch")
     if not given["resume"] and (path := runs.path_in(given["set"], "features")):
         trained = Run.open(path).flags  # its data and size are the ones to cluster
         given = {**given, **{name: trained[name] for name in ("dataset", "size", "data_dir") if given[name] is None}}
-    return settings.resolve(task, given)
+    flag = resolving.resolve(given)
+    if not flag["resume"]:
+        checks.weights(flag)
+        checks.source(flag)
+        if flag["out"] and Run.exists(flag["out"]):
+            raise UserError(f"{flag['out']} already holds a run; give another --out, or --resume to continue it")
+    return flag
 
 
 def resumed(given: dict, said: set[str] | None) -> dict:
@@ -397,7 +419,7 @@ def learn_labels(plan: Plan, held: contextlib.ExitStack) -> tuple[Run, str | Non
     labels = {name: task.outputs[name].label for name in model.output_names}
     plain = transforms.View(cli.shape_of(flag["size"]), labels, reads=networks.reads(model))
     augmented = settings.augmented_view(plain, task, flag, plan.colours)
-    augmented = dataclasses.replace(augmented, border=settings.border_of(flag))
+    augmented = dataclasses.replace(augmented, border=resolving.border_of(flag))
     sizes = [builders.size_of(builder, split) for split in (train_split, val_split)]
     sample = networks.train_sample(train_split, *sizes)
     unaugmented, val = (
@@ -501,13 +523,16 @@ def train(given: dict, said: set[str] | None = None) -> Run:
         if given["resume"] and given["out"] and Run.exists(given["out"]):
             held.enter_context(runs.continued(given["out"]))
         flag = settled(given, said)
-        shown = [f"--{name}={value}" for name, value in sorted(flag.items()) if value not in (None, [], False)]
-        print("flags:", " ".join(shown), flush=True)
+        print(cli.command("train", *resolving.arguments(flag)), flush=True)
+        frameworks.start()
         plan = planned(flag)
         learn = {"labels": learn_labels, "clusters": learn_clusters}[plan.task.learning]
         run, ended = learn(plan, held)
         if ended is not None:
             print(finished(run, ended, flag))
+            print(f"next: {cli.command('eval', f'--run={run.folder}', '--pictures=16')}")
+            if run.reads in (("image",), ("frames",)):
+                print(f"      {cli.command('predict', f'--run={run.folder}', '--images=photos', '--out=answers')}")
     return run
 
 
@@ -524,9 +549,20 @@ def finished(run: Run, ended: str, flag: dict) -> str:
     return f"{ended}; {flag['val_split']}: {scores}\nwrote {run.folder}/"
 
 
+def show(given: dict, said: set[str]):
+    """Print the line that trains the same without any recipe."""
+    print(cli.command("train", *resolving.arguments(settled(given, said))))
+
+
 def main():
-    own = FLAGS.get_key_flags_for_module(sys.modules[__name__])
-    train({flag.name: flag.value for flag in own}, {flag.name for flag in own if flag.present})
+    own = {flag.name: flag for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__])}
+    shown = own.pop("show").value
+    given = {name: flag.value for name, flag in own.items()}
+    said = {name for name, flag in own.items() if flag.present}
+    if shown:
+        show(given, said)
+    else:
+        train(given, said)
 
 
 if __name__ == "__main__":

@@ -22,16 +22,20 @@ PASSED_ON = ("out", "storage", "sampler", "sampler_seed", "trials", "pruner", "m
 def define_flags():
     """Flags of this program; all others are train.py's."""
     flags.DEFINE_string("study", None, "name of the study, and of its folder in --out")
-    flags.DEFINE_string("out", studies.STUDIES, "folder of all studies; on a disk that all machines of a study share")
-    flags.DEFINE_string(
+    cli.DEFINE_path("out", studies.STUDIES, "folder of all studies; on a disk that all machines of a study share")
+    cli.DEFINE_path(
         "storage", None, "journal file or database URL, such as sqlite:///sweeps.db (default: <out>/journal.log)"
     )
     flags.DEFINE_enum(
         "sampler", None, studies.SAMPLERS, "who chooses the points (default: grid, which takes no ranges)"
     )
-    flags.DEFINE_integer("sampler_seed", 0, "of --sampler=random and tpe", lower_bound=0)
+    flags.DEFINE_integer("sampler_seed", 0, "of --sampler=random and tpe", lower_bound=0, upper_bound=cli.LARGEST_SEED)
     flags.DEFINE_integer(
-        "trials", None, "points of --sampler=random and tpe, of all processes together; may be raised", lower_bound=1
+        "trials",
+        None,
+        "points of --sampler=random and tpe, of all processes together; may be raised",
+        lower_bound=1,
+        upper_bound=cli.LARGEST_COUNT,
     )
     flags.DEFINE_enum("pruner", "none", studies.PRUNERS, "stops trials that are behind the others after as many epochs")
     flags.DEFINE_string("metric", None, "a score of report.json (default: the task's score, of the best epoch)")

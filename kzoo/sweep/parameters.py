@@ -12,11 +12,12 @@ from absl import flags
 
 from kzoo import UserError, cli
 from kzoo.sweep import studies, study_trials
+from kzoo.training import catalogue, checks
 
 RANGE = re.compile(r"(log|uniform|int):([^:]*):([^:]*)")
 KINDS = {"log": float, "uniform": float, "int": int}
 OPENING, CLOSING = "([{", ")]}"
-RESERVED = ("resume", "find_lr")  # of train.py, and not for sweeps
+RESERVED = ("resume", "find_lr", "show")  # of train.py, and not for sweeps
 PLACES = ("data_dir", "data_source")  # may differ from machine to machine
 HELP = ("help", "helpshort", "helpfull", "helpxml")
 LARGEST = 2000  # points of a grid
@@ -78,10 +79,13 @@ def _define(call: ast.Call, values: flags.FlagValues):
         further = further if kind == "DEFINE_enum" else further[1:]
     default = None if default is UNKNOWN else default
     further = ["" if value is UNKNOWN else value for value in further]
-    getattr(flags, kind)(name, default, *further, flag_values=values, **keywords)
+    define = getattr(flags, kind, None) or getattr(cli, kind)
+    define(name, default, *further, flag_values=values, **keywords)
 
 
 def _literal(node: ast.expr):
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "cli":
+        return getattr(cli, node.attr)  # bounds that flags share
     try:
         return ast.literal_eval(node)
     except ValueError:
@@ -209,6 +213,7 @@ def _try(argument: str, found: Parameter | None, values: flags.FlagValues):
     for one in tried:
         try:
             values(["train.py", one])
+            cli.check_finite(values)
         except flags.Error as error:
             raise UserError(f"{argument}: {error}") from error
 
@@ -242,8 +247,6 @@ def points(varied: list[Parameter], sampler: str | None, trials: int | None) -> 
 
 def aim(values: flags.FlagValues, varied: list[Parameter], fixed: list[str], metric: str | None, direction: str | None):
     """Name of the score, and "min" or "max". Raises UserError for a task or an architecture that is not there."""
-    from kzoo.tasks import TASKS  # slow
-
     chosen = {p.flag: p.choices for p in varied}
     for argument in fixed:
         name, _, text = argument[2:].partition("=")
@@ -251,9 +254,11 @@ def aim(values: flags.FlagValues, varied: list[Parameter], fixed: list[str], met
     names = chosen.get("task", (values["task"].default,))
     if len(names) > 1:
         raise UserError(f"--task={','.join(names)}: a study has one task, since tasks have different scores")
-    task = cli.pick(TASKS, names[0], "task")
-    for arch in chosen.get("arch", (values["arch"].default,)):
-        cli.pick(task.archs, arch, "arch")
+    task = cli.pick(catalogue.tasks(), names[0], "task")
+    for arch in chosen.get("arch", ()):
+        checks.arch(task, arch)
+    for dataset in chosen.get("dataset", ()):
+        checks.dataset(dataset)
     if metric not in (None, task.score[0]) and not direction:
         raise UserError(f"--metric={metric} needs --direction=min or max")
     return metric or task.score[0], direction or task.score[1]

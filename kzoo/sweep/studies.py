@@ -31,7 +31,7 @@ def optuna():
     try:
         import optuna
     except ImportError as error:
-        raise UserError('sweeps need Optuna: pip install "kzoo[sweep]"') from error
+        raise UserError("sweeps need Optuna: pip install optuna") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 
@@ -234,7 +234,9 @@ def work(place: Place, study, arguments_of: Callable, sampler: str, seed: int) -
         "direction": study_table.direction_of(study),
         "of_report": settings["metric"] is not None,
     }
-    with tqdm(total=len(study.get_trials(deepcopy=False)), desc=place.name, unit="trial", dynamic_ncols=True) as bar:
+    with tqdm(
+        total=len(study.get_trials(deepcopy=False)), desc=place.name, unit="trial", dynamic_ncols=True, disable=None
+    ) as bar:
         while True:
             claimed = claim(place, study, arguments_of, sampler, seed)
             trials = study.get_trials(deepcopy=False)

@@ -73,7 +73,7 @@ def end_orphan(owner: dict | None):
     pid, began = (owner or {}).get("train") or (None, None)
     if not pid or owner["host"] != host():
         return
-    while birth(pid) == began:
+    while began is not None and birth(pid) == began:  # None: it had ended before it was noted
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)

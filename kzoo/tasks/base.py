@@ -118,6 +118,7 @@ class Task:
     """Everything the trainer must know that a network does not."""
 
     archs: Mapping[str, Callable]  # --arch -> model function
+    default: str  # --arch where none is given
     outputs: Mapping[str, Output]  # output name -> row
     main: tuple[str, ...]  # the outputs that can be scored; of those that a network emits, the first one is
     score: tuple[str, str]  # metric that picks the best epoch, and "min" or "max"

@@ -65,6 +65,7 @@ def cluster_rows(picture, _) -> list[list]:
 
 CLUSTER = Task(
     archs={"dec": dec, "idec": idec, "dcec": dcec, "fcae": fcae},
+    default="fcae",
     outputs=OUTPUTS,
     main=("assignment",),
     score=("acc", "max"),

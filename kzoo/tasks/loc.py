@@ -133,6 +133,7 @@ def camera_rows(picture, _) -> list[list]:
 
 LOC = Task(
     archs={"posenet": posenet, "mapnet": mapnet, "dual_input": dual_input, "multitask": multitask},
+    default="posenet",
     outputs=OUTPUTS,
     main=("position",),
     score=("position_error", "min"),

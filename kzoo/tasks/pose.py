@@ -135,6 +135,7 @@ POSE = Task(
         "pyranet": pyranet,
         "compositional": compositional,
     },
+    default="softargmax",
     outputs=OUTPUTS,
     main=("coords", "heatmaps", "disc_logits"),
     score=("mpjpe", "min"),

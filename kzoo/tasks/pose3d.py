@@ -75,6 +75,7 @@ def joint_rows(picture, names) -> list[list]:
 
 POSE3D = Task(
     archs={"conv_lstm": conv_lstm, "encoder_gru": encoder_gru, "lift": lift, "temporal": temporal},
+    default="encoder_gru",
     outputs=OUTPUTS,
     main=("joints",),
     score=("mpjpe_mm", "min"),

@@ -136,6 +136,7 @@ SEG = Task(
         "deeplabv3plus": deeplabv3plus,
         "resnet34_unet": resnet34_unet,
     },
+    default="unet",
     outputs=OUTPUTS,
     main=("logits",),
     score=("miou", "max"),

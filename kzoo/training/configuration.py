@@ -4,8 +4,8 @@ import dataclasses
 
 from kzoo import UserError
 from kzoo.data.description import DataSet
-from kzoo.training import checks
-from kzoo.training.checks import FLAG, NOTHING, NUMBER, OBJECT, PAIRS, TEXT, TEXTS, list_of, table_of, whole
+from kzoo.training import validation
+from kzoo.training.validation import FLAG, NOTHING, NUMBER, OBJECT, PAIRS, TEXT, TEXTS, list_of, table_of, whole
 
 KIND = "a run"
 COUNT = whole(0, 10**9)
@@ -43,7 +43,7 @@ ENTRIES = {
     "names": TEXTS,
     "parameters": whole(0, PARAMETERS),
     "score": TEXT,
-    "mode": checks.Check("min or max", lambda value: value in ("min", "max")),
+    "mode": validation.Check("min or max", lambda value: value in ("min", "max")),
     "precision": TEXT | NOTHING,
     "frames": list_of(whole(1, 10**6), most=1),
     "colours": OBJECT | NOTHING,
@@ -101,12 +101,12 @@ class Configuration:
         for name in ("names", "frames", "reads"):
             if not isinstance(value.get(name, []), list | tuple):
                 raise UserError(f"{path} is not that of a run: {name} must be a list, got {value[name]!r}")
-        checks.require(path, value["flags"], FLAGS, kind=KIND, within="flags.")
-        checks.require(path, value, ENTRIES, kind=KIND)
-        checks.require(path, dataset, DATASET, kind=KIND, within="dataset.")
-        checks.require(path, dataset.get("metadata", {}), METADATA, kind=KIND, within="dataset.metadata.")
+        validation.require(path, value["flags"], FLAGS, kind=KIND, within="flags.")
+        validation.require(path, value, ENTRIES, kind=KIND)
+        validation.require(path, dataset, DATASET, kind=KIND, within="dataset.")
+        validation.require(path, dataset.get("metadata", {}), METADATA, kind=KIND, within="dataset.metadata.")
         if value.get("colours"):
-            checks.require(path, value["colours"], COLOURS, kind=KIND, within="colours.")
+            validation.require(path, value["colours"], COLOURS, kind=KIND, within="colours.")
 
         own = {field.name for field in dataclasses.fields(cls)} & set(value)
         described = {field.name for field in dataclasses.fields(DataSet)} & set(dataset)

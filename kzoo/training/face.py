@@ -33,7 +33,8 @@ def create_model(name: str, input_shape: tuple[int, ...], num_outputs: int, **hy
     """
     task = next((task for task in TASKS.values() if isinstance(name, str) and name in task.archs), None)
     if task is None:
-        raise UserError(f"unknown model {name!r}; allowed: {', '.join(list_models())}")
+        known = list_models()
+        raise UserError(f"unknown model {name!r}; allowed: {', '.join(known)}{cli.meant(name, known)}")
     sides = input_shape if isinstance(input_shape, tuple | list) else ()
     if len(sides) not in (3, 4) or sides[-1] != 3 or not all(isinstance(side, int) and side > 0 for side in sides):
         raise UserError(

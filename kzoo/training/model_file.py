@@ -5,7 +5,7 @@ import re
 import zipfile
 
 from kzoo import UserError
-from kzoo.training import checks
+from kzoo.training import validation
 
 UNPACKED = 2**35  # bytes, at most
 NEEDED = {"config.json", "model.weights.h5"}
@@ -52,8 +52,8 @@ def _check_classes(config, path):
     foreign = module is not None and not (isinstance(module, str) and KNOWN.fullmatch(module))
     if "class_name" in config and (foreign or name in FOREIGN):
         raise UserError(
-            f"cannot load {path}: it asks for {checks.short(module)}, {checks.short(name)}, which is not Keras's or "
-            "kzoo's own; code that comes with a file is never run"
+            f"cannot load {path}: it asks for {validation.short(module)}, {validation.short(name)}, which is not "
+            "Keras's or kzoo's own; code that comes with a file is never run"
         )
     for item in config.values():
         _check_classes(item, path)

@@ -1,13 +1,13 @@
 """From a task's table to what Keras takes: the network, and the arguments of compile."""
 
 import inspect
-import math
 
 import keras
 
 from kzoo import UserError, cli
 from kzoo.data import statistics
 from kzoo.tasks import Task
+from kzoo.training import loss_keywords
 
 ENCODER_FLAGS = ("encoder", "encoder_weights")
 
@@ -67,7 +67,7 @@ def compile_arguments(
     for name in weights:
         if name not in rows:
             raise UserError(f"--loss_weights names {name!r}, which this arch does not emit; it emits {', '.join(rows)}")
-        if isinstance(weights[name], bool | str) or not 0 <= weights[name] < math.inf:
+        if not loss_keywords.is_number(weights[name]):
             raise UserError(f"--loss_weights={name}={weights[name]} must be a number of 0 or more")
     weights = {
         name: float(weights.get(name, 0.0 if row.trained_by in rows else row.weight)) for name, row in rows.items()
@@ -87,6 +87,8 @@ def compile_arguments(
             following = {keyword: weights[output] for keyword, output in row.follows.items() if output in trained}
             own = factory if row.losses is task.outputs[leader].losses else next(iter(row.losses.values()))
             chosen[name] = own(**(loss_options if own is factory else following))
+            if own is factory:
+                loss_keywords.check(chosen[name], loss_options, num_outputs)
     except (TypeError, ValueError) as error:
         raise UserError(f"--loss_set: {error}") from error
     scored = {name: row for name, row in rows.items() if row.metrics and (name in trained or row.trained_by in trained)}

@@ -9,8 +9,8 @@ import re
 import zipfile
 
 from kzoo import UserError
-from kzoo.training import checks
-from kzoo.training.checks import ANY_NUMBER, FLAG, NOTHING, NUMBER, OBJECT, TEXT, TEXTS, list_of, table_of, whole
+from kzoo.training import validation
+from kzoo.training.validation import ANY_NUMBER, FLAG, NOTHING, NUMBER, OBJECT, TEXT, TEXTS, list_of, table_of, whole
 
 LARGEST = 2**28  # bytes of a text file
 UNPACKED = 2**31  # bytes of arrays
@@ -38,7 +38,7 @@ REPORT = {  # entries of report.json that others read
 NEEDED_OF_A_REPORT = ("scores",)
 CLUSTERING = {"stopped": TEXT, "baselines": table_of(table_of(SCORE))}
 EXPORTS = {"task": TEXT, "names": TEXTS, "forms": table_of(OBJECT)}
-PLAIN_NAME = checks.Check(
+PLAIN_NAME = validation.Check(
     "the name of a file in the run folder",
     lambda value: isinstance(value, str) and re.fullmatch(r"[\w.-]+", value) is not None and value.strip(".") != "",
 )
@@ -78,11 +78,11 @@ def json_of(path):
 
 
 def object_of(path, table: dict, *, kind: str, needed=()) -> dict:
-    """A JSON object whose entries are what the table says, see `checks.require`."""
+    """A JSON object whose entries are what the table says, see `validation.require`."""
     value = json_of(path)
     if not isinstance(value, dict):
-        raise UserError(f"{path} is not that of {kind}: it must hold an object, got {checks.short(value)}")
-    checks.require(path, value, table, kind=kind, needed=needed)
+        raise UserError(f"{path} is not that of {kind}: it must hold an object, got {validation.short(value)}")
+    validation.require(path, value, table, kind=kind, needed=needed)
     return value
 
 
@@ -100,7 +100,7 @@ def exports(path) -> dict[str, dict]:
     """{form: row} of an `exports.json`; a row's "file" lies in the folder itself."""
     forms = object_of(path, EXPORTS, kind="an exported run", needed=("forms",))["forms"]
     for form, row in forms.items():
-        checks.require(
+        validation.require(
             path, row, {"file": PLAIN_NAME}, kind="an exported run", within=f"forms.{form}.", needed=("file",)
         )
     return forms

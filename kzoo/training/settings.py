@@ -1,4 +1,4 @@
-"""From the flags that a user gives to the settings of a run: recipes, numbers of the training split, augmentation."""
+"""From the flags of a run to its settings: numbers of the training split, augmentation. Recipes: `resolving`."""
 
 import dataclasses
 
@@ -8,48 +8,6 @@ from kzoo.tasks import TASKS
 from kzoo.training import networks
 
 GEOMETRIC_FLAGS = {"zoom": "zoom", "rotation": "rotation_deg", "translate": "translate", "crop": "crop", "flip": "flip"}
-
-
-def without_default(dataset: str | None) -> str | None:
-    """people for people/pictures: recipes know a data set's first configuration by the data set's name."""
-    name, _, config = (dataset or "").partition("/")
-    first = [c.name for c in builders.builder_class(name).BUILDER_CONFIGS][:1] if name in builders.DATASETS else []
-    return name if [config] == first and name != "coco_subset" else dataset
-
-
-def resolve(task, given) -> dict:
-    """Flags of the run: the recipe of the data set, then the recipe of the arch on it, then what the user gave."""
-    known = dict.fromkeys(
-        name for name, _ in task.recipes if name
-    )  # in the table's order: the first configuration is the task's own
-    dataset = without_default(given["dataset"]) or next(
-        (name for name, arch in task.recipes if name and arch == given["arch"]), next(iter(known))
-    )
-    if dataset not in known:
-        dataset = next((name for name in known if name.startswith(f"{dataset}/")), dataset)
-    recipe = task.recipe(dataset, given["arch"])
-    resolved = {**given, "dataset": dataset, **{name: value for name, value in recipe.items() if given[name] is None}}
-    for name in ("set", "loss_weights", "loss_set"):  # the user's assignments come on top of the recipe's
-        own = cli.assignments(given[name], name)
-        resolved[name] = [f"{k}={v}" for k, v in {**cli.assignments(recipe.get(name), name), **own}.items()]
-    for name in networks.ENCODER_FLAGS:
-        if name not in networks.hyperparameters_of(task.archs[given["arch"]]):
-            if given[name] is not None:
-                raise UserError(f"{given['arch']} is a network of its own: it takes no --{name}")
-            resolved[name] = None
-    for name in task.input.without:
-        if given[name]:
-            raise UserError(f"--{name} is not for --task={given['task']}")
-    resolved["train_split"] = resolved["train_split"] or "train"
-    resolved["val_split"] = resolved["val_split"] or ("val" if task.learning == "labels" else resolved["train_split"])
-    missing = [name for name in ("size", "epochs", "batch_size", "lr") if resolved[name] is None]
-    if missing:
-        raise UserError(
-            f"{given['task']} has no recipe for dataset {dataset!r} (it has {', '.join(sorted(known))}): give "
-            f"--{missing[0]}"
-        )
-    border_of(resolved)  # its mistakes are told before a data set is made
-    return resolved
 
 
 def fit_keywords(builder, flag, task) -> dict:
@@ -101,20 +59,3 @@ def augmented_view(plain, task, flag, colours):
         geometric=dataclasses.replace(task.input.geometric.scaled(flag["augment"]), **own),
         photometric=dataclasses.replace(task.input.photometric.scaled(flag["augment"]), **pca),
     )
-
-
-def border_of(flag) -> tuple[float, float] | None:
-    """Weight and sigma of --border."""
-    if not flag["border"]:
-        return None
-    try:
-        weight, sigma = map(float, flag["border"])
-    except ValueError as error:
-        raise UserError(
-            f"--border={','.join(flag['border'])} must be a weight and a sigma in pixels, for instance 10,5"
-        ) from error
-    if not TASKS[flag["task"]].input.dense or weight < 0 or sigma <= 0:
-        raise UserError(
-            f"--border is for --task=seg, with a weight of 0 or more and a sigma above 0; got {weight:g},{sigma:g}"
-        )
-    return weight, sigma

@@ -92,7 +92,7 @@ def test_a_run_in_a_process_of_its_own(run):
     assert found["network_memory_mib"] is None or weights <= found["network_memory_mib"] < found["peak_memory_mib"]
     failed = costs.in_own_process(run.folder.parent / "none")
     assert list(failed) == ["error"]
-    assert failed["error"].startswith("the process ended with exit code 2: costs.py: no run folder at")
+    assert failed["error"].startswith("the process ended with exit code 2: costs: no run folder at")
     assert costs.in_own_process(run.folder, timeout=0.01) == {"error": "not measured within 0.01 seconds"}
 
 

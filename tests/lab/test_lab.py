@@ -564,6 +564,7 @@ def program(fake, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(drawings, "DPI", 50)
     monkeypatch.setattr(cli, "hear_signals", lambda: None)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "coco").mkdir()  # that it is there is looked at before anything starts
     return lambda *arguments: run_module(lab_program, capsys, monkeypatch, "--data_source=coco", *arguments)
 
 

@@ -34,7 +34,13 @@ def test_its_version(tmp_path):
 def test_an_unknown_program_is_one_line(tmp_path):
     ended = started([*CONSOLE, "trian"], tmp_path)
     assert ended.returncode == 2 and not ended.stdout
-    assert ended.stderr.splitlines() == [f"kzoo: unknown program 'trian'; allowed: {', '.join(cli.PROGRAMS)}"]
+    allowed = f"allowed: {', '.join(cli.PROGRAMS)}; did you mean train?"
+    assert ended.stderr.splitlines() == [f"kzoo: unknown program 'trian'; {allowed}"]
+
+
+def test_the_package_itself_lists_them_too(tmp_path):
+    ended = started([sys.executable, "-m", "kzoo"], tmp_path)
+    assert ended.returncode == 0 and ended.stdout == started(CONSOLE, tmp_path).stdout
 
 
 @pytest.mark.parametrize("name", cli.PROGRAMS)

@@ -341,3 +341,49 @@ def test_files_that_hold_no_state(content, message, tmp_path):
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
     with pytest.raises(UserError, match=message):
         convert.read_state(path)
+
+
+class Tensor:
+    """Stands for one of PyTorch's that has no plain numbers."""
+
+    dtype, layout, device = "torch.qint8", "torch.sparse_coo", "meta"
+
+    def __init__(self, *, gradient=False, complex_=False, error=None):
+        self.gradient, self.complex_, self.error = gradient, complex_, error
+
+    def is_complex(self):
+        return self.complex_
+
+    def detach(self):
+        return Tensor(error=self.error)
+
+    def cpu(self):
+        return self
+
+    float = cpu
+
+    def numpy(self):
+        if self.gradient:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad")
+        if self.error:
+            raise self.error
+        return np.ones(3)
+
+
+def test_a_parameter_is_a_tensor():
+    assert convert.array_of("a.pth", "conv1.weight", Tensor(gradient=True)).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        Tensor(complex_=True),
+        Tensor(error=NotImplementedError("Cannot copy out of meta tensor; no data!")),
+        Tensor(error=TypeError("can't convert Sparse layout tensor to numpy.")),
+        Tensor(error=RuntimeError("quantized")),
+    ],
+    ids=["complex", "meta", "sparse", "quantised"],
+)
+def test_tensors_without_plain_numbers_are_one_line(tensor):
+    with pytest.raises(UserError, match=r"a.pth: conv1.weight \(qint8, sparse_coo, on meta\) holds no plain numbers"):
+        convert.array_of("a.pth", "conv1.weight", tensor)

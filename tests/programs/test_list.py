@@ -83,7 +83,7 @@ def test_formats():
     assert (
         lines[0] == "## tasks"
         and "## encoders" in lines
-        and lines[2] == "| task | archs | epoch kept | built-in data |"
+        and lines[2] == "| task | archs | default | epoch kept | built-in data |"
     )
 
 
@@ -97,6 +97,7 @@ def test_formats():
 def test_mistakes_are_one_line(arguments, message):
     found = run(*arguments)
     assert found.returncode == 2 and len(found.stderr.splitlines()) == 1 and message in found.stderr
+    assert found.stderr.startswith("list: ")
 
 
 CODER = [

@@ -364,6 +364,13 @@ def test_who_is_alive(tmp_path, monkeypatch):
     assert other.poll() is None, "a process id of another machine"
     study_trials.end_orphan({**alive, "train": [other.pid, alive["birth"]]})
     assert other.wait(5) == -signal.SIGKILL and not study_trials.is_alive(alive, folder)
+    study_trials.end_orphan({**alive, "train": [other.pid, None]})  # it had ended before it was noted
+
+
+@pytest.mark.parametrize("given", ["--lr=nan,1", "--zoom=1,inf", "--batch_size=1,100000000"])
+def test_choices_that_train_py_refuses(given):
+    with pytest.raises(UserError, match=given.partition("=")[0]):
+        parameters.parse([given], parameters.train_flags())
 
 
 @pytest.mark.parametrize(

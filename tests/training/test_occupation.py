@@ -66,7 +66,7 @@ def test_what_dead_processes_left_is_swept(tmp_path):
     left[0].write_bytes(b"half")
     left[1].mkdir()
     (left[1] / "a").touch()
-    kept = [tmp_path / f".writing-{os.getpid()}-model.keras", tmp_path / ".writing-mine", tmp_path / "model.keras"]
+    kept = [tmp_path / f".writing-{os.getppid()}-model.keras", tmp_path / ".writing-mine", tmp_path / "model.keras"]
     for path in kept:
         path.touch()
     with occupation.occupied(tmp_path):

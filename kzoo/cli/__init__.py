@@ -1,19 +1,59 @@
 """What the programs share: flags in, one clear line and exit code 2 for a user's mistake."""
 
 import ast
+import difflib
 import functools
+import locale
 import os
 import pathlib
 import re
 import runpy
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from absl import app, flags, logging
 
 from kzoo import UserError
+from kzoo.cli import frameworks
+from kzoo.cli.values import (
+    LARGEST_BATCH,
+    LARGEST_COUNT,
+    LARGEST_SEED,
+    DEFINE_multi_path,
+    DEFINE_path,
+    assignments,
+    brief,
+    check_finite,
+    check_name,
+    meant,
+    path_of,
+    pick,
+    shape_of,
+    sides_of,
+    whole,
+)
+
+__all__ = [
+    "LARGEST_BATCH",
+    "LARGEST_COUNT",
+    "LARGEST_SEED",
+    "PROGRAMS",
+    "DEFINE_multi_path",
+    "DEFINE_path",
+    "Stopped",
+    "assignments",
+    "check_finite",
+    "check_name",
+    "meant",
+    "path_of",
+    "pick",
+    "shape_of",
+    "sides_of",
+    "whole",
+]
 
 PROGRAMS = {  # `kzoo <name>` and `python -m kzoo.<name>` -> module
     "train": "kzoo.programs.train",
@@ -28,13 +68,17 @@ PROGRAMS = {  # `kzoo <name>` and `python -m kzoo.<name>` -> module
     "convert": "kzoo.programs.convert",
     "export_matrix": "kzoo.programs.export_matrix",
 }
+SCRIPTS = ("train.py", "eval.py")  # in a checkout
 
 
 def run(main: Callable, *, positional: bool = False):
     """Parse the flags and run `main()`, or `main(arguments)` if `positional`. Exit code 0, 2 for a user's mistake, 128
     and its number for a signal: 130 for Ctrl-C, 143 for SIGTERM."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    in_utf8()
     logging.set_verbosity(logging.ERROR)
+    frameworks.only_own_warnings()
+    if not (sys.stderr and sys.stderr.isatty()):
+        os.environ.setdefault("TQDM_DISABLE", "1")  # bars are for terminals
     end_with_the_reader()
     hear_signals()
     if "helpshort" not in flags.FLAGS:
@@ -45,17 +89,46 @@ def run(main: Callable, *, positional: bool = False):
             raise UserError(
                 f"unexpected argument {arguments[0]!r}; every option is a flag, --name=value (see --helpshort)"
             )
-        main(*[arguments] * positional)
+        check_finite(flags.FLAGS)
+        main(*[[path_of(argument) for argument in arguments]] * positional)
     except SystemExit:
         if any(argument.lstrip("-").startswith("help") for argument in sys.argv[1:]):
             sys.exit(0)  # absl ends with 1 after it has shown the flags
         raise
     except (flags.Error, UserError) as error:
-        print(f"{program()}: {in_flags(' '.join(str(error).split()))}", file=sys.stderr)
+        end_bars()
+        print(f"{program()}: {told(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as stop:
+        end_bars()
         print(f"{program()}: {str(stop) or 'stopped'}", file=sys.stderr)
         sys.exit(128 + getattr(stop, "number", signal.SIGINT))
+
+
+def told(error: Exception) -> str:
+    """A mistake in one line."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        close = difflib.get_close_matches(error.flagname, list(flags.FLAGS), 1)
+        hint = f"did you mean --{close[0]}?" if close else "--helpshort tells those that there are"
+        return brief(f"unknown flag --{error.flagname}; {hint}")
+    line = in_flags(" ".join(str(error).split())).removeprefix("flag ")
+    among = re.match(r"--\w+=(.*): value should be one of <(.*)>$", line)  # absl's, of an enumeration
+    return brief(line + (meant(among[1], among[2].split("|")) if among else ""))
+
+
+def in_utf8():
+    """Start again where the locale (C, POSIX) would have files and messages in ASCII: they are UTF-8 everywhere."""
+    if os.name != "posix" or sys.flags.utf8_mode or locale.getpreferredencoding(False).upper() in ("UTF-8", "UTF8"):
+        return
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def end_bars():
+    """A message begins on a line of its own."""
+    tqdm = sys.modules.get("tqdm.auto")
+    for bar in list(getattr(tqdm.tqdm, "_instances", ())) if tqdm else ():
+        bar.close()
 
 
 def end_with_the_reader():
@@ -84,6 +157,7 @@ def in_keywords(function: Callable) -> Callable:
 
 def console():
     """The console script: `kzoo train --task=…` is `python -m kzoo.train --task=…`; `kzoo` alone lists the programs."""
+    in_utf8()
     end_with_the_reader()
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("--help", "--helpshort", "help"):
@@ -96,7 +170,8 @@ def console():
         print(f"kzoo {metadata.version('kzoo')}")
         return
     if name not in PROGRAMS:
-        print(f"kzoo: unknown program {name!r}; allowed: {', '.join(PROGRAMS)}", file=sys.stderr)
+        allowed = f"allowed: {', '.join(PROGRAMS)}{meant(name, PROGRAMS)}"
+        print(f"kzoo: unknown program {name!r}; {allowed}", file=sys.stderr)
         sys.exit(2)
     sys.argv[1:] = arguments
     runpy.run_module(PROGRAMS[name], run_name="__main__", alter_sys=True)
@@ -104,52 +179,29 @@ def console():
 
 def _first_line(module: str) -> str:
     """Of the docstring of a module, which is not imported."""
-    path = pathlib.Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
-    return ast.get_docstring(ast.parse(path.read_text())).partition("\n\n")[0].replace("\n", " ")
+    path = pathlib.Path(__file__).parents[2].joinpath(*module.split(".")).with_suffix(".py")
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).partition("\n\n")[0].replace("\n", " ")
 
 
 def program() -> str:
-    """What messages call the program that was started: train.py, and of kzoo/predict/__main__.py predict."""
+    """What messages call the program that was started: train.py and eval.py, of kzoo/programs/list.py list, of
+    kzoo/predict/__main__.py predict."""
     path = pathlib.Path(sys.argv[0])
-    return path.parent.name if path.name == "__main__.py" else path.name
+    if path.name == "__main__.py":
+        return path.parent.name
+    return path.stem if path.parent.name == "programs" and path.name not in SCRIPTS else path.name
 
 
-def assignments(items, flag: str) -> dict:
-    """["width=32", "skips=True"] -> {"width": 32, "skips": True}; what is no Python literal stays a string."""
-    result = {}
-    for item in items or ():
-        key, equals, value = item.partition("=")
-        if not equals or not key:
-            raise UserError(f"--{flag}={item!r} must read --{flag}=<name>=<value>")
-        try:
-            result[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            result[key] = value
-    return result
-
-
-def shape_of(size) -> tuple[int, int]:
-    """Height and width of --size: 128, "128" or "192x256" (height x width) in pixels."""
-    sides = str(size).lower().split("x")
-    if len(sides) > 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
-        raise UserError(f"--size={size!r} must be a number of pixels or <height>x<width>, for instance 192x256")
-    return int(sides[0]), int(sides[-1])
-
-
-def sides_of(shape) -> tuple[int, int]:
-    """Height and width of a keyword `shape`: (192, 256), 128, "128" or "192x256"."""
-    if isinstance(shape, tuple | list):
-        if len(shape) != 2 or not all(isinstance(side, int) and side > 0 for side in shape):
-            raise UserError(f"a shape must be (height, width) in pixels, got {shape!r}")
-        return tuple(shape)
-    return shape_of(shape)
-
-
-def pick(table: Mapping, key: str, flag: str):
-    """table[key], or one line that names what is allowed."""
-    if not isinstance(key, str) or key not in table:
-        raise UserError(f"unknown --{flag}={key!r}; allowed: {', '.join(map(str, table))}")
-    return table[key]
+def command(name: str, *arguments: str) -> str:
+    """A line to type: a program in the way in which this one was started, and its arguments."""
+    started = [pathlib.Path(word).name for word in sys.orig_argv[:2]]
+    if "kzoo" in started or "kzoo.exe" in started:
+        start = f"kzoo {name}"
+    elif f"{name}.py" in SCRIPTS and started[-1] in SCRIPTS:
+        start = f"python {pathlib.Path(sys.orig_argv[1]).with_name(name)}.py"
+    else:
+        start = f"python -m kzoo.{name}"
+    return " ".join([start, *map(shlex.quote, arguments)])
 
 
 class Stopped(KeyboardInterrupt):
