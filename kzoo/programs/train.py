@@ -19,7 +19,7 @@ FLAGS = flags.FLAGS
 SOURCED = [name for name in registry.NAMES if registry.about(name).source]
 DOWNLOADABLE = [name for name in SOURCED if registry.about(name).downloadable]
 FIGURES = 6  # examples that the report at the end draws
-KEPT = ("out", "data_dir", "epochs", "rounds")  # flags that --resume may change
+KEPT = ("out", "data_dir", "data_source", "refresh", "epochs", "rounds")  # flags that --resume may change
 
 
 def define_flags():
@@ -40,6 +40,11 @@ def define_flags():
         f"raw data of {', '.join(SOURCED)}: the folder of your copy (for what must lie in it see "
         "datasets/*/README.md); "
         f"{OFFICIAL} downloads {', '.join(DOWNLOADABLE)}",
+    )
+    flags.DEFINE_boolean(
+        "refresh",
+        False,
+        "prepare the data set again, from the present state of its source; the old one stays till then",
     )
     flags.DEFINE_string(
         "train_split",
@@ -208,8 +213,9 @@ def settled(given: dict) -> dict:
         if not given["out"] or not Run.exists(given["out"]):
             raise UserError(f"--resume needs --out=<folder of an earlier run>; got {given['out']!r}")
         kept = {name: given[name] for name in KEPT if given[name] is not None}
+        kept["data_source"] = given["data_source"]  # what it was prepared from is not asked for again
         stored = Run.open(given["out"]).flags
-        given = {**given, **stored, "data_source": None, **kept, "resume": True}  # older runs lack newer flags
+        given = {**given, **stored, **kept, "resume": True}  # older runs lack newer flags
     task = cli.pick(TASKS, given["task"], "task")
     cli.pick(task.archs, given["arch"], "arch")
     if not given["resume"] and (path := runs.path_in(given["set"], "features")):
@@ -222,7 +228,7 @@ def planned(flag: dict) -> Plan:
     """Data, network and losses of resolved flags."""
     import keras  # slow: only once the flags are known to parse
 
-    from kzoo.data import builders, pipeline
+    from kzoo.data import builders, pipeline, splits
     from kzoo.tasks import TASKS
     from kzoo.training import environment, networks, settings
 
@@ -230,10 +236,9 @@ def planned(flag: dict) -> Plan:
     accelerator = environment.on_accelerator()
     precision = environment.precision(flag["precision"], accelerator)
     keras.config.set_dtype_policy(precision)
-    keras.utils.set_random_seed(flag["seed"])
 
-    # The data, and what is measured on its training split
-    builder = builders.prepare(flag["dataset"], flag["data_dir"], flag["data_source"])
+    # The data: of a run that goes on those that it saw
+    flag, dataset, builder = seen(flag)
     metadata = builders.metadata_of(builder)
     if task.names not in metadata:
         raise UserError(f"{builder.info.full_name} has no {task.names}: it is not for --task={flag['task']}")
@@ -241,6 +246,17 @@ def planned(flag: dict) -> Plan:
     if task.input.square and shape[0] != shape[1]:
         raise UserError(f"--task={flag['task']} works on square crops, got --size={flag['size']}")
     pipeline.steps_of(builder, flag["train_split"], flag["batch_size"])  # enough examples for one step?
+    overlap = splits.shared(builder, flag["val_split"], flag["train_split"])
+    if overlap and task.learning == "labels":
+        print(
+            f"note: {overlap} examples of --val_split={flag['val_split']} are in --train_split={flag['train_split']} "
+            "too: its scores are not those of unseen examples",
+            flush=True,
+        )
+
+    # From here on random numbers are the run's: none has been drawn for preparing the data. Then what is measured on
+    # the training split.
+    keras.utils.set_random_seed(flag["seed"])
     colours, class_weights = settings.fit_statistics(builder, flag, len(names))
     fitted = settings.fit_keywords(builder, flag, task)
 
@@ -262,7 +278,7 @@ def planned(flag: dict) -> Plan:
     )
 
     config = Configuration(
-        flags={**flag, "resume": False},
+        flags={**flag, "resume": False, "refresh": False},
         score=f"val_{task.score[0]}",
         mode=task.score[1],
         precision=precision,
@@ -272,18 +288,36 @@ def planned(flag: dict) -> Plan:
         frames=frames,
         reads=networks.reads(model),
         class_weights=dict(zip(names, class_weights, strict=True)) if class_weights else None,
-        dataset=builders.describe(builder),
+        dataset=dataset,
         **environment.provenance(model),
     )
     jit = environment.jit(flag["jit"], accelerator)
     return Plan(flag, task, builder, model, compiled, options, colours, config, jit)
 
 
+def seen(flag: dict) -> tuple:
+    """Flags whose places are absolute, `DataSet` and builder; a run that goes on must see the records that it saw."""
+    from kzoo.data import builders, places
+
+    source = places.absolute_source(flag["data_source"])
+    if not flag["resume"]:
+        data_dir = places.absolute(flag["data_dir"])
+        builder = builders.prepare(flag["dataset"], data_dir, source, refresh=flag["refresh"])
+        return {**flag, "data_dir": data_dir, "data_source": source}, builders.describe(builder), builder
+    if flag["refresh"]:
+        raise UserError("--resume goes on with the data that the run saw: it takes no --refresh")
+    run = Run.open(flag["out"])
+    stored = {name: run.flags.get(name) for name in ("data_dir", "data_source")}
+    builder = run.builder(None if flag["data_dir"] == stored["data_dir"] else flag["data_dir"], source)
+    data_dir = str(builder.data_dir_root) if flag["data_dir"] else None
+    return {**flag, "data_dir": data_dir, "data_source": source or stored["data_source"]}, run.config.dataset, builder
+
+
 def learn_labels(plan: Plan) -> tuple[Run, str | None]:
     """`model.fit` by the labels of the training split: the run, and a line for people; None for it after --find_lr."""
     import keras
 
-    from kzoo.data import builders, pipeline, transforms
+    from kzoo.data import builders, pipeline, splits, transforms
     from kzoo.training import callbacks, lr_range, networks, optimization, settings
 
     flag, task, builder, model = plan.flag, plan.task, plan.builder, plan.model
@@ -317,7 +351,7 @@ def learn_labels(plan: Plan) -> tuple[Run, str | None]:
     augmented = settings.augmented_view(plain, task, flag, plan.colours)
     augmented = dataclasses.replace(augmented, border=settings.border_of(flag))
     sizes = [builders.size_of(builder, split) for split in (train_split, val_split)]
-    sample = networks.train_sample(train_split, *sizes)
+    sample = splits.first(builder, train_split, sizes[1])  # as many as there are to validate on
     unaugmented, val = (
         pipeline.pipeline(builder, split, plain, batch_size=batch_size, cache=flag["cache"])
         for split in (sample, val_split)
