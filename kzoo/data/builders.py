@@ -88,7 +88,7 @@ def _source_of(builder, about: About) -> str:
     known = (builder.info.metadata or {}).get("source_path")
     if known and os.path.exists(known):
         return known
-    if known and about.downloadable:
+    if known and places.is_address(known):
         return OFFICIAL
     raise UserError(
         f"{builder.data_dir} was prepared from {known}, which is not there; give --data_source={about.source}"

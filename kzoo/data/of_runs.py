@@ -42,7 +42,7 @@ def builder(saw: DataSet, dataset: str, folder, stored: str | None, *, data_dir=
         different = different or unlike
     if different:
         raise UserError(different)
-    if looked[0] == default or data_source:
+    if os.path.abspath(stored) == default or data_source:
         return _same(saw, dataset, looked[0], data_source)
     raise UserError(
         f"the run saw {saw.name} in {stored}, which is not there: give data_dir=<folder that holds it>"

@@ -278,7 +278,7 @@ def planned(flag: dict) -> Plan:
     )
 
     config = Configuration(
-        flags={**flag, "resume": False, "refresh": False},
+        flags={name: value for name, value in {**flag, "resume": False}.items() if name != "refresh"},
         score=f"val_{task.score[0]}",
         mode=task.score[1],
         precision=precision,
