@@ -44,8 +44,7 @@ def prepared(make: Callable, data_dir: str | None, *, name: str, work: str, refr
     except UserError:
         raise
     except Exception as error:  # of TFDS, of TensorFlow, of a reader: all of them end here
-        where = data_dir or "its default folder"
-        raise UserError(f"{name} could not be prepared in {where}: {reason(error)}") from error
+        raise UserError(f"{name} could not be prepared: {reason(error, data_dir)}") from error
 
 
 def _alone(make: Callable, data_dir: str | None, path: pathlib.Path, *, name: str, work: str, refresh: bool):
@@ -133,14 +132,14 @@ def own_randomness():
         np.random.set_state(numpy)
 
 
-def reason(error: BaseException) -> str:
-    """What went wrong, in one line; a full disk is named as such, however deep it lies."""
+def reason(error: BaseException, where: str | None = None) -> str:
+    """What went wrong, in one line; a full disk, that of `where`, is named as such, however deep it lies."""
     cause = error
     while cause is not None:
         text = str(cause)
         full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
         if full or "No space left on device" in text or "Disk quota exceeded" in text:
-            return "no space is left on the disk; what was begun is removed"
+            return f"no space is left on the disk of {where or 'the default folder'}; what was begun is removed"
         cause = cause.__cause__ or cause.__context__
     text = " ".join(str(error).split())[:400]
     if not text or not isinstance(error, SPOKEN):
