@@ -18,6 +18,7 @@ class About:
       limits: a sentence on what a score on it does not tell; empty: nothing beyond the task's own limits.
       source: what --data_source must be, after "give"; None: the data is made here or downloaded by TFDS.
       downloadable: whether --data_source=official downloads it.
+      made: what preparing it takes where there is no source, for the line that is told then.
       validation_is_test: whether `val` is the published test split.
     """
 
@@ -25,4 +26,5 @@ class About:
     limits: str = ""
     source: str | None = None
     downloadable: bool = False
+    made: str = "drawing its pictures"
     validation_is_test: bool = False

@@ -99,7 +99,7 @@ class Run:
         """Nothing is read or written; see `open` and `create`."""
         self.folder, self.config = pathlib.Path(folder), config
         self._networks = {}  # (height, width) -> network, see `model_at`
-        self._builders = {}  # data_dir -> builder
+        self._builders = {}  # (data_dir, data_source) -> builder
         self._begun = False  # whether this process wrote its run.json
 
     @classmethod
@@ -444,36 +444,24 @@ class Run:
 
     # Its data
 
-    def builder(self, data_dir: str | None = None):
+    def builder(self, data_dir: str | None = None, data_source: str | None = None):
         """The data set that it was trained on, prepared.
 
         Args:
-            data_dir: of prepared data sets; None: the run's.
+            data_dir: of prepared data sets; None: the run's, which is followed where run and data have moved together;
+            data_source: raw data, where it is to be prepared again.
         Raises:
-            UserError: it is not there, or not what the run saw.
+            UserError: it is not there, or its records are not those that the run saw.
         """
-        from kzoo.data import builders
+        from kzoo.data import of_runs, places
 
-        if data_dir in self._builders:
-            return self._builders[data_dir]
-        builder = builders.prepare(self._flag("dataset"), data_dir or self.data_folder())
-        saw, found = self.config.dataset, builders.describe(builder)
-        if (found.name, found.splits) != (saw.name, saw.splits):
-            raise UserError(f"the run saw {saw.name} {saw.splits}, --data_dir holds {found.name} {found.splits}")
-        self._builders[data_dir] = builder
-        return builder
-
-    def data_folder(self) -> str | None:
-        """Where its prepared data lie; None where TFDS's default is meant.
-
-        Raises:
-            UserError: they are no longer there.
-        """
-        kept = self.flags.get("data_dir")
-        found = self.located(kept)
-        if found and not os.path.isdir(found):
-            raise UserError(f"the run's prepared data lay in {kept!r}, which is not there; give data_dir=<folder>")
-        return found
+        key = (places.absolute(data_dir), places.absolute_source(data_source))
+        if key not in self._builders:
+            stored = None if data_dir else self.flags.get("data_dir")
+            self._builders[key] = of_runs.builder(
+                self.config.dataset, self._flag("dataset"), self.folder, stored, data_dir=key[0], data_source=key[1]
+            )
+        return self._builders[key]
 
     def data(
         self,

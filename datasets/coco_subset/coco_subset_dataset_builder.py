@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from kzoo.datasets import source_state
 from kzoo.datasets.coco_subset import ABOUT, classes, records, sources
 from kzoo.datasets.sourced import Sourced
 
@@ -75,6 +76,14 @@ class Builder(Sourced, tfds.core.GeneratorBasedBuilder):
         """COCO 2017 itself, downloaded."""
         folders = dl_manager.download_and_extract(dict(sources.OFFICIAL_URLS))
         return sources.official_source({name: pathlib.Path(folder) for name, folder in folders.items()})
+
+    def source_paths(self, source) -> list:
+        """The tables of this configuration and the folders of pictures; an archive is one file."""
+        if source.kind == "archive" and pathlib.Path(source.path).is_file():
+            return [pathlib.Path(source.path)]
+        fields = {**vars(source), "annotations": None}
+        own = [sources.find_table(source, self.builder_config.name, split) for split in sources.SPLITS]
+        return source_state.paths_in({**fields, "own": own})
 
     def _info(self):
         config = self.builder_config.name

@@ -1,40 +1,74 @@
 """Data sets by name, prepared on first use, and what each tells about itself."""
 
-import hashlib
 import os
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from kzoo import UserError
+from kzoo.data import places, preparing
 from kzoo.data.description import DataSet
+from kzoo.data.fingerprints import of_records as fingerprint
+from kzoo.data.splits import size_of  # noqa: F401 (asked here by everybody)
 from kzoo.data.transforms import source_of
 from kzoo.datasets import registry
-from kzoo.datasets.about import OFFICIAL
+from kzoo.datasets.about import OFFICIAL, About
 from kzoo.datasets.registry import DATASETS, builder_class
+from kzoo.datasets.sourced import Sourced
 
 LABELS = ("label", "action")  # features that are the class of a whole example; the first one counts
 
 
-def prepare(dataset: str, data_dir: str | None = None, data_source: str | None = None) -> tfds.core.DatasetBuilder:
+def prepare(
+    dataset: str, data_dir: str | None = None, data_source: str | None = None, *, refresh: bool = False
+) -> tfds.core.DatasetBuilder:
     """The builder of a data set, prepared on first use with a progress bar.
 
     Args:
         dataset: "people", "coco_subset/pose", …: one of `registry.NAMES`, and a configuration if it has several.
-        data_dir: where prepared data sets lie; None: TFDS's default (~/tensorflow_datasets or $TFDS_DATA_DIR).
+        data_dir: where prepared data sets lie; None: TFDS's default (~/tensorflow_datasets or $TFDS_DATA_DIR). It is
+            made where its parent folder is there.
         data_source: where the raw data lies, for data sets that are not generated; "official" downloads it.
+        refresh: prepare it again although it is there, from the source it came from if none is given; the old records
+            stay until the new ones are whole.
     Raises:
-        UserError: unknown data set, no or unreadable source, or a prepared data set that came from another source.
+        UserError: unknown data set, no or unreadable source, or a prepared data set that came from another source or
+            from another state of it.
     """
+    data_dir, about = places.absolute(data_dir), about_of(dataset)
+    given = places.absolute_source(data_source)
+    found = find(dataset, data_dir, given)
+    ready = found.is_prepared()
+    if ready and refresh and about.source and not given:
+        given = _source_of(found, about)
+    if about.source and not given and not ready:
+        raise UserError(f"{dataset} is not prepared in {found.data_dir}; give --data_source={about.source}")
+    work = f"reading {given}" if about.source else about.made
+    builder = preparing.prepared(
+        lambda place: find(dataset, place, given), data_dir, name=dataset, work=work, refresh=refresh
+    )
+    if isinstance(builder, Sourced):
+        _check_source(builder)
+    return builder
+
+
+def about_of(dataset: str) -> About:
+    """What a data set says of itself; UserError for an unknown one, or an unknown configuration."""
     name, _, config = dataset.partition("/")
     if name not in registry.NAMES:
         raise UserError(f"unknown dataset {name!r}; allowed: {', '.join(registry.NAMES)}")
-    make, about = builder_class(name), registry.about(name)
-    configs = [c.name for c in make.BUILDER_CONFIGS]
+    configs = [c.name for c in builder_class(name).BUILDER_CONFIGS]
     if config and config not in configs:
         raise UserError(
             f"unknown configuration {dataset!r}; allowed: {', '.join(f'{name}/{c}' for c in configs) or name}"
         )
+    return registry.about(name)
+
+
+def find(dataset: str, data_dir: str | None = None, data_source: str | None = None) -> tfds.core.DatasetBuilder:
+    """The builder of a data set as it is there, prepared or not; arguments as of `prepare`, paths absolute."""
+    about = about_of(dataset)
+    name, _, config = dataset.partition("/")
     options = {}
     if data_source and not (data_source == OFFICIAL and about.downloadable):
         if not about.source:
@@ -43,35 +77,32 @@ def prepare(dataset: str, data_dir: str | None = None, data_source: str | None =
             raise UserError(f"no data at --data_source={data_source!r}; give {about.source}")
         options["data_source"] = data_source
     try:
-        builder = make(config=config or None, data_dir=data_dir, **options)
-        if about.source and not data_source and not builder.is_prepared():
-            raise UserError(f"{dataset} is not prepared in {builder.data_dir}; give --data_source={about.source}")
-        builder.download_and_prepare()
-    except (ValueError, OSError, AssertionError, tfds.download.DownloadError) as error:
-        raise UserError(f"{dataset} could not be prepared: {' '.join(str(error).split())[:400]}") from error
-    return builder
+        return builder_class(name)(config=config or None, data_dir=data_dir, **options)
+    except Exception as error:  # of TFDS: what lies there is no prepared data, or damaged
+        where = data_dir or "its default folder"
+        raise UserError(f"{dataset} could not be opened in {where}: {preparing.reason(error)}") from error
 
 
-def size_of(builder: tfds.core.DatasetBuilder, split: str) -> int:
-    """Number of examples of a split, slices like "train[:64]" included."""
+def _source_of(builder, about: About) -> str:
+    """Where prepared data came from."""
+    known = (builder.info.metadata or {}).get("source_path")
+    if known and os.path.exists(known):
+        return known
+    if known and places.is_address(known):
+        return OFFICIAL
+    raise UserError(
+        f"{builder.data_dir} was prepared from {known}, which is not there; give --data_source={about.source}"
+    )
+
+
+def _check_source(builder):
+    """The prepared data are those of the source that was asked for, in its present state."""
     try:
-        size = builder.info.splits[split].num_examples
-    except (KeyError, ValueError) as error:
-        raise UserError(
-            f"unknown split {split!r}; allowed: {', '.join(builder.info.splits)}, and slices like train[:100]"
-        ) from error
-    if size <= 0:
-        raise UserError(
-            f"split {split!r} is empty; allowed: {', '.join(builder.info.splits)}, and slices like train[:100]"
-        )
-    return size
-
-
-def fingerprint(builder: tfds.core.DatasetBuilder) -> str:
-    """Twelve hex digits that change with the prepared records: a hash over the names, lengths and sizes of the
-    shards."""
-    parts = [f"{s.name}:{s.shard_lengths}:{s.num_bytes}" for s in builder.info.splits.values()]
-    return hashlib.sha256(f"{builder.info.full_name}|{'|'.join(sorted(parts))}".encode()).hexdigest()[:12]
+        note = builder.check_source()
+    except Exception as error:  # as of preparing: of the readers of sources
+        raise UserError(preparing.reason(error)) from error
+    if note:
+        print(note, flush=True)
 
 
 def describe(builder: tfds.core.DatasetBuilder) -> DataSet:

@@ -5,6 +5,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from kzoo import UserError
+from kzoo.data import splits
 from kzoo.data.builders import LABELS, label_of, size_of
 from kzoo.data.transforms import ENCODED, PICTURES, View, example_map, source_of, stored
 
@@ -18,16 +19,15 @@ def _records(builder, split: str, features: set[str], cache: bool) -> tf.data.Da
     encoded = {name: tfds.decode.SkipDecoding() for name in features if name in ENCODED}
     decoders = tfds.decode.PartialDecoding(dict.fromkeys(features, True), encoded)
     config = tfds.ReadConfig(try_autocache=False, skip_prefetch=True, interleave_cycle_length=1)
-    records = builder.as_dataset(split=split, decoders=decoders, read_config=config)
+    records = builder.as_dataset(split=splits.readable(builder, split), decoders=decoders, read_config=config)
     return records.cache() if cache else records
 
 
 def _waiting(builder, split: str, features: set[str]) -> int:
     """Records that the shuffle may hold: a whole small split, of a large one what SHUFFLE_BYTES have room for."""
     size = size_of(builder, split)
-    whole = builder.info.splits[split.partition("[")[0]]
-    record = whole.num_bytes / whole.num_examples if features & set(PICTURES) else 1024  # joints and the like
-    return min(size, max(1, int(SHUFFLE_BYTES / record)))
+    record = splits.bytes_of_record(builder, split) if features & set(PICTURES) else 1024  # joints and the like
+    return min(size, max(1, int(SHUFFLE_BYTES / max(1, record))))
 
 
 def _shuffle(records: tf.data.Dataset, waiting: int, seed) -> tf.data.Dataset:

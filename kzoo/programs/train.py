@@ -57,6 +57,11 @@ def define_flags():
         "pictures of raw data that have more are refused by their header (default: 180 million)",
         lower_bound=1,
     )
+    flags.DEFINE_boolean(
+        "refresh",
+        False,
+        "prepare the data set again, from the present state of its source; the old one stays till then",
+    )
     flags.DEFINE_string(
         "train_split",
         None,
@@ -268,8 +273,10 @@ def resumed(given: dict, said: set[str] | None) -> dict:
     """
     if not given["out"] or not Run.exists(given["out"]):
         raise UserError(f"--resume needs --out=<folder of an earlier run>; got {given['out']!r}")
+    if given["refresh"]:
+        raise UserError("--resume goes on with the data that the run saw: it takes no --refresh")
     run = Run.open(given["out"])
-    changed = [name for name in sorted(said or ()) if name not in (*KEPT, "resume")]
+    changed = [name for name in sorted(said or ()) if name not in (*KEPT, "resume", "refresh")]
     for name in changed:
         if name in run.flags and _differs(name, given[name], run.flags[name]):
             raise UserError(
@@ -279,9 +286,9 @@ def resumed(given: dict, said: set[str] | None) -> dict:
     said = {name for name in KEPT if given[name] not in (None, False)} if said is None else said & set(KEPT)
     kept = {name: given[name] for name in said & set(KEPT)}
     located = {
-        "data_dir": kept.get("data_dir") or run.data_folder(),
+        "data_dir": kept.get("data_dir") or run.flags.get("data_dir"),
         "encoder_weights": run.located(run.flags.get("encoder_weights")),
-        "data_source": None,  # what is prepared counts
+        "data_source": kept.get("data_source"),  # what it was prepared from is not asked for again
         "out": given["out"],
     }
     merged = {**given, **run.flags, **located, **kept, "resume": True}  # older runs lack newer flags
@@ -320,7 +327,7 @@ def planned(flag: dict) -> Plan:
     """Data, network and losses of resolved flags."""
     import keras  # slow: only once the flags are known to parse
 
-    from kzoo.data import builders, pipeline
+    from kzoo.data import builders, pipeline, splits
     from kzoo.datasets import pictures
     from kzoo.tasks import TASKS
     from kzoo.training import environment, networks, settings
@@ -329,11 +336,10 @@ def planned(flag: dict) -> Plan:
     accelerator = environment.on_accelerator()
     precision = environment.precision(flag["precision"], accelerator)
     keras.config.set_dtype_policy(precision)
-    keras.utils.set_random_seed(flag["seed"])
 
-    # The data, and what is measured on its training split
+    # The data: of a run that goes on those that it saw
     pictures.limit_pixels(flag.get("max_pixels"))
-    builder = builders.prepare(flag["dataset"], flag["data_dir"], flag["data_source"])
+    flag, dataset, builder = seen(flag)
     metadata = builders.metadata_of(builder)
     if task.names not in metadata:
         raise UserError(f"{builder.info.full_name} has no {task.names}: it is not for --task={flag['task']}")
@@ -341,6 +347,17 @@ def planned(flag: dict) -> Plan:
     if task.input.square and shape[0] != shape[1]:
         raise UserError(f"--task={flag['task']} works on square crops, got --size={flag['size']}")
     pipeline.steps_of(builder, flag["train_split"], flag["batch_size"])  # enough examples for one step?
+    overlap = splits.shared(builder, flag["val_split"], flag["train_split"])
+    if overlap and task.learning == "labels":
+        print(
+            f"note: {overlap} examples of --val_split={flag['val_split']} are in --train_split={flag['train_split']} "
+            "too: its scores are not those of unseen examples",
+            flush=True,
+        )
+
+    # From here on random numbers are the run's: none has been drawn for preparing the data. Then what is measured on
+    # the training split.
+    keras.utils.set_random_seed(flag["seed"])
     colours, class_weights = settings.fit_statistics(builder, flag, len(names))
     fitted = settings.fit_keywords(builder, flag, task)
 
@@ -362,7 +379,7 @@ def planned(flag: dict) -> Plan:
     )
 
     config = Configuration(
-        flags={**flag, "resume": False},
+        flags={name: value for name, value in {**flag, "resume": False}.items() if name != "refresh"},
         score=f"val_{task.score[0]}",
         mode=task.score[1],
         precision=precision,
@@ -372,11 +389,27 @@ def planned(flag: dict) -> Plan:
         frames=frames,
         reads=networks.reads(model),
         class_weights=dict(zip(names, class_weights, strict=True)) if class_weights else None,
-        dataset=builders.describe(builder),
+        dataset=dataset,
         **environment.provenance(model),
     )
     jit = environment.jit(flag["jit"], accelerator)
     return Plan(flag, task, builder, model, compiled, options, colours, config, jit)
+
+
+def seen(flag: dict) -> tuple:
+    """Flags whose places are absolute, `DataSet` and builder; a run that goes on must see the records that it saw."""
+    from kzoo.data import builders, places
+
+    source = places.absolute_source(flag["data_source"])
+    if not flag["resume"]:
+        data_dir = places.absolute(flag["data_dir"])
+        builder = builders.prepare(flag["dataset"], data_dir, source, refresh=flag["refresh"])
+        return {**flag, "data_dir": data_dir, "data_source": source}, builders.describe(builder), builder
+    run = Run.open(flag["out"])
+    stored = {name: run.flags.get(name) for name in ("data_dir", "data_source")}
+    builder = run.builder(None if flag["data_dir"] == stored["data_dir"] else flag["data_dir"], source)
+    data_dir = str(builder.data_dir_root) if flag["data_dir"] else None
+    return {**flag, "data_dir": data_dir, "data_source": source or stored["data_source"]}, run.config.dataset, builder
 
 
 def learn_labels(plan: Plan, held: contextlib.ExitStack) -> tuple[Run, str | None]:
@@ -387,7 +420,7 @@ def learn_labels(plan: Plan, held: contextlib.ExitStack) -> tuple[Run, str | Non
     """
     import keras
 
-    from kzoo.data import builders, pipeline, transforms
+    from kzoo.data import builders, pipeline, splits, transforms
     from kzoo.training import callbacks, lr_range, networks, optimization, settings
 
     flag, task, builder, model = plan.flag, plan.task, plan.builder, plan.model
@@ -421,7 +454,7 @@ def learn_labels(plan: Plan, held: contextlib.ExitStack) -> tuple[Run, str | Non
     augmented = settings.augmented_view(plain, task, flag, plan.colours)
     augmented = dataclasses.replace(augmented, border=resolving.border_of(flag))
     sizes = [builders.size_of(builder, split) for split in (train_split, val_split)]
-    sample = networks.train_sample(train_split, *sizes)
+    sample = splits.first(builder, train_split, sizes[1])  # as many as there are to validate on
     unaugmented, val = (
         pipeline.pipeline(builder, split, plain, batch_size=batch_size, cache=flag["cache"])
         for split in (sample, val_split)
@@ -529,7 +562,7 @@ def train(given: dict, said: set[str] | None = None) -> Run:
         learn = {"labels": learn_labels, "clusters": learn_clusters}[plan.task.learning]
         run, ended = learn(plan, held)
         if ended is not None:
-            print(finished(run, ended, flag))
+            print(finished(run, ended, plan.flag))
             print(f"next: {cli.command('eval', f'--run={run.folder}', '--pictures=16')}")
             if run.reads in (("image",), ("frames",)):
                 print(f"      {cli.command('predict', f'--run={run.folder}', '--images=photos', '--out=answers')}")

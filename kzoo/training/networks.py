@@ -102,8 +102,3 @@ def compile_arguments(
 def reads(model: keras.Model) -> tuple[str, ...]:
     """The features of a data set that a network's inputs are named after."""
     return tuple(tensor.name for tensor in model.inputs)
-
-
-def train_sample(split: str, size: int, wanted: int) -> str:
-    """The split to score the training set on each epoch: as many examples as the validation set has."""
-    return split if "[" in split or size <= wanted else f"{split}[:{wanted}]"

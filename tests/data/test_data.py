@@ -285,7 +285,7 @@ def test_fingerprint(people, people_dir, spots):
     assert builders.describe(again) == builders.describe(people)
     described = builders.describe(people)
     assert described.splits == {"train": 64, "val": 32} and described.name == "people/pictures/1.1.0"
-    assert len(described.fingerprint) == 12 and described.metadata["joints"][0] == "nose"
+    assert len(described.fingerprint) == 16 and described.metadata["joints"][0] == "nose"
 
 
 # mistakes
