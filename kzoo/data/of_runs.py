@@ -40,8 +40,12 @@ def builder(saw: DataSet, dataset: str, folder, stored: str | None, *, data_dir=
         if unlike is None:
             return builders.prepare(dataset, place, data_source)
         different = different or unlike
-    if different:
+    if different and os.path.isdir(looked[0]):
         raise UserError(different)
+    if different:
+        raise UserError(
+            f"{different}; its own lay in {stored}, which is not there: give data_dir=<folder that holds it>"
+        )
     if os.path.abspath(stored) == default or data_source:
         return _same(saw, dataset, looked[0], data_source)
     raise UserError(

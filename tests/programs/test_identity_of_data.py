@@ -115,7 +115,7 @@ def test_training_on_everything(split, made, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("flag", "words"),
     [
-        ("--data_dir=/no/such/place", "is not prepared in /no/such/place"),
+        ("--data_dir=/no/such/place", "there is no folder /no/such"),
         ("--data_source=~/nowhere", "no data at --data_source="),
         ("--val_split=test", "unknown split 'test'"),
         ("--val_split=all[:3]", "unknown split 'all[:3]'"),
