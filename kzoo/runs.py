@@ -178,7 +178,8 @@ class Run:
 
         from kzoo.inference import metadata
 
-        plain = keras.Model(model.input, model.output, name=model.name)  # not compiled
+        ends = (model.inputs, model.outputs) if isinstance(model, keras.Sequential) else (model.input, model.output)
+        plain = keras.Model(*ends, name=model.name)  # not compiled
         with files.replacing(self.folder / MODEL) as temporary:
             plain.save(temporary)
             metadata.write(temporary, self.metadata)

@@ -1,19 +1,20 @@
 """What a file with a network tells of itself: task, names of joints or classes, what goes in.
 
-It lies in the file, so it goes where the file goes: in `model.keras` as a member of the archive, in ONNX as
+It lies in the file, so it goes where the file goes: in `model.keras` in the archive's metadata.json, in ONNX as
 metadata_props, in LiteRT as an entry of the model's metadata, beside a SavedModel in its folder assets.extra.
 """
 
 import dataclasses
 import json
+import os
 import pathlib
 import zipfile
 from collections.abc import Callable
 
 from kzoo import UserError
 
-NAME = "kzoo"  # of LiteRT's entry
-FILE = "kzoo.json"  # of the archive's member, and in assets.extra
+NAME = "kzoo"  # of LiteRT's entry, and in Keras's metadata
+FILE, KERAS_FILE = "kzoo.json", "metadata.json"  # in assets.extra; in Keras's archive
 ALIGNMENT = 16  # bytes: where LiteRT expects the numbers of a tensor
 
 
@@ -26,14 +27,23 @@ class Form:
 
 
 def _write_keras(path, metadata: dict):
-    """Keras reads the members that it knows by name."""
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(FILE, json.dumps(metadata, indent=1))
+    """Into the archive's own metadata.json: for a member that it does not know, Keras would unpack all of them."""
+    rewritten = pathlib.Path(f"{path}.rewritten")
+    try:
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(rewritten, "w") as new:
+            for member in old.infolist():
+                content = old.read(member)
+                if member.filename == KERAS_FILE:
+                    content = json.dumps({**json.loads(content), NAME: metadata}, indent=1)
+                new.writestr(member, content)
+        os.replace(rewritten, path)
+    finally:
+        rewritten.unlink(missing_ok=True)
 
 
 def _read_keras(path) -> dict:
     with zipfile.ZipFile(path) as archive:
-        return json.loads(archive.read(FILE))
+        return json.loads(archive.read(KERAS_FILE))[NAME]
 
 
 def _write_saved_model(path, metadata: dict):
