@@ -13,6 +13,8 @@ What stands here is imported when it is first used: `import kzoo` starts no fram
 import importlib
 import os
 
+from kzoo.nn import keras_classes
+
 # `python -m kzoo.train` is kzoo/programs/train.py: programs have a folder of their own.
 _HERE = os.path.dirname(__file__)
 __path__.append(os.path.join(_HERE, "programs"))
@@ -27,8 +29,11 @@ _LAZY = {  # name -> module that has it
     "list_models": "kzoo.training.face",
     "TASKS": "kzoo.tasks",
     "Run": "kzoo.runs",
+    "metadata_of": "kzoo.inference.metadata",
 }
 __all__ = ["UserError", "__version__", *_LAZY]  # noqa: PLE0604, F822
+
+keras_classes.register()  # so that `keras.saving.load_model` knows what a network of kzoo is made of
 
 
 class UserError(Exception):

@@ -232,9 +232,36 @@ class Run:
         return (self.folder / MODEL).exists()
 
     def save_model(self, model):
-        """The best network so far."""
+        """The best network so far, without its optimizer, whose state `state` has; it tells what it is, see
+        `metadata`."""
+        import keras
+
+        from kzoo.inference import metadata
+
+        ends = (model.inputs, model.outputs) if isinstance(model, keras.Sequential) else (model.input, model.output)
+        plain = keras.Model(*ends, name=model.name)  # not compiled
         with files.replacing(self.folder / MODEL) as temporary:
-            model.save(temporary)
+            plain.save(temporary)
+            metadata.write(temporary, self.metadata)
+
+    @property
+    def metadata(self) -> dict:
+        """What each file with its network tells, see `kzoo.metadata_of`."""
+        from kzoo import __version__
+
+        classes = self.config.dataset.metadata.get("classes")
+        if self.task.answers.named:
+            named = {"unit": self.task.names, "names": list(self.names)}
+        else:  # classes of the pixels, beside a pose
+            named = {"classes": list(classes)} if classes else {}
+        return {
+            "kzoo": __version__,
+            "task": self._flag("task"),
+            "arch": self.arch,
+            **named,
+            "dataset": self.config.dataset.name,
+            "input": {"height": self.shape[0], "width": self.shape[1], "colours": "RGB", "values": "uint8, 0..255"},
+        }
 
     @property
     def state(self) -> "State":

@@ -145,6 +145,46 @@ def test_what_is_left_out_and_what_is_not_known():
     assert Configuration.from_json(later, "run.json") == FULL
 
 
+def test_a_network_is_kept_without_its_optimizer_and_tells_what_it_is(tmp_path):
+    run = run_folders.make(tmp_path / "me", "pose", "softargmax", widths=(8,), names=["nose", "left_wrist"])
+    model, path = run.model(), run.folder / "model.keras"
+    plain = path.stat().st_size
+    model.compile("adam", **kzoo.compile_arguments(model, "pose"))
+    model.optimizer.build(model.trainable_variables)
+    run.save_model(model)
+    assert path.stat().st_size < 1.05 * plain and model.compiled
+
+    found = keras.saving.load_model(path)
+    assert not found.compiled and not hasattr(found, "optimizer")
+    for mine, theirs in zip(model.get_weights(), found.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    told = kzoo.metadata_of(path)
+    assert told == run.metadata and told["task"] == "pose" and told["arch"] == "softargmax"
+    assert told["unit"] == "joints" and told["names"] == ["nose", "left_wrist"]
+
+
+NO_METADATA = {  # name -> file name, content, what the line says
+    "none": ("a.onnx", None, "no file at"),
+    "a picture": ("a.jpg", b"x", "no network's file; allowed: a SavedModel, .keras, .onnx, .tflite"),
+    "no archive": ("a.keras", b"x", "no metadata of kzoo, or is damaged"),
+    "no protocol buffer": ("a.onnx", b"x", "no metadata of kzoo, or is damaged"),
+    "no flatbuffer": ("a.tflite", b"x", "no metadata of kzoo, or is damaged"),
+    "an empty folder": ("a", "folder", "no metadata of kzoo, or is damaged"),
+}
+
+
+@pytest.mark.parametrize("name", NO_METADATA)
+def test_what_tells_nothing_is_one_line(name, tmp_path):
+    file, content, words = NO_METADATA[name]
+    if content == "folder":
+        (tmp_path / file).mkdir()
+    elif content is not None:
+        (tmp_path / file).write_bytes(content)
+    with pytest.raises(UserError, match=words) as raised:
+        kzoo.metadata_of(tmp_path / file)
+    assert str(tmp_path) in str(raised.value)
+
+
 def test_history_comes_back(tmp_path):
     run = run_folders.make(tmp_path / "me", "seg", "unet", widths=(4,), size="32")
     rows = [{"epoch": 1, "loss": 0.5, "val_miou": 0.25}, {"epoch": 2, "loss": 0.25, "val_miou": float("nan")}]

@@ -1,16 +1,20 @@
 """Why a network answers as it does: maps of what counts, the first filters, and what single channels respond to.
 
-python -m kzoo.explain --run=runs/<name> --image=me.jpg --output=coords:left_wrist --method=all
+Exit code 1 where a method that was asked for by its name does not apply, or one failed; the others are written.
+
+python -m kzoo.explain --run=runs/<name> --image=me.jpg --output=coords:left_wrist
+python -m kzoo.explain --run=runs/<name> --image=me.jpg --method=all
 python -m kzoo.explain --run=runs/<name> --example=12 --method=grad_cam_pp,occlusion --layer=stage3
 """
 
-import os
+import pathlib
+import sys
 
 from absl import flags
 
 from kzoo import UserError, cli
 from kzoo.cli import frameworks
-from kzoo.explain.methods import EXCITED, METHODS
+from kzoo.explain.methods import EXCITED, METHODS, QUICK, asked_methods, check_output
 from kzoo.runs import Run
 from kzoo.training import checks
 
@@ -32,7 +36,26 @@ def define_flags():
         "logits:head, joints:left_wrist:z, position, rotation:w, assignment:3 (default: the main output's plainest "
         "unit)",
     )
-    flags.DEFINE_list("method", ["all"], f"all, or some of {', '.join(METHODS)}")
+    slow = [name for name in METHODS if name not in QUICK]
+    flags.DEFINE_list(
+        "method",
+        ["quick"],
+        f"some of {', '.join(METHODS)}; quick: those without {', '.join(slow)}; all: also these, seconds to minutes "
+        "each; what does not apply to the network is left out and named",
+    )
+    flags.DEFINE_integer(
+        "steps",
+        None,
+        "gradients of integrated_gradients (default: from 32 on as many as are needed to add up to 5 %, 288 at most)",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer(
+        "batch_size",
+        None,
+        "pictures that go through the network together, of integrated_gradients and occlusion (default: half a "
+        "million pixels, 64 at most)",
+        lower_bound=1,
+    )
     flags.DEFINE_multi_string(
         "layer",
         [],
@@ -67,21 +90,22 @@ def main():
             "give a picture, --image=<file>, or an example of the run's data set, --example=<number>; both may be "
             "repeated"
         )
-    Run.open(FLAGS.run)
-    for image in FLAGS.image:
-        if not os.path.exists(image):
-            raise UserError(f"no picture at --image={image}")
-    for name in FLAGS.method:
-        cli.check_name(("all", *METHODS), name.strip(), "method")
+    run = Run.open(FLAGS.run)
+    asked_methods(FLAGS.method)
+    if FLAGS.output:
+        check_output(FLAGS.output, run.config.dataset.metadata, run.names)
+    for path in FLAGS.image:
+        if not pathlib.Path(path).exists():
+            raise UserError(f"no picture at --image={path}")
     checks.split(FLAGS.split, "split")
     checks.parent(FLAGS.data_dir, "data_dir")
     frameworks.start()
     from kzoo.datasets import pictures
-    from kzoo.explain.explanation import explain  # starts the framework, which --helpshort does without
+    from kzoo.explain.explanation import explain  # starts the framework, which mistakes and --helpshort do without
 
     pictures.limit_pixels(FLAGS.max_pixels)
-    explain(
-        FLAGS.run,
+    result = explain(
+        run,
         images=FLAGS.image,
         examples=FLAGS.example,
         split=FLAGS.split,
@@ -90,9 +114,15 @@ def main():
         layers=FLAGS.layer,
         channels=FLAGS.channel,
         searched=FLAGS.examples,
+        steps=FLAGS.steps,
+        batch_size=FLAGS.batch_size,
         data_dir=FLAGS.data_dir,
         out=FLAGS.out,
     )
+    for method, reason in result["skipped"].items():
+        print(f"explain: no {method}: {reason}", file=sys.stderr)
+    if result["failed"] or set(result["skipped"]) & {name.strip() for name in FLAGS.method}:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

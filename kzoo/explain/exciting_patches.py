@@ -30,9 +30,10 @@ PIXELS = 2**20  # of the pictures whose gradients are taken together
 class Patch:
     """One unit, and what it sees.
 
-    value: its activation; example: number of the picture in the order of the batches; frame: of a clip, else 0; cell:
-    row and column in the layer's map; box: top, left, bottom, right, in pixels of the network's input; picture:
-    (h, w, 3) uint8 and projection: (h, w, 3) float32 signed, both cut to the box.
+    value: its activation, or what an activation with a ceiling reads (ReLU6, sigmoid), by which they are ranked;
+    example: number of the picture in the order of the batches; frame: of a clip, else 0; cell: row and column in the
+    layer's map; box: top, left, bottom, right, in pixels of the network's input; picture: (h, w, 3) uint8 and
+    projection: (h, w, 3) float32 signed, both cut to the box.
     """
 
     value: float
@@ -141,6 +142,7 @@ def _patches(model, layer, units: list, examples: dict, source: str) -> list[Pat
     network = keras.Model(model.inputs, named({"maps": layer}))
     pools = any("MaxPooling" in type(operation).__name__ for operation in network.operations)
     projection = "deconvnet" if pools else "guided_backprop"
+    plain, rule = (attribution.differentiable(network, attribution.RELUS[name]) for name in ("saliency", projection))
     result = []
     size = next(x.shape[1:-1] for x in model.inputs if x.name == source)
     together = max(1, PIXELS // np.prod(size))
@@ -156,8 +158,8 @@ def _patches(model, layer, units: list, examples: dict, source: str) -> list[Pat
             flat = ops.reshape(outputs["maps"], (len(cells), -1))
             return ops.take_along_axis(flat, ops.convert_to_tensor(cells[:, None], "int32"), axis=1)[:, 0]
 
-        gradients = attribution.METHODS["saliency"](network, inputs, values, source=source)
-        projections = attribution.METHODS[projection](network, inputs, values, source=source)
+        gradients = attribution.METHODS["saliency"](network, inputs, values, source=source, copy=plain)
+        projections = attribution.METHODS[projection](network, inputs, values, source=source, copy=rule)
         for i, (value, example, frame, row, column, _) in enumerate(some):
             at = (i, frame) if inputs[source].ndim == 5 else (i,)
             box = box_of(gradients[at])

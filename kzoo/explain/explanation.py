@@ -8,10 +8,10 @@ import numpy as np
 from keras import ops
 from tqdm.auto import tqdm
 
-from kzoo import UserError, cli, files
+from kzoo import UserError, files
 from kzoo.explain import attribution, exciting_patches, reading
 from kzoo.explain import targets as explain_targets
-from kzoo.explain.methods import CAMS, EXCITED, GRADIENTS, METHODS, ODD
+from kzoo.explain.methods import CAMS, EXCITED, GRADIENTS, ODD, asked_methods
 from kzoo.figures import base as figures
 from kzoo.figures import explain as explain_figures
 from kzoo.inference import grad_cam
@@ -29,37 +29,41 @@ def explain(
     examples=(),
     split: str | None = None,
     output: str | None = None,
-    methods=("all",),
+    methods=("quick",),
     layers=(),
     channels=(),
     searched: int = 200,
+    steps: int | None = None,
+    batch_size: int | None = None,
     data_dir: str | None = None,
     out=None,
 ) -> dict:
     """Explain answers of the best network of a run.
 
-    Writes explanation.png, .npz and .json, filters.png and patches.png.
+    Writes explanation.png, .npz and .json, filters.png and patches.png, whichever there are.
 
     Args:
         run: `Run`, or its folder; images: files; examples: numbers in `split` (default: the run's); output: see
-        `explain_targets.target`; methods: of METHODS, or "all", which leaves out what does not apply; layers: names, of
-        Grad-CAM and patches; channels: whose patches are shown, of every layer; searched: examples of the training
-        split that are searched for patches; data_dir: of prepared data sets (default: the run's); out: where to write
-        (default: the run's folder of explanations).
+        `explain_targets.target`; methods: of METHODS, "quick" or "all"; layers: names, of Grad-CAM and patches;
+        channels: whose patches are shown, of every layer; searched: examples of the training split that are searched
+        for patches; steps: gradients of the integrated ones, None: until they add up; batch_size: inputs that go
+        through the network together, None: what `attribution.PIXELS` allows; data_dir: of prepared data sets (default:
+        the run's); out: where to write (default: the run's folder of explanations).
     Returns:
-        the content of `explanation.json`.
+        the content of `explanation.json`; in "skipped" {method: why it was left out}, in "failed" those
+        of them that should apply.
+    Raises:
+        UserError: a mistake in what is asked for, or nothing that applies.
     """
     # What is asked for.
-    everything = list(methods) == ["all"]
-    known = {name: name for name in METHODS}
-    methods = METHODS if everything else [cli.pick(known, asked.strip(), "method") for asked in methods]
+    methods = asked_methods(methods)
     if not images and not examples:
         raise UserError("give images, or examples of the run's data set by their numbers")
 
     # Of which network, and which of its numbers.
     run = Run.open(run)
-    model = run.model_at(run.shape)
     inputs, titles = reading.read_inputs(run, images, examples, split or run.val_split, data_dir)
+    model = run.model_at(run.shape)
     source = next(name for name in SOURCES if name in run.reads)
     answers = answers_of(model, inputs)
     names = explain_targets.names_of(run)
@@ -68,7 +72,7 @@ def explain(
     print(f"explaining --output={asked} of {', '.join(titles)}")
     scores = target.scores(answers)
 
-    # What each method does; what was asked for is checked first: "all" leaves out what fails later.
+    # What each method does; what was asked for is checked first, as what fails later is left out.
     layered = functools.partial(explain_targets.taps, model, target.output, layers)
     if layers or channels:
         check_channels(layered(down=True), channels)
@@ -77,14 +81,14 @@ def explain(
         searching = reading.searched_batches(run, searched, data_dir)
         return found_patches(model, layered(down=True), inputs, channels, searching, source)
 
-    runners = {name: lambda name=name: attributed(name, model, inputs, scores, source) for name in GRADIENTS}
+    keywords = Keywords(model, steps, batch_size)
+    runners = {name: lambda name=name: attributed(name, model, inputs, scores, source, keywords) for name in GRADIENTS}
     runners |= {name: lambda name=name: looked(name, model, inputs, scores, layered()) for name in CAMS}
     runners |= {"filters": lambda: exciting_patches.first_filters(model), "patches": patches}
-    found, skipped = _results({name: runners[name] for name in methods}, skip=everything)
+    found, skipped, failed = _results({name: runners[name] for name in methods})
+    if not found:
+        raise UserError(f"nothing that was asked for applies: {'; '.join(f'{k}: {v}' for k, v in skipped.items())}")
     gaps = completeness(model, inputs, scores, source, found.get("integrated_gradients"))
-    for method, reason in skipped.items():
-        print(f"no {method}: {reason}")
-
     # What is written.
     about = {
         "run": run.name,
@@ -94,28 +98,47 @@ def explain(
         "inputs": titles,
         "scores": {label: number(score, answers) for label, score in scores},
         "skipped": skipped,
+        "failed": failed,
         **gaps,
     }
     own = run.explanation_folder(asked.replace(":", "_").replace("/", "_").replace(" ", "_"))
     return write(pathlib.Path(out or own), about, inputs[source], found)
 
 
-def _results(runners: dict, *, skip: bool) -> tuple[dict, dict]:
-    """What each method finds, and why others find nothing: {method: result}, {method: reason}.
+def _results(runners: dict) -> tuple[dict, dict, list[str]]:
+    """What each method finds, and why others find nothing: {method: result}, {method: reason}, and of the latter those
+    that failed though they should apply.
 
     Args:
-        runners: {method: function without arguments}; skip: go on where a method does not apply.
+        runners: {method: function without arguments}.
     """
-    found, skipped = {}, {}
-    for method in (bar := tqdm(runners, unit="method", dynamic_ncols=True)):
-        bar.set_postfix_str(method)
-        try:
-            found[method] = runners[method]()
-        except UserError as error:
-            if not skip:
-                raise
-            skipped[method] = " ".join(str(error).split())
-    return found, skipped
+    found, skipped, failed = {}, {}, []
+    with tqdm(runners, unit="method", dynamic_ncols=True) as bar:
+        for method in bar:
+            bar.set_postfix_str(method)
+            try:
+                found[method] = runners[method]()
+            except UserError as error:
+                skipped[method] = " ".join(str(error).split())
+            except Exception as error:  # whatever a framework may say: the other methods' results are not lost
+                failed.append(method)
+                skipped[method] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return found, skipped, failed
+
+
+class Keywords:
+    """Of the methods of GRADIENTS; one copy of the network serves all scores of a method."""
+
+    def __init__(self, model, steps: int | None, batch_size: int | None):
+        self.copy_of = functools.cache(functools.partial(attribution.differentiable, model))
+        self.own = {name: {"batch_size": batch_size} for name in ("integrated_gradients", "occlusion")}
+        if steps:
+            self.own["integrated_gradients"] |= {"steps": steps, "tolerance": 0}
+
+    def of(self, method: str) -> dict:
+        relu = attribution.RELUS.get(method)
+        copy = {"copy": self.copy_of(relu)} if relu else {}
+        return {**self.own.get(method, {}), **copy}
 
 
 def answers_of(model, inputs: dict) -> dict:
@@ -131,14 +154,15 @@ def number(score, answers: dict) -> list[float]:
     return [float(value) for value in ops.convert_to_numpy(values)]
 
 
-def attributed(method: str, model, inputs: dict, scores, source: str):
+def attributed(method: str, model, inputs: dict, scores, source: str, keywords: Keywords):
     """A method of GRADIENTS: one array of the source's shape, or (N, [T,] H, W).
 
     It is signed of one score, of several the mean of the absolute values.
     """
     if len(scores) > 1 and method in ODD:
         scores = scores[::2]
-    found = [attribution.METHODS[method](model, inputs, score, source=source) for _, score in scores]
+    function = functools.partial(attribution.METHODS[method], model, inputs, source=source, **keywords.of(method))
+    found = [function(score) for _, score in scores]
     return found[0] if len(scores) == 1 else np.mean(np.abs(found), axis=0)
 
 
@@ -166,11 +190,15 @@ def check_channels(taps: dict, channels):
 
 
 def found_patches(model, taps: dict, inputs: dict, channels, batches, source: str) -> dict:
-    """See `exciting_patches.find`; without `channels` of those that the pictures excite most."""
+    """See `exciting_patches.find`; without `channels` of those that the pictures excite most.
+
+    Units are ranked by what an activation with a ceiling reads: all that reach it are equal behind it.
+    """
     chosen = {}
-    for name, layer in taps.items():
+    read = {name: feature_maps.before_saturation(model, layer) for name, layer in taps.items()}
+    for name, layer in read.items():
         chosen[name] = list(channels) or exciting_patches.excited(model, layer, inputs, EXCITED)
-    return exciting_patches.find(model, taps, chosen, batches, source=source)
+    return exciting_patches.find(model, read, chosen, batches, source=source)
 
 
 def write(out: pathlib.Path, about: dict, shown, found: dict) -> dict:
@@ -179,8 +207,9 @@ def write(out: pathlib.Path, about: dict, shown, found: dict) -> dict:
     maps = {name: found[name] for name in GRADIENTS if name in found}
     maps |= {f"{name}/{layer}": array for name in CAMS for layer, array in found.get(name, {}).items()}
     several = len(about["scores"]) > 1
+    drawn = {}
     if maps:
-        _save_maps(out, about, shown, maps)
+        drawn["explanation.png"] = _maps_figure(about, shown, maps)
     arrays = dict(maps)
     result = {**about, "signed": [name for name in GRADIENTS if name in found and not several]}
 
@@ -188,8 +217,7 @@ def write(out: pathlib.Path, about: dict, shown, found: dict) -> dict:
     if "filters" in found:
         layer, arrays["filters"], read = found["filters"]
         result["filters"] = {"layer": layer, "read": read}
-        figure = explain_figures.filters_figure(arrays["filters"], f"{layer}: {read}; grey is 0")
-        figures.save(figure, out / "filters.png")
+        drawn["filters.png"] = explain_figures.filters_figure(arrays["filters"], f"{layer}: {read}; grey is 0")
 
     # What excites single channels.
     if "patches" in found:
@@ -197,28 +225,30 @@ def write(out: pathlib.Path, about: dict, shown, found: dict) -> dict:
             "patches of the training pictures that excite a channel most, and what excites it in them "
             f"({exciting_patches.PROJECTED})"
         )
-        figure = explain_figures.patches_figure(found["patches"], exciting_patches.COUNT, heading)
-        figures.save(figure, out / "patches.png")
+        drawn["patches.png"] = explain_figures.patches_figure(found["patches"], exciting_patches.COUNT, heading)
         result["patches"] = {
             layer: {channel: [patch.told() for patch in units] for channel, units in channels.items()}
             for layer, channels in found["patches"].items()
         }
 
-    # The numbers.
+    # Files, the one that tells of the others last.
+    for name, figure in drawn.items():
+        figures.save(figure, out / name)
     result["shapes"] = {name: list(array.shape) for name, array in arrays.items()}
+    result["files"] = [*drawn, "explanation.npz", "explanation.json"]
     with files.replacing(out / "explanation.npz") as temporary:
         np.savez_compressed(temporary, **arrays)
     files.write_json(out / "explanation.json", result)
-    print(f"wrote {', '.join(sorted(path.name for path in out.iterdir() if path.is_file()))} to {out}")
+    print(f"wrote {', '.join(result['files'])} to {out}")
     return result
 
 
-def _save_maps(out: pathlib.Path, about: dict, shown, maps: dict):
-    """explanation.png: the inputs and the maps, of one score with its values."""
+def _maps_figure(about: dict, shown, maps: dict):
+    """The inputs and the maps, of one score with its values."""
     titles, heading = about["inputs"], f"{about['arch']}, {about['output']}"
     first, *others = about["scores"].values()
     if others:
         heading += f", mean of {len(about['scores'])} directions"
     else:
         titles = [f"{title}\nscore {value:.3g}" for title, value in zip(titles, first, strict=True)]
-    figures.save(explain_figures.explanation_figure(shown, maps, titles, heading), out / "explanation.png")
+    return explain_figures.explanation_figure(shown, maps, titles, heading)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from kzoo import UserError
+from kzoo.explain.methods import hint
 from kzoo.nn import decoding, feature_maps
 from kzoo.runs import Run
 from kzoo.tasks import Task
@@ -56,7 +57,7 @@ def target(task: Task, names: Mapping[str, list[str]], model: keras.Model, asked
     allowed = [name for name in rows if name in model.output_names or (name == decoding.OWN and maps)]
     if output not in allowed:
         raise UserError(
-            f"--output={asked}: no output {output!r} that can be explained; allowed: {', '.join(allowed) or 'none'}"
+            f"--output={asked}: no output {output!r} that can be explained{hint(output, allowed or ['none'])}"
         )
     row, unit = rows[output], None
     units = _units(row, names, model, output)
@@ -101,8 +102,7 @@ def _index(asked, what, units, name) -> int:
     if name.isdecimal() and int(name) < len(units):
         return int(name)
     raise UserError(
-        f"--output={asked}: {name!r} is not one of the {what}; allowed: {', '.join(units)}, "
-        f"or a number below {len(units)}"
+        f"--output={asked}: {name!r} is not one of the {what}{hint(name, units)}, or a number below {len(units)}"
     )
 
 
@@ -159,7 +159,7 @@ def taps(model: keras.Model, output: str, layers=(), *, down: bool = False) -> d
         found = list(last.values())[-4:]
         if not found:
             raise
-    return {x._keras_history.operation.name: x for x in found}
+    return {feature_maps.operation_of(model, x).name: x for x in found}
 
 
 def _features_by_size(model, output, down: bool) -> dict:

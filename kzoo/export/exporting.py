@@ -2,18 +2,23 @@
 compared with `predict` in its own runtime."""
 
 import dataclasses
-from collections.abc import Mapping
 
 import keras
 import numpy as np
 
 from kzoo import UserError, cli
 from kzoo.evaluation import costs
-from kzoo.export import formats, serving
+from kzoo.export import axes, formats, serving
 from kzoo.inference import predictors
 from kzoo.runs import Run
 from kzoo.tasks import Task
 from kzoo.training import environment
+
+LOGITS = {  # outputs that are no probabilities, and what makes them so
+    "logits": "before any softmax over the classes",
+    "disc_logits": "before any sigmoid",
+    "latent_heatmaps": "logits before the softmax over the cells of a map",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +46,13 @@ def reference_of(task: Task, model: keras.Model, inputs, decoder: str | None, *,
     return Reference(task, inputs, decoder, names, answers, expected)
 
 
-def write_served(form: str, network: keras.Model, path, reference: Reference) -> tuple[keras.Model, dict, dict]:
+def write_served(
+    form: str, network: keras.Model, path, reference: Reference, about: dict | None = None
+) -> tuple[keras.Model, dict, dict]:
     """Write a network with pre- and post-processing inside, see `formats.written`, whose errors it has.
 
+    Args:
+        about: what the file tells of itself besides the decoder and what goes in and comes out.
     Returns:
         what was written, what was measured of it, and what it answers.
     """
@@ -51,7 +60,12 @@ def write_served(form: str, network: keras.Model, path, reference: Reference) ->
         served = serving.served(
             network, reference.task, reference.decoder, any_size=formats.EXPORTS[form].any_size, raw=reference.raw
         )
-    measured, answers = formats.written(form, served, path, reference.inputs, reference.expected, as_predictions)
+    told = {**(about or {}), **described(served, reference.task), "axes": axes.of(served)}
+    if reference.decoder:
+        told["decoder"] = reference.decoder
+    measured, answers = formats.written(
+        form, served, path, reference.inputs, reference.expected, as_predictions, told=told
+    )
     return served, measured, answers
 
 
@@ -90,20 +104,16 @@ def export(
         row = formats.EXPORTS[form]
         try:
             network = run.portable_model(shape) if row.portable else model
-            served, measured, answers = write_served(form, network, run.export_path(row.file), reference)
+            about = {**run.metadata, "input": {**run.metadata["input"], "height": shape[0], "width": shape[1]}}
+            served, measured, answers = write_served(form, network, run.export_path(row.file), reference, about)
         except UserError as error:
+            if isinstance(error.__cause__, OSError):  # a full disk is not the form's fault
+                raise
             failed[form] = str(error)
             continue
         _, value = _score(task, labels, answers, extras, run.names)
-        rows[form] = {
-            "file": row.file,
-            **common,
-            **measured,
-            "value": value,
-            **described(served, task.answers.meanings),
-        }
-
-    run.save_exports(rows, run.names if task.answers.named else None)
+        rows[form] = {"file": row.file, **common, **measured, "value": value, **described(served, task)}
+        run.save_exports({form: rows[form]}, run.names if task.answers.named else None)  # known if the next one stops
     return rows, failed
 
 
@@ -145,11 +155,11 @@ def as_predictions(answers: dict) -> dict:
     return {**answers, "confidence": answers["score"].mean(axis=-1)}
 
 
-def described(model: keras.Model, meanings: Mapping[str, str]) -> dict:
+def described(model: keras.Model, task: Task) -> dict:
     """{"inputs", "outputs"}: {name: type, shape and meaning} of what an artefact of the network takes and gives.
 
     Args:
-        meanings: the task's `answers.meanings`.
+        task: its `answers.meanings` say what answers are.
     """
 
     def text(tensor):
@@ -158,9 +168,16 @@ def described(model: keras.Model, meanings: Mapping[str, str]) -> dict:
     inputs = {tensor.name: text(tensor) for tensor in model.inputs}
     outputs = {}
     for name, tensor in model.output.items():
-        meaning = meanings.get(name)
+        meaning = raw_meaning(name) if name.startswith(formats.RAW) else task.answers.meanings.get(name)
         outputs[name] = f"{text(tensor)}: {meaning}" if meaning else text(tensor)
     return {"inputs": inputs, "outputs": outputs}
+
+
+def raw_meaning(name: str) -> str:
+    """Of an output as it is: whether it is a logit."""
+    output = name.removeprefix(formats.RAW)
+    kind = LOGITS.get(output)
+    return f"the network's {output} as they are, {kind}" if kind else f"the network's {output} as they are"
 
 
 def _score(task: Task, labels, predictions: dict, extras: dict, names) -> tuple[str, float]:

@@ -1,6 +1,8 @@
 """The forms of export: how each is written, opened in its own runtime, and checked there."""
 
 import dataclasses
+import errno
+import os
 import re
 import statistics
 import time
@@ -12,6 +14,8 @@ import tensorflow as tf
 
 from kzoo import UserError, files
 from kzoo.evaluation import costs
+from kzoo.export import axes
+from kzoo.inference import metadata
 from kzoo.nn.upsampling import MaxSwitches
 
 # Largest difference to `predict` that an export may have, relative to the output's range where that is above 1
@@ -25,6 +29,7 @@ RAW = "raw_"  # what names of outputs as they are begin with
 RAW_SHARE = 0.1
 WARM_UPS, CALLS, SECONDS = 3, 30, 2.0  # of a timing: calls before it, calls at most, seconds at most
 BATCH = 8  # examples at once
+FULL = ("No space left on device", "Disk quota exceeded", "File too large")  # what TensorFlow says of a full disk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +75,7 @@ def _write_onnx(model, path):
     zeros = keras.tree.map_structure(lambda x: np.zeros([side or 32 for side in x.shape], x.dtype), model.input)
     model(zeros, training=False)
     model.export(path, format="onnx", verbose=False)
+    axes.write_onnx(path, axes.of(model))
 
 
 def _open_onnx(path) -> Callable:
@@ -172,13 +178,16 @@ def check_backend():
         raise UserError(f"export needs KERAS_BACKEND=tensorflow, got {keras.backend.backend()!r}")
 
 
-def written(form: str, model: keras.Model, path, inputs, expected: dict, answers: Callable = dict) -> tuple[dict, dict]:
+def written(
+    form: str, model: keras.Model, path, inputs, expected: dict, answers: Callable = dict, *, told: dict | None = None
+) -> tuple[dict, dict]:
     """Write a network in one form, open it in that form's runtime, and keep it if it answers as expected.
 
     Args:
         form: key of EXPORTS; model: float32 network; path: file or folder to write, replaced when it exists.
         inputs: (N, …) as the network takes them, or {input name: (N, …)} of several; expected: {name: (N, …)}.
-        answers: of the artefact's outputs {name: (N, …)} what is compared with `expected`.
+        answers: of the artefact's outputs {name: (N, …)} what is compared with `expected`; told: what the file tells of
+        itself, see `kzoo.metadata_of`.
     Returns:
         {"difference": {name: see `difference`}, "mib": size on disk, "ms": see `milliseconds`}, and all that `answers`
         gave.
@@ -191,11 +200,15 @@ def written(form: str, model: keras.Model, path, inputs, expected: dict, answers
     with files.replacing(path) as temporary:
         try:
             row.write(model, temporary)
+            if told:
+                metadata.write(temporary, told)
             run = row.open(temporary)
             found = answers(run_in_batches(run, inputs, row.batch))
         except (UserError, OSError):
             raise
         except Exception as error:  # whatever a converter may raise
+            if any(words in str(error) for words in FULL):
+                raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {upstream(error, temporary)}") from error
             raise UserError(f"{form} cannot hold this network: {upstream(error, temporary)}") from error
         check(expected, found, raw_share(model))
         measured = {"difference": differences(expected, found), "mib": _mib(temporary), "ms": milliseconds(run, inputs)}

@@ -20,7 +20,7 @@ TITLES = {
 SIGNED = ("integrated_gradients", "occlusion")
 COLUMNS = 7  # at most; more maps go on in the next row
 AS_PICTURES = ("guided_backprop", "deconvnet")  # shown about grey in the picture's own colours
-TILE = 72  # pixels of a patch in a mosaic
+TILE = 112  # pixels of a patch in a mosaic
 CLIP = 99.5  # per cent: where a map's colours end, so that single pixels do not darken the rest
 
 
@@ -154,7 +154,7 @@ def patches_figure(found: dict, count: int, heading: str) -> Figure:
     """
     side = int(np.ceil(np.sqrt(count)))
     columns = max(1, *(len(channels) for channels in found.values()))
-    figure = Figure(figsize=(4.4 * columns + 0.3, 2.45 * len(found) + 0.6), layout="constrained")
+    figure = Figure(figsize=(7.1 * columns + 0.3, 3.8 * len(found) + 0.6), layout="constrained")
     axes = figure.subplots(len(found), 2 * columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()

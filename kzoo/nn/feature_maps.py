@@ -1,7 +1,7 @@
 """The maps inside a functional network: layers 1 to 4 of an encoder, single layers, inputs and outputs by name."""
 
 import keras
-from keras import ops
+from keras import activations, layers, ops
 
 from kzoo import UserError
 
@@ -71,6 +71,61 @@ def tap(model, layer):
     if not is_map(tensor):
         raise UserError(f"attention needs maps (B, h, w, K), got {getattr(tensor, 'shape', tensor)}")
     return tensor
+
+
+SATURATING = (  # activations that rise to a value and stay there: above, all units are equal
+    *(activations.relu6, activations.sigmoid, activations.hard_sigmoid, activations.tanh, activations.hard_tanh),
+    *(activations.softsign,),
+)
+SATURATING_OPERATIONS = ("Relu6", "Clip", "Sigmoid", "HardSigmoid", "Tanh", "HardTanh", "Softsign")
+PASSING = (
+    layers.Identity,
+    layers.Dropout,
+    layers.SpatialDropout2D,
+    layers.MaxPooling2D,
+)  # the highest stays the highest
+
+
+def operation_of(model, x):
+    """The operation of a model that gives a keras tensor.
+
+    Raises:
+        UserError: none of its own does.
+    """
+    for operation in model.operations:
+        if any(output is x for output in keras.tree.flatten(operation.output)):
+            return operation
+    raise UserError(f"{model.name} has no layer of its own that gives {getattr(x, 'name', x)}")
+
+
+def before_saturation(model, x):
+    """What an activation with a ceiling reads, where a keras tensor of a model is its answer; else the tensor itself.
+
+    Units that are told apart by it are those that the activation has in the same order, but for its ties.
+    """
+    operation = operation_of(model, x)
+    if isinstance(operation, PASSING):
+        read = before_saturation(model, operation.input)
+        return x if read is operation.input else _again(operation)(read)
+    if type(operation) is layers.ReLU and operation.max_value is not None and not operation.negative_slope:
+        return operation.input
+    if type(operation).__name__ in SATURATING_OPERATIONS:
+        return operation.input
+    if getattr(operation, "activation", None) not in SATURATING:
+        return x
+    if type(operation) is layers.Activation:
+        return operation.input
+    if not hasattr(operation, "kernel"):  # recurrent: its activation is inside
+        return x
+    linear = _again(operation, activation="linear")
+    read = linear(operation.input)
+    linear.set_weights(operation.get_weights())
+    return read
+
+
+def _again(layer, **changed):
+    """A layer like another, under a name of its own: both may stand in one network."""
+    return type(layer).from_config({**layer.get_config(), "name": f"{layer.name}_unsaturated", **changed})
 
 
 def is_map(x) -> bool:

@@ -288,7 +288,8 @@ SMOOTH = {"pose": lambda outputs: ops.mean(ops.square(outputs["heatmaps"]), axis
 def test_integrated_gradients_are_complete(task, trained):
     images, networks = trained
     model, score = networks(task)[0], SMOOTH[task]
-    found = attribution.integrated_gradients(model, {"image": images[:1]}, score, source="image")
+    options = {"most": 864, "tolerance": 0.01}
+    found = attribution.integrated_gradients(model, {"image": images[:1]}, score, source="image", **options)
     ends = [ops.convert_to_numpy(score(model(x, training=False))) for x in (images[:1], np.zeros_like(images[:1]))]
     np.testing.assert_allclose(found.sum(axis=(1, 2, 3)), ends[0] - ends[1], rtol=0.01)
     gap = attribution.completeness_gap(model, {"image": images[:1]}, score, found, source="image")
@@ -309,6 +310,31 @@ def test_integration_is_refined_until_it_adds_up():
     even = attribution.integrated_gradients(model, arrays, value, steps=36, tolerance=0, **options)
     thirds = attribution.integrated_gradients(model, arrays, value, steps=12, most=36, tolerance=1e-12, **options)
     np.testing.assert_allclose(thirds, even, rtol=1e-5)
+
+
+def test_batches_change_nothing():
+    """Of several examples whose scores are told apart by their place, with an input that is held."""
+    image = keras.Input((H, W, 3), dtype="uint8", name="image")
+    held = keras.Input((2,), dtype="float32", name="keypoints_2d")
+    x = layers.Dense(2, activation="tanh")(layers.Flatten()(layers.Rescaling(1 / 255)(image)))
+    model = keras.Model([image, held], named({"value": x * held}))
+    arrays = {"image": IMAGES, "keypoints_2d": rng.normal(size=(3, 2)).astype("float32")}
+    weights = np.array([[1, 0], [0, 2], [-3, 1]], "float32")
+
+    def score(outputs):
+        return ops.sum(outputs["value"] * weights, axis=-1)
+
+    sizes = []
+    for name, options in (("integrated_gradients", {"steps": 7, "tolerance": 0}), ("occlusion", {"side": 2})):
+        method = functools.partial(attribution.METHODS[name], model, arrays, score, source="image", **options)
+        alone = method(batch_size=1)
+        for size in (6, 8, None):
+            np.testing.assert_allclose(method(batch_size=size), alone, atol=1e-6)
+        with pytest.raises(UserError, match="batch_size must be 1 or more, got 0"):
+            method(batch_size=0)
+        x = np.zeros((2, 10, 20, 3))
+        sizes.append([len(some) for some in attribution._batches(range(7), x, 6, name)])
+    assert sizes == [[3, 3, 1]] * 2, "six pictures are three pairs"
 
 
 def maps_of(method, model, images, score):

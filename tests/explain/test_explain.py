@@ -1,8 +1,13 @@
 """python -m kzoo.explain: targets by hand, pictures as the pipeline brings them, one run of each task, mistakes."""
 
+import errno
 import functools
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import cv2
 import keras
@@ -18,6 +23,7 @@ from kzoo.data import builders, image_io, pipeline
 from kzoo.explain import __main__ as program
 from kzoo.explain import attribution, explanation
 from kzoo.explain import targets as explain_targets
+from kzoo.explain.methods import QUICK
 from kzoo.inference import grad_cam
 from kzoo.nn.layers import named
 from kzoo.runs import Run
@@ -332,14 +338,17 @@ def test_every_method_for_a_picture_and_an_example(untrained, tmp_path, capsys, 
         f"--image={tmp_path / 'me.jpg'}",
         "--example=3",
         "--output=coords:left_wrist",
+        "--method=all",
         "--examples=20",
     )
     code, out, err = run(capsys, monkeypatch, *arguments)
     assert code == 0, err
     written = folder / "explanations" / "coords_left_wrist"
     names = {"explanation.png", "filters.png", "patches.png", "explanation.npz", "explanation.json"}
-    assert {path.name for path in written.iterdir()} == names and "patches.png" in out
+    assert {path.name for path in written.iterdir()} == names
+    assert out.splitlines()[-1].startswith("wrote explanation.png, filters.png, patches.png, explanation.npz, expl")
     told, maps = read(written)
+    assert set(told["files"]) == names and told["failed"] == []
     assert told["inputs"] == ["me.jpg", "val #3"] and told["score_reads"] == "latent_heatmaps" and told["skipped"] == {}
     assert len(told["scores"]["coords:left_wrist"]) == 2
     shapes = {name: (2, 64, 64, 3) for name in explanation.GRADIENTS if name != "occlusion"} | {
@@ -354,6 +363,81 @@ def test_every_method_for_a_picture_and_an_example(untrained, tmp_path, capsys, 
     assert list(told["patches"]) == ["stage2", "stage3", "stage4", "stage5"]
     (unit, *_), *others = told["patches"]["stage2"].values()
     assert len(others) == 3 and unit["value"] > 0 and 0 <= unit["example"] < 20 and unit["box"] != [0, 0, 64, 64]
+
+
+def test_quick_methods_by_default(untrained, tmp_path, capsys, monkeypatch):
+    """And only the files of this call are named, whatever lies there."""
+    (tmp_path / "patches.png").write_text("of yesterday")
+    arguments = (f"--run={untrained('softargmax')}", "--example=3", f"--out={tmp_path}")
+    code, out, err = run(capsys, monkeypatch, *arguments)
+    assert code == 0, err
+    told, maps = read(tmp_path)
+    assert {name.partition("/")[0] for name in maps} == set(QUICK) and told["skipped"] == {}
+    assert "integrated_gradients" not in QUICK and "patches" not in QUICK and "occlusion" not in QUICK
+    assert out.splitlines()[-1] == (
+        f"wrote explanation.png, filters.png, explanation.npz, explanation.json to {tmp_path}"
+    )
+
+
+def test_steps_and_batches_are_passed_on(untrained, tmp_path, monkeypatch):
+    seen = []
+
+    def method(model, inputs, score, *, source, copy, **options):
+        seen.append(options)
+        return np.ones(inputs[source].shape, "float32")
+
+    monkeypatch.setitem(attribution.METHODS, "integrated_gradients", method)
+    arguments = {"examples": [1], "methods": ["integrated_gradients"], "output": "joints:left_wrist:x"}
+    for options in ({}, {"steps": 64, "batch_size": 5}):
+        explanation.explain(untrained("lift"), out=tmp_path, **arguments, **options)
+    assert seen == [{"batch_size": None}, {"batch_size": 5, "steps": 64, "tolerance": 0}]
+
+
+def test_one_method_that_does_not_apply_costs_the_others_nothing(untrained, tmp_path, capsys, monkeypatch):
+    """Exit code 1 where it was asked for by its name."""
+    arguments = (f"--run={untrained('lift')}", "--example=2", f"--out={tmp_path}")
+    code, out, err = run(capsys, monkeypatch, *arguments, "--method=patches,saliency,filters")
+    lines = [line for line in err.splitlines() if line.startswith("explain: ")]
+    assert code == 1 and len(lines) == 2 and "no patches: " in lines[0] and "no filters: " in lines[1], err
+    assert list(read(tmp_path)[1]) == ["saliency"] and "wrote explanation.png" in out
+
+
+def test_one_method_that_fails_costs_the_others_nothing(untrained, tmp_path, capsys, monkeypatch):
+    def fails(*_, **__):
+        raise LookupError("no gradient defined\nfor operation 'Foo'")
+
+    monkeypatch.setitem(attribution.METHODS, "guided_backprop", fails)
+    arguments = (f"--run={untrained('lift')}", "--example=2", f"--out={tmp_path}", "--method=all")
+    code, _, err = run(capsys, monkeypatch, *arguments)
+    assert code == 1 and "explain: no guided_backprop: LookupError: no gradient defined for operation 'Foo'" in err
+    told, maps = read(tmp_path)
+    assert told["failed"] == ["guided_backprop"] and {"saliency", "deconvnet", "occlusion"} <= set(maps)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_with_nothing_half_written(number, expected, untrained, tmp_path, capsys, monkeypatch):
+    def stopped(*_, **__):
+        raise cli.Stopped(number)
+
+    monkeypatch.setitem(attribution.METHODS, "occlusion", stopped)
+    arguments = (f"--run={untrained('lift')}", "--example=2", f"--out={tmp_path / 'out'}", "--method=all")
+    code, _, err = run(capsys, monkeypatch, *arguments)
+    assert code == expected and err.splitlines()[-1] == "explain: stopped" and not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_leaves_what_was_there(untrained, tmp_path, capsys, monkeypatch):
+    arguments = (f"--run={untrained('lift')}", "--example=2", f"--out={tmp_path}", "--method=saliency")
+    assert run(capsys, monkeypatch, *arguments)[0] == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(path, **_):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    code, _, err = run(capsys, monkeypatch, *arguments)
+    assert code == 2 and "could not write" in err and "No space left" in err and "Traceback" not in err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_maps_differ_between_joints(untrained, tmp_path, capsys, monkeypatch):
@@ -451,7 +535,7 @@ def test_every_task(name, output, methods, further, shapes, untrained, tmp_path,
     assert all(np.isfinite(array).all() for array in maps.values()) and (tmp_path / "explanation.png").exists()
     assert output is None or told["output"] == output
     if methods == "all":
-        assert set(told["skipped"]) == {"grad_cam", "grad_cam_pp", "filters", "patches"} and "no filters: " in out
+        assert set(told["skipped"]) == {"grad_cam", "grad_cam_pp", "filters", "patches"} and "no filters: " in err
     if "--channel=5" in further:
         assert list(told["patches"]["stage3"]) == ["2", "5"]
     assert (tmp_path / "patches.png").exists() == ("patches" in methods)
@@ -474,6 +558,13 @@ MISTAKES = [
         "unknown --method='gradcam'; allowed: saliency, guided_backprop",
     ),
     ("softargmax", ("--example=0", "--output=coords:toe"), "'toe' is not one of the joints; allowed: nose"),
+    ("softargmax", ("--example=0", "--output=coords:left_wirst"), "did you mean left_wrist? allowed: nose"),
+    (
+        "softargmax",
+        ("--example=0", "--output=cords:nose"),
+        "no output 'cords' that can be explained; did you mean coords?",
+    ),
+    ("softargmax", ("--example=0", "--method=saliencyy"), "unknown --method='saliencyy'"),
     ("softargmax", ("--example=0", "--layer=stage9"), "no layer 'stage9'"),
     ("softargmax", ("--example=0", "--channel=500"), "channel 500: layer stage2 has 32 channels; allowed: 0 to 31"),
     ("softargmax", ("--example=32",), "example 32: val has 32 examples; allowed: 0 to 31"),
@@ -495,3 +586,19 @@ def test_mistakes_are_one_line(name, arguments, message, untrained, tmp_path, ca
     lines = [line for line in err.splitlines() if line.startswith("explain: ")]
     assert code == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in err, err
     assert not out.exists()
+
+
+LIGHT = ("unknown --method", "'toe'", "did you mean left_wrist", "cannot read nowhere.jpg", "give a picture")
+
+
+@pytest.mark.parametrize(("arguments", "message"), [row[1:] for row in MISTAKES if row[2].startswith(LIGHT)])
+def test_these_mistakes_start_no_framework(arguments, message, untrained, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kzoo.explain.explanation", None)
+    code, _, err = run(capsys, monkeypatch, f"--run={untrained('softargmax')}", *arguments)
+    assert code == 2 and message in err
+
+
+def test_the_program_is_light():
+    command = "import kzoo.explain.__main__, sys; assert not {'keras', 'tensorflow', 'numpy'} & set(sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr

@@ -7,8 +7,9 @@ import pytest
 from keras import layers
 
 from kzoo import UserError
-from kzoo.explain import exciting_patches
-from kzoo.nn import encoders
+from kzoo.explain import exciting_patches, explanation
+from kzoo.figures import explain as explain_figures
+from kzoo.nn import encoders, feature_maps
 from kzoo.nn.layers import named, per_frame
 
 rng = np.random.default_rng(2)
@@ -92,6 +93,76 @@ def test_boxes_hold_what_changes_the_unit(pool):
         moved = values[:-1].reshape(8, 10) != values[-1]
         assert unit.value == pytest.approx(values[-1], rel=1e-5) and moved.any()
         assert unit.box == exciting_patches.box_of(moved[..., None])
+
+
+def full(kind):
+    """A network whose units are full in most pictures, in one of the forms of an activation with a ceiling."""
+    image = keras.Input((8, 10, 3), dtype="uint8", name="image")
+    x = layers.Rescaling(1 / 5)(image)
+    own = {"own": "relu6", "own sigmoid": "sigmoid"}.get(kind)
+    x = layers.Conv2D(2, 3, use_bias=False, activation=own, name="conv" if own is None else "seen")(x)
+    apart = {
+        "layer": layers.ReLU(6.0, name="seen"),
+        "pooled": layers.ReLU(6.0),
+        "activation": layers.Activation("relu6", name="seen"),
+        "tanh": layers.Activation("tanh", name="seen"),
+        "dropped": layers.Activation("hard_sigmoid"),
+    }
+    x = apart[kind](x) if kind in apart else x
+    behind = {"pooled": layers.MaxPooling2D(2, name="seen"), "dropped": layers.Dropout(0.5, name="seen")}
+    x = behind[kind](x) if kind in behind else x
+    model = keras.Model(image, named({"logits": layers.Conv2D(2, 1)(x)}))
+    model.set_weights([KERNEL, *model.get_weights()[1:]])
+    return model
+
+
+@pytest.mark.parametrize("kind", ["layer", "pooled", "activation", "own", "own sigmoid", "tanh", "dropped"])
+def test_full_units_are_told_apart_by_what_is_before_the_ceiling(kind):
+    model = full(kind)
+    seen = model.get_layer("seen").output
+    ranked = explanation.found_patches(model, {"seen": seen}, {"image": PICTURES}, [0, 1], batches(), "image")["seen"]
+    for channel, units in ranked.items():
+        maps = 255 / 5 * responses(PICTURES)[..., channel]
+        assert [unit.example for unit in units] == list(np.argsort(-maps.max(axis=(1, 2)))[:9])
+        for unit in units:
+            assert unit.value == pytest.approx(maps[unit.example].max(), rel=1e-4)
+            top, left, bottom, right = unit.box
+            assert (bottom - top, right - left) == (3, 3), "a full unit has no gradient: all of the picture, that was"
+    assert explanation.found_patches(model, {"seen": seen}, {"image": PICTURES[:2]}, [], batches(), "image")
+
+
+def test_other_maps_are_ranked_by_what_they_are():
+    model = network(pool=True)
+    for name in ("first", "second", "conv"):
+        layer = model.get_layer(name).output
+        assert feature_maps.before_saturation(model, layer) is layer
+    with pytest.raises(UserError, match="no layer of its own"):
+        feature_maps.operation_of(model, full("layer").output["logits"])
+
+
+def test_full_units_of_an_encoder_with_relu6():
+    """Of mobilenetv2 the maps behind a ReLU6 are ranked by the numbers before it."""
+    model = keras.Model(*taps_of("mobilenetv2"))
+    name = next(layer.name for layer in model.layers if type(layer) is layers.ReLU and layer.max_value == 6)
+    layer = model.get_layer(name)
+    assert feature_maps.before_saturation(model, layer.output) is layer.input
+
+
+def taps_of(encoder):
+    """Picture, and the maps of an encoder."""
+    image = keras.Input((32, 32, 3), dtype="uint8", name="image")
+    return image, encoders.encode(image, encoder, "none", init="he_normal")
+
+
+def test_patches_are_large_enough_to_be_seen():
+    patch = exciting_patches.Patch(9.5, 0, 0, (1, 1), (0, 0, 3, 3), PICTURES[0, :3, :3], np.ones((3, 3, 3), "float32"))
+    figure = explain_figures.patches_figure({"seen": {0: [patch] * 9}}, 9, "heading")
+    left, right = (axis.images[0].get_array() for axis in figure.axes)
+    assert min(left.shape[:2]) >= 300 and left.shape == right.shape
+    width, height = 100 * figure.get_size_inches()
+    assert 600 <= width <= 1500 and 350 <= height <= 1000, "pixels of the file"
+    most = explain_figures.patches_figure({f"s{i}": {c: [patch] * 9 for c in range(4)} for i in range(4)}, 9, "heading")
+    assert (100 * most.get_size_inches() < 4000).all()
 
 
 def test_clips_tell_the_frame():

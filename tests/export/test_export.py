@@ -1,18 +1,25 @@
 """Exports: nothing wrong is kept, each form in its own runtime, beside kzoo.predict; the matrix of all
 architectures."""
 
+import dataclasses
+import errno
 import functools
 import json
+import os
+import shutil
+import signal
 import sys
 
 import cv2
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from running import run, run_module
 from zoo import check_export
 
-from kzoo import UserError, tasks
+import kzoo
+from kzoo import UserError, cli, tasks
 from kzoo.data import builders
 from kzoo.evaluation import report
 from kzoo.export import exporting, formats, matrix, matrix_document
@@ -162,6 +169,89 @@ def test_an_export_tells_what_it_is(pose_run, exported):
         assert "fractions of the picture" in row["outputs"]["coords"]
     table = report.export_table(*exported)
     assert "| onnx | model.onnx |" in table and "- no litert: litert cannot hold" in table
+
+
+def test_an_export_carries_what_it_is(pose_run, exported):
+    """Where the file goes, its names go: they are read from the file alone."""
+    rows, _ = exported
+    for row in rows.values():
+        told = kzoo.metadata_of(pose_run.export_path(row["file"]))
+        assert told["task"] == "pose" and told["arch"] == "heatmap" and told["names"] == pose_run.names
+        assert told["decoder"] == "udp" and told["input"]["height"] == 64 and told["input"]["colours"] == "RGB"
+        assert told["dataset"].startswith("people") and told["kzoo"] == kzoo.__version__
+        assert told["inputs"] == row["inputs"] and told["outputs"] == row["outputs"]
+        assert told["axes"]["coords"] == ["batch", "joint", "xy"]
+
+
+def test_litert_carries_it_too(pose_run):
+    """As an entry of its metadata; what the network computes stays the same."""
+    pytest.importorskip("ai_edge_litert")
+    rows, failed = exporting.export(pose_run, ("litert",), examples=examples_of(pose_run, 2))
+    assert not failed and max(rows["litert"]["difference"].values()) < 1e-4
+    path = pose_run.export_path("model.tflite")
+    told = kzoo.metadata_of(path)
+    path.unlink()
+    assert told["names"] == pose_run.names and told["decoder"] == "dark"
+    assert told["inputs"] == {"image": "uint8 (any, 64, 64, 3)"}
+
+
+def test_axes_of_any_length_have_names(pose_run, exported):
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(pose_run.export_path("model.onnx"), providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape == ["batch", "height", "width", 3]
+    shapes = {output.name: output.shape for output in session.get_outputs()}
+    assert shapes["coords"] == ["batch", 17, 2] and shapes["raw_heatmaps"][0] == "batch"
+    assert "left_wrist" in session.get_modelmeta().custom_metadata_map["names"]
+
+
+def test_raw_outputs_say_whether_they_are_logits(pose_run, exported):
+    rows, _ = exported
+    assert rows["onnx"]["outputs"]["raw_heatmaps"].endswith("the network's heatmaps as they are")
+    assert "before any softmax" in exporting.raw_meaning("raw_logits")
+    for name in ("logits", "disc_logits", "latent_heatmaps"):
+        assert any(name in task.outputs for task in tasks.TASKS.values()) and name in exporting.LOGITS
+    activated = {name for task in tasks.TASKS.values() for name, row in task.outputs.items() if changes(row.activate)}
+    assert activated == set(exporting.LOGITS), "what an activation changes is a logit"
+
+
+def changes(activate) -> bool:
+    x = np.array([[[[0.5, 2.0]]]], "float32")
+    return not np.array_equal(activate(x), x)
+
+
+def _full(model, path):
+    path.write_text("half")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _full_in_tensorflow(model, path):
+    path.mkdir()
+    (path / "variables").write_text("half")
+    raise tf.errors.ResourceExhaustedError(None, None, f"{path}/variables; No space left on device")
+
+
+def _stopped(model, path):
+    path.write_text("half")
+    raise cli.Stopped(signal.SIGTERM)
+
+
+ENDS = {"a full disk": (_full, 2), "TensorFlow's": (_full_in_tensorflow, 2), "a signal": (_stopped, 143)}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_an_export_that_ends_early_leaves_what_was_there(name, pose_run, tmp_path, capsys, monkeypatch):
+    write, expected = ENDS[name]
+    folder = tmp_path / "run"
+    shutil.copytree(pose_run.folder, folder)
+    (folder / "model.tflite").write_text("earlier")
+    form = dataclasses.replace(formats.EXPORTS["litert"], write=write)
+    monkeypatch.setitem(formats.EXPORTS, "litert", form)
+    arguments = (f"--run={folder}", "--split=val[:4]", "--export=onnx,litert", "--export_examples=2")
+    code, _, err = run(capsys, monkeypatch, "eval.py", *arguments)
+    assert code == expected and "Traceback" not in err
+    assert len([line for line in err.splitlines() if line.startswith("eval.py:")]) == 1
+    assert (folder / "model.tflite").read_text() == "earlier" and not list(folder.glob(".writing*"))
+    assert "onnx" in Run.open(folder).exports, "what was finished is known"
 
 
 def test_exports_answer_as_predict(pose_run, exported):
