@@ -33,10 +33,10 @@ def persons_of(picture) -> list[tuple[np.ndarray, np.ndarray, float]]:
     return persons
 
 
-def draw_pose(canvas, picture, names, scale):
-    """Each person's skeleton, without the joints that were not found."""
+def draw_pose(canvas, picture, names, scale, min_score: float = 0.0):
+    """Each person's skeleton, without the joints that were not found, and those whose score is below `min_score`."""
     for points, scores, _ in persons_of(picture):
-        seen = scores > 0
+        seen = (scores > 0) & (scores >= min_score)
         for colour, pairs in pose_figures.LIMBS.items():
             drawn = [pair for pair in pairs if max(pair) < len(seen) and seen[list(pair)].all()]
             _lines(canvas, points * scale, drawn, colour)

@@ -1,6 +1,7 @@
 """Answers of a trained network for the user's own pictures and videos."""
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import signal
@@ -27,6 +28,7 @@ def predict(
     decoder: str | None = None,
     tta: str = "none",
     skip: int | None = None,
+    min_score: float | None = None,
 ) -> tuple[int, int]:
     """Answer for pictures, or for the frames of a video, by the best network of a run.
 
@@ -35,7 +37,7 @@ def predict(
     Args:
         run: `Run`, or its folder; images: files, folders and globs; video: file, in place of them; out: folder to write
         to; boxes: JSON file of persons; overwrite: replace results in `out`; batch_size: pictures a step; tta, decoder,
-        skip: see `kzoo.inference.answers.answerer`.
+        skip: see `kzoo.inference.answers.answerer`; min_score: joints whose score is lower are not drawn.
     Returns:
         how many pictures were written, and how many files and boxes were left out.
     Raises:
@@ -50,8 +52,14 @@ def predict(
     persons = readers.read_boxes(boxes) if boxes else None
     if boxes and not run.task.input.boxes:
         raise UserError(f"boxes are of persons, for pose, and this is a run of {run.flags['task']}")
+    answers.check_min_score(run, min_score)
     source = readers.open_video(video) if video else readers.open_pictures(images)
     ready = answers.answerer(run, tta=tta, decoder=decoder, skip=skip)
+    if ready.scores:
+        print(f"predict: {ready.scores}", file=sys.stderr)
+    results = run.task.answers.writer
+    if min_score is not None:
+        results = dataclasses.replace(results, draw=functools.partial(results.draw, min_score=min_score))
 
     # From files to items that the network reads; what cannot be read is told and left out.
     problems = []
@@ -66,7 +74,7 @@ def predict(
     # Answers are written as they come.
     with (
         _stopping() as stopped,
-        writers.Writer(out, run.task.answers.writer, run.names, source.fps) as writer,
+        writers.Writer(out, results, run.names, source.fps) as writer,
         tqdm(total=source.length or None, unit="img", desc="predict", dynamic_ncols=True) as bar,
     ):
         for batch in feeding.batches_of(items, max(1, batch_size // ready.frames)):

@@ -7,11 +7,12 @@ python eval.py --run=runs/<name> --tta=all --size=384x512
 """
 
 import dataclasses
+import pathlib
 import sys
 
 from absl import flags
 
-from kzoo import UserError, cli
+from kzoo import UserError, cli, runs
 from kzoo.runs import Run
 
 FLAGS = flags.FLAGS
@@ -84,6 +85,10 @@ def evaluate(
     Returns:
         `kzoo.evaluation.scoring.Result`.
     """
+    if out and pathlib.Path(out).resolve() == run.folder.resolve():
+        out = None
+    if out:
+        run.check_out(out)
     from kzoo.evaluation import drawing, scoring, writing  # slow: only once the flags are known to parse
 
     if export:  # TensorFlow alone can export, so other backends do without
@@ -98,9 +103,20 @@ def evaluate(
         )
         result = dataclasses.replace(scored.result, export=rows, export_failed=failed)
         scored = dataclasses.replace(scored, result=result)
-    writing.write(run, scored.result, out)
+    scored = writing.keep(run, scored, out)
     drawing.draw(run, scored, pictures, out)
     return scored.result
+
+
+def places(run: Run, result, out) -> str:
+    """Where the report of a result is."""
+    if out:
+        return f"the report to {out}/"
+    if not result.condition:
+        return f"the training's own report, {run.folder}/{runs.REPORT_TEXT}"
+    return (
+        f"{run.folder}/{runs.REPORTS}/{result.condition}.md; compare with --condition={result.condition} of kzoo.report"
+    )
 
 
 def main():
@@ -115,6 +131,7 @@ def main():
     from kzoo.evaluation import report
 
     print(report.text(result.to_json()))
+    print(f"wrote {places(run, result, FLAGS.out)}")
     for form, row in (result.export or {}).items():
         print(f"exported {form} to {FLAGS.run}/{row['file']}")
     for form, reason in (result.export_failed or {}).items():

@@ -425,7 +425,7 @@ def train(given: dict) -> Run:
     from kzoo.evaluation import drawing, scoring, writing
 
     scored = scoring.score(run, split=flag["val_split"], data_dir=flag["data_dir"])
-    writing.write(run, scored.result)
+    scored = writing.keep(run, scored)
     drawing.draw(run, scored, FIGURES)
     scores = ", ".join(f"{name} {value:.4f}" for name, value in scored.result.scores.items())
     print(f"{ended}; {flag['val_split']}: {scores}\nwrote {run.folder}/")
