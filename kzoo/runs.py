@@ -581,8 +581,8 @@ class Run:
             pose: "keypoints" (J, 2), x and y in pixels from the outer corner of the first one, "scores" (J,), the
             probability that each is right where the run has a `calibration`, else heights of peaks, their mean
             "confidence", and with min_score "found" (J,) bool; seg: "classes" (H, W) uint8; pose3d: "joints" (J, 3) in
-            metres; loc: "position" (3,) in metres, "rotation" (4,) w, x, y, z, and "classes" of networks that segment too;
-            cluster: "assignment" (K,) and "code" (d,).
+            metres; loc: "position" (3,) in metres, "rotation" (4,) w, x, y, z, and "classes" of networks that segment
+            too; cluster: "assignment" (K,) and "code" (d,).
         Raises:
             UserError: a file that is no picture, or a network that reads something else.
         """

@@ -25,7 +25,8 @@ class Result:
     run, flags, parameters, dataset, network: of the run, see `Run.network`; fingerprint: of the data; split, examples,
     crop (px), tta, decoder, tile and overlap (px), boxes: conditions; condition: what these are called together, "" and
     `Run.condition` for the training's own; baselines: scores of what needs no training, by name, and retrieval: how
-    pictures were compared there; stopped: why a clustering ended; decoders, gains: scores by decoder or by test-time augmentation;
+    pictures were compared there; stopped: why a clustering ended; decoders, gains: scores by decoder or by test-time
+    augmentation;
     export, export_failed: see `kzoo.export`; seconds: that all this took.
     """
 
