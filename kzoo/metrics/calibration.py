@@ -79,7 +79,7 @@ def knots(raw, right) -> tuple[tuple[float, ...], tuple[float, ...]]:
     from sklearn.isotonic import IsotonicRegression  # slow
 
     raw, right = np.asarray(raw, "float64"), np.asarray(right, "float64")
-    edges = np.unique(np.quantile(raw, np.linspace(0, 1, BINS + 1), method="nearest"))
+    edges = np.unique(np.quantile(raw, np.linspace(0, 1, BINS + 1)[:-1], method="nearest"))
     places = np.searchsorted(edges, raw, side="right")
     groups = [places == place for place in np.unique(places)]
     means = [float(raw[group].mean()) for group in groups]

@@ -89,6 +89,8 @@ def evaluate(
         out = None
     if out:
         run.check_out(out)
+    else:
+        _ = run.reports  # damage is told before the work
     from kzoo.evaluation import drawing, scoring, writing  # slow: only once the flags are known to parse
 
     if export:  # TensorFlow alone can export, so other backends do without

@@ -62,7 +62,8 @@ def scores_of(scored: dict) -> dict:
         main = next(iter(others))
         result[f"{main} of {name}"] = others[main]
         if "retrieval" in scored:  # 0 on the training split, where retrieval finds each picture itself
-            result[f"{main} ÷ {name}'s"] = scored["scores"][main] / others[main] if others[main] else math.nan
+            own = scored["scores"].get(main)
+            result[f"{main} ÷ {name}'s"] = own / others[main] if own is not None and others[main] else math.nan
     return result
 
 

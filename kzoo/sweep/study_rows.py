@@ -110,9 +110,9 @@ def measured(run: Run, metric: str, higher_is_better: bool, condition: str | Non
     report = (reports_of(run).get(condition) if condition else run.report) or {}
     curve = run_scores.curve_of(history, f"val_{metric}")
     epoch, best = run_scores.best_of(curve, higher_is_better)
-    if condition or metric in report.get("scores", {}):
-        best = None  # what an exact report calls undefined, the training's metric does not define
     scores = report.get("scores", {})
+    if condition or scores.get(metric) is not None:
+        best = None  # what an exact report calls undefined, NaN, the training's metric does not define
     if condition and metric not in scores:
         metric = next(iter(scores), metric)  # loc's history and reports call it differently
     score = scores.get(metric)

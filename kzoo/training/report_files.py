@@ -30,10 +30,23 @@ def _is_tables(value) -> bool:
     return isinstance(value, dict) and all(map(_is_numbers, value.values()))
 
 
+EXPORT = {  # what is told of each export
+    **dict.fromkeys(("mib", "ms", "value", "predict", "predict_ms", "examples", "threads"), _is_number),
+    **dict.fromkeys(("file", "score", "decoder"), _is_text),
+    "difference": _is_numbers,
+}
+
+
+def _is_export(value) -> bool:
+    return isinstance(value, dict) and all(name in value and kind(value[name]) for name, kind in EXPORT.items())
+
+
 KINDS = {  # what is asked of an entry, in words
     "an object of numbers": _is_numbers,
     "an object of objects of numbers": _is_tables,
-    "an object of objects": lambda value: isinstance(value, dict) and all(isinstance(v, dict) for v in value.values()),
+    "an object of exports": lambda value: isinstance(value, dict) and all(map(_is_export, value.values())),
+    "an object of scores": lambda value: _is_numbers(value) and bool(value),
+    "an object of objects of scores": lambda value: _is_tables(value) and all(value.values()),
     "an object of texts": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
     "an object": lambda value: isinstance(value, dict),
     "a list": lambda value: isinstance(value, list),
@@ -43,12 +56,12 @@ KINDS = {  # what is asked of an entry, in words
     "a size": lambda value: _is_text(value) or (isinstance(value, int) and not isinstance(value, bool)),
 }
 ENTRIES = {
-    "scores": "an object of numbers",
+    "scores": "an object of scores",
     "tables": "an object of objects of numbers",
-    "baselines": "an object of objects of numbers",
-    "decoders": "an object of objects of numbers",
-    "gains": "an object of objects of numbers",
-    "export": "an object of objects",
+    "baselines": "an object of objects of scores",
+    "decoders": "an object of objects of scores",
+    "gains": "an object of objects of scores",
+    "export": "an object of exports",
     "export_failed": "an object of texts",
     "flags": "an object",
     "failures": "an object",
