@@ -73,9 +73,9 @@ def check_min_score(run, min_score: float | None):
     if min_score is None:
         return
     if not run.task.evaluator.right:
-        raise UserError(f"min_score is for joints with scores, of pose, and this is a run of {run.flags['task']}")
+        raise UserError(f"min_score={min_score} is for joints, of pose, and this is a run of {run.flags['task']}")
     if isinstance(min_score, bool) or not isinstance(min_score, int | float) or not 0 <= min_score <= 1:
-        raise UserError(f"min_score must lie in 0 to 1, got {min_score!r}")
+        raise UserError(f"min_score={min_score!r} must lie in 0 to 1")
 
 
 def _skip_of(dataset: str) -> int:
