@@ -247,8 +247,8 @@ class Run:
         path = self.folder / MODEL
         if not path.exists():
             return ""
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+        found = path.stat()
+        return _digest(path.absolute(), found.st_mtime_ns, found.st_size)
 
     @property
     def condition(self) -> str:
@@ -604,6 +604,13 @@ def path_in(assignments, keyword: str) -> str | None:
     """The path of a run folder in --set=<keyword>=<path>, None where there is none."""
     value = cli.assignments(assignments, "set").get(keyword)
     return value if isinstance(value, str) and value else None
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(path: pathlib.Path, changed: int, size: int) -> str:
+    """Of a file that is read again when it was changed."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def _save_figure(figure, path):
