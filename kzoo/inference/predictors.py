@@ -93,17 +93,16 @@ class Mirrored:
         return {name: 0.5 * (outputs[name] + self._unflipped(name, mirrored[name])) for name in names}
 
     def answers(self, inputs: np.ndarray) -> dict[str | None, dict]:
-        """{decoder: decoded answers}."""
+        """{decoder: decoded answers}; of joints with their raw "scores" (B, J)."""
         outputs = self(inputs, self.scored)
-        return {
-            name: self.task.evaluator.decode(outputs, **({"decoder": name} if name else {})) for name in self.decoders
-        }
+        raw = {"scores": decoding.raw_scores(outputs)} if decoding.sources(outputs) else {}
+        decode = self.task.evaluator.decode
+        return {name: {**decode(outputs, **({"decoder": name} if name else {})), **raw} for name in self.decoders}
 
     def answer(self, inputs: np.ndarray) -> dict:
         """Decoded answers by the first decoder; the "scores" (B, J) of joints, 0..1, are calibrated where this is, else
         the peaks of their maps, 1 where there are none. "confidence" (B,) is their mean."""
-        outputs, (decoder, *_) = self(inputs, self.scored), self.decoders
-        decoded = self.task.evaluator.decode(outputs, **({"decoder": decoder} if decoder else {}))
+        decoded = next(iter(self.answers(inputs).values()))
         if "scores" not in decoded or self.calibrated is None:
             return decoded
         scores = self.calibrated(decoded["scores"])
