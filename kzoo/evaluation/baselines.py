@@ -35,15 +35,15 @@ def training_labels(run: Run, data_dir: str | None) -> np.ndarray | None:
     label = run.task.evaluator.baselines.label
     if not label:
         return None
-    values = pipeline.values(run.builder(data_dir), run.flags["train_split"], label)
+    values = pipeline.values(run.builder(data_dir), run.flags.get("train_split", "train"), label)
     return np.stack(list(itertools.islice(values, EXAMPLES)))
 
 
 def compared(run: Run, split: str, shape: tuple[int, int], data_dir: str | None) -> dict:
     """Labels and features of the training split and of the one that is scored, and how pictures are compared."""
-    how, function = retrieval.method(shape, encoder=run.flags["encoder"], weights=run.flags["encoder_weights"])
+    how, function = retrieval.method(shape, encoder=run.flags.get("encoder"), weights=run.flags.get("encoder_weights"))
     builder, found = run.builder(data_dir), []
-    for name in (run.flags["train_split"], split):
+    for name in (run.flags.get("train_split", "train"), split):
         reads = (transforms.source_of(builder.info.features),)
         pictures = run.data(name, shape=shape, reads=reads, data_dir=data_dir)
         found.append(retrieval.features(function, pictures, builders.size_of(builder, name)))
