@@ -12,6 +12,7 @@ import contextlib
 import csv
 import dataclasses
 import functools
+import hashlib
 import io
 import itertools
 import os
@@ -22,11 +23,13 @@ import time
 import warnings
 
 from kzoo import UserError, cli, files
-from kzoo.training import records
+from kzoo.training import records, report_files
 from kzoo.training.configuration import Configuration
 
 CONFIGURATION, HISTORY, MODEL, REPORT = "run.json", "history.csv", "model.keras", "report.json"
 REPORT_TEXT, CARD, FIGURES = "report.md", "README.md", "pictures"
+REPORTS = "reports"  # folder of those of other conditions: <condition>.json and .md, and their pictures in <condition>/
+CALIBRATION = "calibration.json"
 TENSORBOARD, EXPLANATIONS, EXPORTS = "tensorboard", "explanations", "exports.json"
 LR_RANGE = ("lr_range.json", "lr_range.png")
 CURVES, LOSS_WEIGHTS = "curves.png", "loss_weights.png"  # drawn after every epoch
@@ -325,22 +328,110 @@ class Run:
     # What scoring leaves
 
     @property
+    def network(self) -> str:
+        """Which network its model file holds, "" where there is none: scores of an earlier one are not this one's."""
+        path = self.folder / MODEL
+        if not path.exists():
+            return ""
+        found = path.stat()
+        return _digest(path.absolute(), found.st_mtime_ns, found.st_size)
+
+    @property
+    def condition(self) -> str:
+        """What the condition of the training's own report is called."""
+        return report_files.split_name(self.val_split)
+
+    @property
     def report(self) -> dict | None:
-        """Content of `report.json`; None where the run was not scored yet."""
+        """The training's own report; None where the run was not scored yet.
+
+        Raises:
+            UserError: its file is damaged.
+        """
         path = self.folder / REPORT
         return records.report(path) if path.exists() else None
 
-    def save_report(self, result: dict, text: str, card: str, out=None):
-        """`report.json`, `report.md` and the model card, here or in the folder `out`."""
-        out = pathlib.Path(out or self.folder)
-        files.write_json(out / REPORT, result)
-        files.write_text(out / REPORT_TEXT, text)
-        files.write_text(out / CARD, card)
+    @property
+    def reports(self) -> dict[str, dict]:
+        """{condition: report} of all that it was scored under, the training's own first."""
+        own = self.report
+        found = {report_files.condition_of(own, self.flags): own} if own else {}
+        for path in sorted((self.folder / REPORTS).glob("*.json")):
+            if not path.name.startswith("."):  # being written
+                found[path.stem] = records.report(path)
+        return found
 
-    def save_figures(self, figures: dict, out=None):
-        """{file name: figure or animation} in `pictures`, here or in the folder `out`."""
+    def save_report(self, result: dict, text: str, *, condition: str | None = None, out=None):
+        """A report as JSON and as text.
+
+        Args:
+            condition: its name among `reports`, None for the training's own; out: a folder in place of the run's.
+        """
+        folder = pathlib.Path(out or self.folder)
+        names = (REPORT, REPORT_TEXT)
+        if condition and not out:
+            folder = folder / REPORTS
+            names = (f"{condition}.json", f"{condition}.md")
+        for name, write, content in zip(names, (files.write_json, files.write_text), (result, text), strict=True):
+            write(folder / name, content)
+
+    def save_card(self, card: str, out=None):
+        """The model card, here or in the folder `out`."""
+        files.write_text(pathlib.Path(out or self.folder) / CARD, card)
+
+    def set_report_aside(self, condition: str):
+        """What stands in the place of the training's own report becomes that of `condition`, with its pictures."""
+        folder = self.folder / REPORTS
+        folder.mkdir(exist_ok=True)
+        moves = {FIGURES: condition, REPORT_TEXT: f"{condition}.md", REPORT: f"{condition}.json"}
+        for name, place in moves.items():
+            if (self.folder / name).exists() and not (folder / place).exists():
+                os.replace(self.folder / name, folder / place)
+
+    def save_figures(self, figures: dict, *, condition: str | None = None, out=None):
+        """{file name: figure or animation} beside the report of a condition, see `save_report`."""
+        folder = pathlib.Path(out or self.folder) / FIGURES
+        if condition and not out:
+            folder = self.folder / REPORTS / condition
         for name, figure in figures.items():
-            _save_figure(figure, pathlib.Path(out or self.folder) / FIGURES / name)
+            _save_figure(figure, folder / name)
+
+    @staticmethod
+    def check_out(out):
+        """Before anything slow: a folder for a report that is neither a run nor holds a README of something else.
+
+        Raises:
+            UserError: what is there would be lost.
+        """
+        out = pathlib.Path(out)
+        if Run.exists(out):
+            raise UserError(f"--out={out} is a run folder, whose own report would be lost; give another folder")
+        if (out / CARD).exists() and not (out / REPORT).exists():
+            raise UserError(f"--out={out} holds a {CARD} that is not of a score and would be lost; give another folder")
+
+    @property
+    def calibration(self) -> dict:
+        """{test-time augmentation: `kzoo.metrics.calibration.Calibration`} of the scores of the network as it is now.
+
+        Raises:
+            UserError: its file is damaged.
+        """
+        from kzoo.metrics.calibration import Calibration
+
+        path = self.folder / CALIBRATION
+        if not path.exists():
+            return {}
+        tables = files.read_json(path)
+        if not isinstance(tables, dict):
+            raise UserError(f"{path} holds no table from scores to shares")
+        found = {tta: Calibration.from_json(table, path) for tta, table in tables.items()}
+        current = self.network
+        return {tta: table for tta, table in found.items() if table.network == current}
+
+    def save_calibration(self, tta: str, table):
+        """Add a table to `calibration`, or replace the one of this augmentation."""
+        tables = {**self.calibration, tta: table}
+        files.write_json(self.folder / CALIBRATION, {name: one.to_json() for name, one in tables.items()})
 
     @property
     def drawn(self) -> list[pathlib.Path]:
@@ -549,6 +640,8 @@ class Run:
         tile = None if tile is None else cli.sides_of(tile)
         if tile and not task.input.dense:
             raise UserError(f"tile is for networks that answer each pixel, not for {self.flags['task']}")
+        if overlap is not None and not tile:
+            raise UserError(f"overlap={overlap} is of tiles: give tile=<their size> too")
         metadata = {f"flip_{task.names}": (), **self.config.dataset.metadata, task.names: self.names}
         mirrored = list(itertools.chain.from_iterable(metadata[f"flip_{task.names}"]))
         if any(unit >= len(self.names) for unit in mirrored) or len(set(mirrored)) < len(mirrored):
@@ -556,7 +649,10 @@ class Run:
             raise UserError(f"{self.folder / CONFIGURATION} is not that of a run: {pairs}")
         if not task.input.dense:
             model = self.model_at(shape)
-            return predictors.Mirrored(task, model, metadata, tta=tta, decoders=predictors.decoders_of(model, decoder))
+            decoders = predictors.decoders_of(model, decoder)
+            tables = self.calibration if task.evaluator.right else {}
+            calibrated = tables.get(tta) or tables.get("none")
+            return predictors.Mirrored(task, model, metadata, tta=tta, decoders=decoders, calibrated=calibrated)
         if tile and tile != predictors.rounded(tile):
             raise UserError(f"the sides of tiles must be multiples of {predictors.STRIDE}, got {tile[0]}x{tile[1]}")
         predictors.decoders_of(self.model_at(tile or predictors.rounded(shape)), decoder)  # there are none: says why
@@ -588,26 +684,28 @@ class Run:
         return statistics.colour_pca_variants(colours, predictors.COLOUR_VARIANTS)
 
     @cli.in_keywords
-    def predict(self, pictures, *, tta: str = "none", decoder: str | None = None):
+    def predict(self, pictures, *, tta: str = "none", decoder: str | None = None, min_score: float | None = None):
         """Answers for the user's own pictures, in their own pixels.
 
         Args:
             pictures: a path, an image (H, W, 3) uint8 RGB, or a list of these; networks that read clips or windows take
             a list as consecutive frames. Networks of pose expect one person that fills the picture.
-            tta, decoder: see `predictor`.
+            tta, decoder: see `predictor`; min_score: of a joint that counts as found, 0 to 1, for "found".
         Returns:
             of one picture {name: array}, of a list a list.
-            pose: "keypoints" (J, 2), x and y in pixels from the outer corner of the first one, "scores" (J,) and their
-            mean "confidence"; seg: "classes" (H, W) uint8; pose3d: "joints" (J, 3) in metres; loc: "position" (3,) in
-            metres, "rotation" (4,) w, x, y, z, and "classes" of networks that segment too; cluster: "assignment" (K,)
-            and "code" (d,).
+            pose: "keypoints" (J, 2), x and y in pixels from the outer corner of the first one, "scores" (J,), the
+            probability that each is right where the run has a `calibration`, else heights of peaks, their mean
+            "confidence", and with min_score "found" (J,) bool; seg: "classes" (H, W) uint8; pose3d: "joints" (J, 3) in
+            metres; loc: "position" (3,) in metres, "rotation" (4,) w, x, y, z, and "classes" of networks that segment
+            too; cluster: "assignment" (K,) and "code" (d,).
         Raises:
             UserError: a file that is no picture, or a network that reads something else.
         """
         from kzoo.inference import answers
 
         several = isinstance(pictures, list | tuple)
-        found = answers.of_pictures(self, list(pictures) if several else [pictures], tta=tta, decoder=decoder)
+        asked = list(pictures) if several else [pictures]
+        found = answers.of_pictures(self, asked, tta=tta, decoder=decoder, min_score=min_score)
         return found if several else found[0]
 
 
@@ -657,6 +755,13 @@ def _absolute(path: str, always: bool = False) -> str:
         return path
     found = os.path.abspath(_expanded(path))
     return found if always or os.path.exists(found) else path
+
+
+@functools.lru_cache(maxsize=64)
+def _digest(path: pathlib.Path, changed: int, size: int) -> str:
+    """Of a file that is read again when it was changed."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def _save_figure(figure, path):

@@ -178,7 +178,9 @@ def main():
     data = kind.dataset
     split = {"split": "val", "examples": data.splits["val"], "dataset": data.name, "fingerprint": data.fingerprint}
     how = {"crop": run.flags["size"], "tta": "none", "parameters": run.config.parameters, "flags": run.flags}
-    files.write_json(run.folder / runs.REPORT, {**split, **how, **kind.report(), "stopped": stopped})
+    files.write_json(
+        run.folder / runs.REPORT, {**split, **how, **kind.report(), "stopped": "after a signal" if stopped else None}
+    )
 
 
 if __name__ == "__main__":

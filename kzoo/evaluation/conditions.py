@@ -5,6 +5,8 @@ The keys are those of `report.json`. Runs that differ in a condition that keeps 
 
 import dataclasses
 
+from kzoo.training import report_files
+
 DATA, EXAMPLES, ANSWERS = "data", "examples", "answers"  # of what a condition is one
 
 
@@ -31,6 +33,7 @@ CONDITIONS = {
     "tta": Condition("test-time augmentation", ANSWERS),
     "decoder": Condition("decoder", ANSWERS),
 }
+SIZES = ("crop", "tile")  # 64 and 64x64 are one
 APART = tuple(name for name, condition in CONDITIONS.items() if not condition.ranked)
 
 
@@ -41,7 +44,8 @@ def of_report(report: dict, *kinds: str) -> dict:
         report: its content; kinds: of DATA, EXAMPLES and ANSWERS; by default all.
     """
     wanted = kinds or (DATA, EXAMPLES, ANSWERS)
-    return {name: report[name] for name, row in CONDITIONS.items() if row.of in wanted and name in report}
+    found = {name: report[name] for name, row in CONDITIONS.items() if row.of in wanted and name in report}
+    return {name: report_files.size_text(value) if name in SIZES else value for name, value in found.items()}
 
 
 def of_training(flags: dict) -> dict:
@@ -50,7 +54,8 @@ def of_training(flags: dict) -> dict:
     Args:
         flags: of train.py; those that a run of an older version lacks count as their defaults.
     """
-    return {"split": flags.get("val_split") or "val", "crop": flags.get("size"), "tta": "none"}
+    size = report_files.size_text(flags.get("size"))
+    return {"split": flags.get("val_split") or "val", "crop": size, "tta": "none"}
 
 
 def text(conditions: dict, separator: str = ", ") -> str:

@@ -15,15 +15,16 @@ from kzoo.runs import Run
 
 
 def draw(run: Run, scored: Scored, count: int, out=None):
-    """Write the figures of a scored split.
+    """Write the figures of a scored split, beside the report of its condition.
 
     Args:
         count: examples to draw, best, middle and worst; 0 for charts alone; out: folder in place of the run's.
     """
+    place = {"condition": scored.result.condition, "out": out}
     if count:
-        run.save_figures(examples(run, scored, count), out)
+        run.save_figures(examples(run, scored, count), **place)
     result = scored.result.to_json()
-    run.save_figures(run.task.figures.charts(result, run.names, scored.labels, scored.predictions), out)
+    run.save_figures(run.task.figures.charts(result, run.names, scored.labels, scored.predictions), **place)
 
 
 def chosen(errors: np.ndarray, count: int) -> list[tuple[int, str]]:

@@ -10,6 +10,7 @@ from kzoo.datasets import registry
 from kzoo.datasets.about import About
 from kzoo.evaluation import conditions, report, tables
 from kzoo.runs import Run
+from kzoo.training import report_files
 
 MODELS = pathlib.Path(__file__).parents[1] / "models"
 IMAGENET = (
@@ -17,6 +18,7 @@ IMAGENET = (
     "education."
 )
 UNKNOWN = About(licence="not known to kzoo")  # of a data set that is no longer in the registry
+SHOWN = 4  # scores of other conditions
 NAMED = 20  # units that are named at most
 PRIVATE = ("data_dir", "data_source")  # flags that name folders of one machine
 
@@ -32,9 +34,9 @@ def said(value) -> bool:
     return value is not None and value != "" and not (isinstance(value, float) and math.isnan(value))
 
 
-def scores_of(scores: dict) -> str:
+def scores_of(scores: dict, units) -> str:
     """Table of the scores that are numbers, and the names of those that are not defined."""
-    table = tables.markdown_table(["score", "value"], [[name, value] for name, value in scores.items() if said(value)])
+    table = report.score_values({name: value for name, value in scores.items() if said(value)}, units)
     undefined = [name for name, value in scores.items() if not said(value)]
     return table + (f"\nNot defined on this split: {', '.join(undefined)}.\n" if undefined else "")
 
@@ -65,11 +67,26 @@ def limits(run: Run, result: dict) -> list[str]:
     return [*found, f"One training with seed {flag['seed']}: how much another seed changes is not known."]
 
 
-def card(run: Run, result: dict) -> str:
+def others_of(run: Run, result: dict, reports: dict[str, dict]) -> str:
+    """Table of what the run scored under other conditions; "" where there are none."""
+    rows = []
+    for name, one in reports.items():
+        if name == report_files.condition_of(result, run.flags):
+            continue
+        stale = one.get("network") and result.get("network") and one["network"] != result["network"]
+        how = conditions.text(conditions.of_report(one, conditions.EXAMPLES, conditions.ANSWERS))
+        scores = report.scores_line(dict(list(one["scores"].items())[:SHOWN]), run.task.evaluator.units)
+        rows.append([name + " (of the network before it was trained on)" * bool(stale), how, scores])
+    if not rows:
+        return ""
+    return "### Under other conditions\n\n" + tables.markdown_table(["report", "conditions", "scores"], rows)
+
+
+def card(run: Run, result: dict, reports: dict[str, dict] | None = None) -> str:
     """A model card in Markdown.
 
     Args:
-        result: content of `report.json`.
+        result: content of `report.json`; reports: others of the run, see `Run.reports`.
     Returns:
         the text of the run folder's README.md.
     """
@@ -104,6 +121,7 @@ def card(run: Run, result: dict) -> str:
     kept = {name: value for name, value in flag.items() if name not in PRIVATE}
 
     # How well it does
+    others = others_of(run, result, reports or {})
     known = conditions.of_report(result, conditions.EXAMPLES, conditions.ANSWERS)
     lines = [
         f"# {flag['task']}/{flag['arch']} on {dataset.name}\n",
@@ -112,10 +130,11 @@ def card(run: Run, result: dict) -> str:
         _facts(used),
         *([f"{IMAGENET}\n"] if flag.get("encoder_weights") == "imagenet" else []),
         "## Scores\n",
-        f"{conditions.text(known, '; ')}.\n",
-        scores_of(result["scores"]),
-        *(f"- {note}" for note in result.get("notes", ())),
+        f"{tables.text(conditions.text(known, '; '))}.\n",
+        scores_of(result["scores"], run.task.evaluator.units),
+        *(f"- {tables.text(note)}" for note in result.get("notes", ())),
         *_compared(result),
+        *([f"\n{others}"] if others else []),
         "\n## Limits\n",
         *(f"- {text}" for text in limits(run, result)),
         "\n## Training\n",
@@ -135,7 +154,7 @@ def _compared(result: dict) -> list[str]:
     """The baselines' first score, a line each."""
     main = next(iter(result["scores"]))
     lines = [
-        f"- {main} of {name}: {tables.number(row[main])}"
+        f"- {tables.text(main)} of {tables.text(name)}: {tables.number(row[main])}"
         for name, row in result.get("baselines", {}).items()
         if said(row.get(main))
     ]

@@ -3,7 +3,7 @@
 import math
 import shlex
 
-from kzoo.evaluation import conditions
+from kzoo.evaluation import conditions, tables
 from kzoo.evaluation.tables import markdown_table
 
 COMMA_LISTS = ("milestones", "border")  # flags that take one list; other lists are flags that may be repeated
@@ -69,6 +69,14 @@ def baseline_table(scores: dict[str, float], baselines: dict[str, dict], how: st
     )
 
 
+def score_values(scores: dict, units) -> str:
+    """Scores with their units, where one has any."""
+    rows = [[name, value, unit_of(name, units)] for name, value in scores.items()]
+    if not any(unit for _, _, unit in rows):
+        return markdown_table(["score", "value"], [row[:2] for row in rows])
+    return markdown_table(["score", "value", "unit"], rows)
+
+
 def score_table(rows: dict[str, dict]) -> str:
     """Scores by name, those of the first row as columns."""
     columns = list(next(iter(rows.values())))
@@ -113,19 +121,36 @@ def _ratio(scores: dict, others: dict, name: str) -> float:
     return scores[name] / others[name] if others[name] else math.nan
 
 
+def unit_of(score: str, units) -> str:
+    """Of a score: that of the first of `units` (of a task's evaluator) that its name begins or ends with; shares, in
+    0..1, have none."""
+    return next((unit for name, unit in units.items() if score.startswith(name) or score.endswith(name)), "")
+
+
+def scores_line(scores: dict, units) -> str:
+    """`mpjpe 10.7 px of a 256-px crop, auc 0.61`."""
+    told = []
+    for name, value in scores.items():
+        told.append(f"{name} {tables.number(value) or 'not defined'} {unit_of(name, units)}".strip())
+    return ", ".join(told)
+
+
 def text(result: dict) -> str:
     """`report.md` of one evaluation.
 
     Args:
         result: content of `report.json`.
     """
+    from kzoo.tasks import TASKS  # loads Keras; reports of many runs read this file without
+
     flag = result["flags"]
+    units = TASKS[flag["task"]].evaluator.units
     how = conditions.text(conditions.of_report(result, conditions.ANSWERS))
     lines = [
-        f"# {flag['task']}/{flag['arch']} on {result['dataset']}, split {result['split']}\n",
+        f"# {flag['task']}/{flag['arch']} on {result['dataset']}, split {tables.text(result['split'])}\n",
         f"{result['examples']} examples, encoder {flag['encoder'] or OWN_TRUNK}, {result['parameters']:,} parameters, "
         f"trained with seed {flag['seed']}; {how}.\n",
-        markdown_table(["score", "value"], [[name, value] for name, value in result["scores"].items()]),
+        score_values(result["scores"], units),
     ]
     if "baselines" in result:
         if "retrieval" in result:
@@ -141,10 +166,13 @@ def text(result: dict) -> str:
         lines.append("## Exports\n\n" + export_table(result["export"], result["export_failed"]))
     for title, table in result["tables"].items():
         lines.append(
-            f"## {title}\n\n" + markdown_table(["", "value"], [[name, value] for name, value in table.items()])
+            f"## {tables.text(title)}\n\n"
+            + markdown_table(["", "value"], [[name, value] for name, value in table.items()])
         )
-    lines += [f"- {note}" for note in result["notes"]]
+    lines += [f"- {tables.text(note)}" for note in result["notes"]]
     if "stopped" in result:
-        lines.append(f"- training: {result['stopped']}")
-    lines.append(f"\nTrained by `{command(flag)}`\n")
+        lines.append(f"- training: {tables.text(result['stopped'])}")
+    if "seconds" in result:
+        lines.append(f"- {result['seconds']} seconds for reading, answers, scores and baselines of this split")
+    lines.append(f"\nTrained by {tables.code(command(flag))}\n")
     return "\n".join(lines)

@@ -8,11 +8,13 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from kzoo import UserError, cli
-from kzoo.data import builders, transforms
-from kzoo.evaluation import retrieval
+from kzoo.data import builders
+from kzoo.evaluation import baselines
 from kzoo.inference import predictors
+from kzoo.metrics import calibration
 from kzoo.nn import decoding
 from kzoo.runs import Run
+from kzoo.training import report_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +22,11 @@ class Result:
     """Content of `report.json`: scores, the conditions they were taken under, and what they are to be compared with.
 
     scores, tables, notes: of the task's own score, and details: what else it gives, for figures (confusion …);
-    run, flags, parameters, dataset, fingerprint: of the run; split, examples, crop (px), tta, decoder, tile and overlap
-    (px), boxes: conditions; baselines: scores of what needs no training, by name, and retrieval: how pictures were
-    compared there; stopped: why a clustering ended; decoders, gains: scores by decoder or by test-time augmentation;
+    run, flags, parameters, dataset, network: of the run, see `Run.network`; fingerprint: of the data; split, examples,
+    crop (px), tta, decoder, tile and overlap (px), boxes: conditions; condition: what these are called together, "" and
+    `Run.condition` for the training's own; baselines: scores of what needs no training, by name, and retrieval: how
+    pictures were compared there; stopped: why a clustering ended; decoders, gains: scores by decoder or by test-time
+    augmentation;
     export, export_failed: see `kzoo.export`; seconds: that all this took.
     """
 
@@ -50,12 +54,14 @@ class Result:
     export: dict | None = None
     export_failed: dict | None = None
     seconds: float | None = None
+    condition: str = ""
+    network: str | None = None
     details: dict = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict:
         """Details beside the rest; what is not there is left out."""
         own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "details"}
-        return {**{name: value for name, value in own.items() if value is not None}, **self.details}
+        return {**{name: value for name, value in own.items() if value not in (None, "")}, **self.details}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Scored:
 
     labels: (N, …); predictions: {name: (N, …)}; extras: {name: (N, …)}, and "class_names" where there are masks;
     predictor: what answered; batches: see `Run.data`; builder: of the data set, in data_dir; shape: (height, width)
-    of the pictures.
+    of the pictures; calibrated: what was made of its raw scores, None where nothing was asked for.
     """
 
     result: Result
@@ -76,6 +82,7 @@ class Scored:
     builder: object
     shape: tuple[int, int]
     data_dir: str | None = None
+    calibrated: calibration.Calibration | None = None
 
     def first(self, count: int) -> tuple:
         """Inputs, labels and extras of the first `count` examples."""
@@ -118,6 +125,7 @@ def score(
     tile_shape = cli.shape_of(tile) if tile else None
     if tile and overlap is None:
         overlap = predictors.overlap_of(tile_shape)
+    network = run.network
 
     # All answers, by one pass
     predictor = run.predictor(
@@ -125,6 +133,7 @@ def score(
     )
     builder = run.builder(data_dir)
     batches = run.data(split, shape=shape, batch_size=1 if tile else batch_size, data_dir=data_dir)
+    fingerprint = fingerprint_of(run, builder, data_dir)
     labels, answers, extras = predict_all(predictor, batches, builders.size_of(builder, split))
     extras = builders.named(builder, extras)
     scored = {
@@ -137,32 +146,69 @@ def score(
     if run.clustering:
         more |= as_trained(run, split)
     if task.evaluator.baselines:
-        more |= without_training(run, split, shape, batch_size, data_dir)
+        more |= baselines.scores(run, labels, extras, split=split, shape=shape, data_dir=data_dir)
     if decoder == "all":
         more["decoders"] = {name: found["scores"] for name, found in scored.items()}
     if task.input.dense and tta == "all":
         more["gains"] = {name: {"passes": n, **scored[name]["scores"]} for name, n in predictor.passes.items()}
 
-    own = {field.name for field in dataclasses.fields(Result)}
+    # What is said of it
+    notes = list(scored[main]["notes"])
+    if task.evaluator.collapsed:
+        said = task.evaluator.collapsed(labels, answers[main], run.names, run.flags, predictor.scored)
+        notes = [said, *notes] if said else notes
+    default = None if task.input.dense else predictors.decoders_of(predictor.model, None)[0]
+    calibrated = None
+    if (split, shape, main, fingerprint) == (run.val_split, run.shape, default, run.config.dataset.fingerprint):
+        calibrated = calibration_of(run, labels, answers[main], split, network)
+    if calibrated:
+        notes.append(
+            f"Scores of joints for your own pictures are probabilities that a joint is right, {calibrated.right}: "
+            f"expected calibration error {calibrated.ece:.3f}, of the peaks' heights {calibrated.ece_raw:.3f}, both on "
+            f"halves of {split} that were held out."
+        )
+
+    own = {field.name for field in dataclasses.fields(Result)} - {"notes"}
     result = Result(
         **{name: value for name, value in scored[main].items() if name in own},
-        details={name: value for name, value in scored[main].items() if name not in own},
+        details={name: value for name, value in scored[main].items() if name not in own | {"notes"}},
+        notes=notes,
         run=run.name,
         flags=run.flags,
         parameters=run.config.parameters,
         dataset=run.config.dataset.name,
-        fingerprint=run.config.dataset.fingerprint,
+        fingerprint=fingerprint,
         split=split,
         examples=len(labels),
-        crop=size or run.flags["size"],
+        crop=report_files.size_text(size or run.flags["size"]),
         tta=tta,
-        tile=tile,
+        tile=tile and report_files.size_text(tile),
         overlap=overlap if tile else None,
         decoder=None if task.input.dense else main,
+        network=network or None,
         **more,
         seconds=round(time.time() - started, 1),
     )
-    return Scored(result, labels, answers[main], extras, predictor, batches, builder, shape, data_dir)
+    name = report_files.name_of(
+        result.to_json(), run.flags, fingerprint=run.config.dataset.fingerprint, decoder=default
+    )
+    result = dataclasses.replace(result, condition=name)
+    return Scored(result, labels, answers[main], extras, predictor, batches, builder, shape, data_dir, calibrated)
+
+
+def calibration_of(run: Run, labels, predictions, split: str, network: str) -> calibration.Calibration | None:
+    """What the raw scores of answers mean; None where they have none, or where there are too few answers."""
+    right = run.task.evaluator.right
+    if right is None:
+        return None
+    judged = right.judge(labels, predictions)
+    return calibration.fit(predictions["scores"], judged, right.words, split=split, network=network)
+
+
+def fingerprint_of(run: Run, builder, data_dir: str | None) -> str:
+    """Of the data that are scored: the run's where these are what it saw."""
+    same = data_dir is None or data_dir == run.flags.get("data_dir")
+    return run.config.dataset.fingerprint if same else builders.describe(builder).fingerprint
 
 
 def check(run: Run, size: str | None, decoder: str | None, tile: str | None) -> tuple[int, int]:
@@ -181,18 +227,6 @@ def as_trained(run: Run, split: str) -> dict:
     """Why a clustering ended, and scores of what was there before it, if the split is the one it was for."""
     found = run.clustering
     return {"stopped": found["stopped"], "baselines": found["baselines"] if split == run.flags["train_split"] else None}
-
-
-def without_training(run: Run, split: str, shape: tuple[int, int], batch_size: int, data_dir: str | None) -> dict:
-    """Scores of what needs no training, by name, and how pictures were compared."""
-    how, function = retrieval.method(shape, encoder=run.flags["encoder"], weights=run.flags["encoder_weights"])
-    builder, features = run.builder(data_dir), []
-    for name in (run.flags["train_split"], split):
-        reads = (transforms.source_of(builder.info.features),)
-        pictures = run.data(name, shape=shape, reads=reads, batch_size=batch_size, data_dir=data_dir)
-        features.append(retrieval.features(function, pictures, builders.size_of(builder, name)))
-    (train_features, train_labels), (asked, labels) = features
-    return {"baselines": run.task.evaluator.baselines(train_labels, labels, train_features, asked), "retrieval": how}
 
 
 def predict_all(predictor, batches, examples: int) -> tuple[np.ndarray, dict, dict]:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+import warnings
 from collections.abc import Callable
 
 from kzoo import UserError
@@ -19,12 +20,14 @@ class Answerer:
     """How a run answers pictures.
 
     answer: (B, …) uint8 -> {name: (B, …)}; group: (sequence of (picture, image), shape) -> items, see
-    `kzoo.inference.feeding`; frames: pictures that one item holds.
+    `kzoo.inference.feeding`; frames: pictures that one item holds; scores: a line on what its scores are where they are
+    no probabilities.
     """
 
     answer: Callable
     group: Callable
     frames: int
+    scores: str | None = None
 
 
 def answerer(run, *, tta: str = "none", decoder: str | None = None, skip: int | None = None) -> Answerer:
@@ -56,7 +59,23 @@ def answerer(run, *, tta: str = "none", decoder: str | None = None, skip: int | 
         group = functools.partial(feeding.clips, length=frames)
     else:
         group = feeding.singles
-    return Answerer(run.predictor(tta=tta, decoder=decoder).answer, group, frames)
+    predictor = run.predictor(tta=tta, decoder=decoder)
+    raw = run.task.evaluator.right and predictor.calibrated is None
+    said = (
+        f"the scores of {run.folder} are heights of peaks, no probabilities: it has no calibration; "
+        f"python eval.py --run={run.folder} makes one"
+    )
+    return Answerer(predictor.answer, group, frames, said if raw else None)
+
+
+def check_min_score(run, min_score: float | None):
+    """Raises UserError where it is no probability, or the run's answers have no scores."""
+    if min_score is None:
+        return
+    if not run.task.evaluator.right:
+        raise UserError(f"min_score={min_score} is for joints, of pose, and this is a run of {run.flags['task']}")
+    if isinstance(min_score, bool) or not isinstance(min_score, int | float) or not 0 <= min_score <= 1:
+        raise UserError(f"min_score={min_score!r} must lie in 0 to 1")
 
 
 def _skip_of(dataset: str) -> int:
@@ -82,9 +101,14 @@ def in_picture(answer: dict, matrix, size: tuple[int, int]) -> dict:
     return placed
 
 
-def of_pictures(run, pictures: list, *, tta: str = "none", decoder: str | None = None) -> list[dict]:
+def of_pictures(
+    run, pictures: list, *, tta: str = "none", decoder: str | None = None, min_score: float | None = None
+) -> list[dict]:
     """See `Run.predict`."""
+    check_min_score(run, min_score)
     ready = answerer(run, tta=tta, decoder=decoder)
+    if ready.scores:
+        warnings.warn(ready.scores, stacklevel=4)
     if not pictures:
         return []
 
@@ -101,4 +125,6 @@ def of_pictures(run, pictures: list, *, tta: str = "none", decoder: str | None =
     for picture in answered:
         ((matrix, _),), (answer,) = picture.places, picture.answers
         found.append(in_picture(answer, matrix, picture.size))
+        if min_score is not None:
+            found[-1]["found"] = answer["scores"] >= min_score
     return found

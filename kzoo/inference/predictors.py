@@ -39,10 +39,20 @@ class Mirrored:
 
     Outputs that are no answers (a row without `unflip`) are kept for pictures if nothing is averaged, and dropped
     otherwise.
+
+    Args:
+        calibrated: from raw scores to probabilities, see `kzoo.metrics.calibration`; None: scores stay raw.
     """
 
     def __init__(
-        self, task: Task, model: keras.Model, metadata, *, tta: str = "none", decoders: tuple[str | None, ...] = (None,)
+        self,
+        task: Task,
+        model: keras.Model,
+        metadata,
+        *,
+        tta: str = "none",
+        decoders: tuple[str | None, ...] = (None,),
+        calibrated: Callable | None = None,
     ):
         if tta not in MIRRORED_TTA:
             raise UserError(f"--tta={tta!r} is not for this task; allowed: {', '.join(MIRRORED_TTA)}")
@@ -52,7 +62,7 @@ class Mirrored:
                 "--tta=flip"
             )
         self.rows, self.model, self.tta = {name: task.outputs[name] for name in model.output_names}, model, tta
-        self.task, self.decoders = task, decoders
+        self.task, self.decoders, self.calibrated = task, decoders, calibrated
         main = task.main_of(model.output_names)
         if tta != "none" and not self.rows[main].unflip:
             raise UserError(
@@ -83,23 +93,20 @@ class Mirrored:
         return {name: 0.5 * (outputs[name] + self._unflipped(name, mirrored[name])) for name in names}
 
     def answers(self, inputs: np.ndarray) -> dict[str | None, dict]:
-        """{decoder: decoded answers}."""
+        """{decoder: decoded answers}; of joints with their raw "scores" (B, J)."""
         outputs = self(inputs, self.scored)
-        return {
-            name: self.task.evaluator.decode(outputs, **({"decoder": name} if name else {})) for name in self.decoders
-        }
+        raw = {"scores": decoding.raw_scores(outputs)} if decoding.sources(outputs) else {}
+        decode = self.task.evaluator.decode
+        return {name: {**decode(outputs, **({"decoder": name} if name else {})), **raw} for name in self.decoders}
 
     def answer(self, inputs: np.ndarray) -> dict:
-        """Decoded answers by the first decoder; of joints with "scores" (B, J) in 0..1, the peaks of their maps, 1
-        where there are none."""
-        outputs, (decoder, *_) = self(inputs, self.scored), self.decoders
-        decoded = self.task.evaluator.decode(outputs, **({"decoder": decoder} if decoder else {}))
-        if "coords" not in decoded:
+        """Decoded answers by the first decoder; the "scores" (B, J) of joints, 0..1, are calibrated where this is, else
+        the peaks of their maps, 1 where there are none. "confidence" (B,) is their mean."""
+        decoded = next(iter(self.answers(inputs).values()))
+        if "scores" not in decoded or self.calibrated is None:
             return decoded
-        maps = next((outputs[name] for name in decoding.MAPS if name in outputs), None)
-        if maps is None:
-            return {**decoded, "scores": np.ones(decoded["coords"].shape[:2])}
-        return {**decoded, "scores": np.clip(maps.max(axis=(1, 2)), 0, 1)}
+        scores = self.calibrated(decoded["scores"])
+        return {**decoded, "scores": scores, "confidence": scores.mean(axis=-1).astype("float32")}
 
 
 class Dense:
@@ -115,6 +122,7 @@ class Dense:
     ):
         permutation = flip_permutation(len(metadata[task.names]), metadata[f"flip_{task.names}"])
         self.task, self.network_at, self.mode = task, network_at, mode
+        self.scored = task.main[:1]
         self.known = {} if mode == "none" else averaging.families(size, permutation, np.reshape(shifts, (-1, 3)))
         self.variants = averaging.variants_of(mode, self.known)
 

@@ -9,7 +9,7 @@ A pose is 7 numbers: the camera's centre in metres and its unit quaternion w, x,
 import numpy as np
 
 from kzoo import UserError
-from kzoo.metrics import seg_scores
+from kzoo.metrics import constant, seg_scores
 
 # Metres, degrees.
 THRESHOLDS = {"within_5cm_5deg": (0.05, 5.0), "within_25cm_2deg": (0.25, 2.0), "within_50cm_5deg": (0.5, 5.0)}
@@ -212,20 +212,28 @@ def _of_length_one(vectors) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def baselines(train_poses, labels, train_features=None, features=None, k: int = 1) -> dict[str, dict[str, float]]:
-    """Scores of what needs no training.
+def baselines(train_poses, labels, train_features=None, features=None, k: int = 1) -> dict[str, dict]:
+    """What needs no training.
 
     Args:
         train_poses: (M, 7) or (M, T, 7).
         labels: (N, 7) or (N, T, 7), of the split that is scored.
         train_features, features, k: see `retrieve`.
     Returns:
-        {"mean pose": `loc_scores`, "retrieval": the same}; retrieval only where there are features.
+        predictions by name: {"mean pose": {"position": (N, 3), "rotation": (N, 4)}, "retrieval": the same}; retrieval
+        only where there are features.
     """
     answers = {"mean pose": np.tile(mean_pose(train_poses), (len(labels), 1))}
     if features is not None:
         answers["retrieval"] = retrieve(train_features, train_poses, features, k)
-    return {
-        name: loc_scores(labels, {"position": poses[:, :3], "rotation": poses[:, 3:]})
-        for name, poses in answers.items()
-    }
+    return {name: {"position": poses[:, :3], "rotation": poses[:, 3:]} for name, poses in answers.items()}
+
+
+def collapsed(labels, predictions, names, flags, outputs) -> str | None:
+    """A line with advice where the network answers nearly the same place for every picture."""
+    if not constant.is_still(predictions["position"], middle_frame(labels)[:, :3]):
+        return None
+    return (
+        "Collapsed: it answers nearly the same place for every picture. Train longer (--epochs), or with another rate: "
+        "--find_lr tries them."
+    )

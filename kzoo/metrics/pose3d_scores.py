@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from kzoo.metrics import constant
+
 MM = 1000.0  # per metre
 FPS = 25  # of the clips; velocities are told per frame
 PCK_THRESHOLD_MM = 150  # Mehta et al., 3DV 2017: about half the size of a head
@@ -80,6 +82,23 @@ def pose3d_errors(labels, predictions) -> np.ndarray:
     labels (N, T, J, 3) metres, predictions {"joints": the same}.
     """
     return joint_errors_mm(labels, predictions["joints"]).mean(axis=(1, 2))
+
+
+def mean_pose(train, labels, names) -> dict:
+    """The answer that needs no training: the mean skeleton of the clips `train` (M, T, J, 3), over all frames, in every
+    frame of `labels` (N, T, J, 3)."""
+    mean = np.asarray(train, "float64").mean(axis=(0, 1))
+    return {"mean pose": {"joints": np.broadcast_to(mean, np.shape(labels))}}
+
+
+def collapsed(labels, predictions, names, flags, outputs) -> str | None:
+    """A line with advice where the network answers nearly the same joints for every clip."""
+    if not constant.is_still(predictions["joints"], labels):
+        return None
+    return (
+        "Collapsed: its joints are nearly the same for every clip, whatever it shows. Train longer (--epochs), or with "
+        "another rate: --find_lr tries them."
+    )
 
 
 def pck3d(errors_mm, threshold_mm: float = PCK_THRESHOLD_MM) -> float:

@@ -7,13 +7,16 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from kzoo.metrics import failures
+from kzoo.metrics import constant, failures
 from kzoo.nn import geometry
 
 FRAME = 256  # MPJPE is told in pixels of a 256-px picture, whatever the size of the network's input
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 AUC_RANGE = 0.2  # the area under PCK@t is taken over t in 0..0.2
+FLAT = 0.05  # height of a peak, below which maps stay near 0
 GALLERY = 6  # examples of each cause of error that a report names
+RIGHT = 0.1  # of PCK: joints nearer than this count as right where scores are calibrated
+RIGHT_WORDS = f"within {RIGHT} x the longer side of the tight box around the person's labelled joints (PCK@{RIGHT})"
 HEAD_SIZE = 0.6  # MPII's head size over the diagonal of its head box (SC_BIAS of its evaluation code)
 
 
@@ -49,6 +52,39 @@ def pose_errors(labels, predictions) -> np.ndarray:
     errors = joint_errors(labels, predictions["coords"])
     counts = np.isfinite(errors).sum(axis=1)
     return np.where(counts > 0, np.nansum(errors, axis=1) / np.maximum(counts, 1), np.nan)
+
+
+def right_joints(labels, predictions) -> np.ndarray:
+    """1 where a joint counts as right, see RIGHT_WORDS, else 0: (N, J), NaN where it is not labelled."""
+    errors = joint_errors(labels, predictions["coords"])
+    return np.where(np.isfinite(errors), errors <= RIGHT * person_extent(labels)[:, None], np.nan)
+
+
+def mean_pose(train, labels, names) -> dict:
+    """The answer that needs no training: each joint's mean place where it is labelled, for every picture.
+
+    Args:
+        train: (M, J, 3) keypoints to average, labels: (N, J, 3), those that are scored.
+    """
+    labelled = train[..., 2:] > 0
+    mean = (train[..., :2] * labelled).sum(axis=0, dtype="float64") / np.maximum(labelled.sum(axis=0), 1)
+    shape = labels[..., :2].shape
+    coords = np.broadcast_to(mean, shape)
+    return {"mean pose": {"coords": coords, "scores": np.ones(shape[:2]), "confidence": np.ones(shape[0])}}
+
+
+def collapsed(labels, predictions, names, flags, outputs) -> str | None:
+    """A line with advice where the network answers nearly the same joints for every picture."""
+    truth = np.where(labels[..., 2:] > 0, labels[..., :2], np.nan)
+    if not constant.is_still(predictions["coords"], truth):
+        return None
+    advice = "Train longer (--epochs), or with another rate: --find_lr tries them"
+    if "heatmaps" in outputs and "coords" not in outputs and (np.asarray(predictions["scores"]) < FLAT).all():
+        advice += (
+            ". Maps that stay near 0 have a small error already, as nearly all of a target is 0: wider Gaussians, "
+            "--loss_set=sigma=<cells>, or --norm=batch where the network has none help them off"
+        )
+    return f"Collapsed: its joints are nearly the same for every picture, whatever it shows. {advice}."
 
 
 def area_under_pck(errors, extent) -> float:

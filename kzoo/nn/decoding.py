@@ -235,8 +235,7 @@ def decode_pose(outputs: dict, decoder: str | None = None) -> dict:
         decoder: key of DECODERS for the maps, "coords" for the network's own coordinates, None for the network's
             default.
     Returns:
-        {"coords": (B, J, 2), "confidence": (B,)}: confidence is the mean over the joints of the map's peak in 0..1, 1
-        without maps.
+        {"coords": (B, J, 2), "confidence": (B,)}: confidence is the mean over the joints of `raw_scores`.
     Raises:
         UserError: the decoder is unknown or needs what the network does not emit.
     """
@@ -248,8 +247,13 @@ def decode_pose(outputs: dict, decoder: str | None = None) -> dict:
         )
     maps = next((outputs[name] for name in sources(outputs) if name in MAPS), None)
     coords = outputs[OWN] if decoder == OWN else DECODERS[decoder](maps)
-    confidence = np.ones(len(coords)) if maps is None else np.clip(maps.max(axis=(1, 2)), 0, 1).mean(axis=-1)
-    return {"coords": coords, "confidence": confidence.astype("float32")}
+    return {"coords": coords, "confidence": raw_scores(outputs).mean(axis=-1).astype("float32")}
+
+
+def raw_scores(outputs: dict) -> np.ndarray:
+    """Of outputs as of `decode_pose` each joint's raw score (B, J): the height of its peak in 0..1, 1 without maps."""
+    maps = next((outputs[name] for name in sources(outputs) if name in MAPS), None)
+    return np.ones(outputs[OWN].shape[:2], "float32") if maps is None else np.clip(maps.max(axis=(1, 2)), 0, 1)
 
 
 def decode_seg(outputs: dict) -> dict:

@@ -10,6 +10,7 @@ In --out: overlays/<file>.png (at most 1600 pixels wide and high), or of a video
     loc      poses.csv        the camera's place in metres, its quaternion, camera to world
     pose3d   joints.csv       metres from joint 0 in camera coordinates; clips of consecutive frames
     cluster  clusters.csv     cluster and its share of the soft assignment
+The score of a joint is the probability that it is right, where the run holds a calibration (eval.py makes one).
 Pixels count from the outer corner of the picture as it is shown, turned as its EXIF says. Networks of pose see one
 person: the picture as a whole, or the square around each of --boxes x 1.25.
 
@@ -59,6 +60,13 @@ def define_flags():
     flags.DEFINE_integer("batch_size", 16, "pictures a step", lower_bound=1, upper_bound=cli.LARGEST_BATCH)
     flags.DEFINE_string("decoder", None, "from heat maps to joints, as eval.py's")
     flags.DEFINE_enum("tta", "none", ["none", "flip", "flip_shift"], "test-time augmentation, as eval.py's")
+    flags.DEFINE_float(
+        "min_score",
+        None,
+        "joints with a lower score are not drawn (pose); keypoints.json keeps all, with their scores",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
     flags.DEFINE_integer(
         "skip",
         None,
@@ -99,6 +107,7 @@ def main():
             decoder=FLAGS.decoder,
             tta=FLAGS.tta,
             skip=FLAGS.skip,
+            min_score=FLAGS.min_score,
         )
     except answering.Interrupted as stop:
         print(f"predict: {stop}", file=sys.stderr)

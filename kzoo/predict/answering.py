@@ -1,6 +1,7 @@
 """Answers of a trained network for the user's own pictures and videos."""
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 import signal
@@ -57,6 +58,7 @@ def predict(
     decoder: str | None = None,
     tta: str = "none",
     skip: int | None = None,
+    min_score: float | None = None,
 ) -> tuple[int, int]:
     """Answer for pictures, or for the frames of a video, by the best network of a run.
 
@@ -65,7 +67,7 @@ def predict(
     Args:
         run: `Run`, or its folder; images: files, folders and globs; video: file, in place of them; out: folder to write
         to; boxes: JSON file of persons; overwrite: replace results in `out`; batch_size: pictures a step; tta, decoder,
-        skip: see `kzoo.inference.answers.answerer`.
+        skip: see `kzoo.inference.answers.answerer`; min_score: joints whose score is lower are not drawn.
     Returns:
         how many pictures were written, and how many files, frames and boxes were left out.
     Raises:
@@ -80,6 +82,7 @@ def predict(
     out = writers.check_free(out, overwrite=overwrite)
     if boxes and not run.task.input.boxes:
         raise UserError(f"boxes are of persons, for pose, and this is a run of {run.flags['task']}")
+    answers.check_min_score(run, min_score)
     persons = persons_of.read_boxes(boxes) if boxes else persons_of.Boxes([], [])
     if video:
         source, notes, matched = readers.open_video(video), [], persons_of.match_frames(persons.entries)
@@ -89,6 +92,11 @@ def predict(
         paths = [file.path for file in found.files]
         source = readers.Pictures(listing.named(paths, matched.numbers))
     ready = answers.answerer(run, tta=tta, decoder=decoder, skip=skip)
+    if ready.scores:
+        print(f"predict: {ready.scores}", file=sys.stderr)
+    results = run.task.answers.writer
+    if min_score is not None:
+        results = dataclasses.replace(results, draw=functools.partial(results.draw, min_score=min_score))
 
     # From files to items that the network reads; what cannot be read is told and left out.
     left_out = LeftOut()
@@ -101,7 +109,7 @@ def predict(
 
     # Answers are written as they come.
     unwritten, without_box = None, 0
-    writer = writers.Writer(out, run.task.answers.writer, run.names, source.fps)
+    writer = writers.Writer(out, results, run.names, source.fps)
     with _stopping() as stopped:
         try:
             with writer, _bar(source.length) as bar:

@@ -7,11 +7,12 @@ python eval.py --run=runs/<name> --tta=all --size=384x512
 """
 
 import dataclasses
+import pathlib
 import sys
 
 from absl import flags
 
-from kzoo import UserError, cli
+from kzoo import UserError, cli, runs
 from kzoo.cli import frameworks
 from kzoo.runs import Run
 from kzoo.training import catalogue, checks
@@ -98,6 +99,12 @@ def evaluate(
     Returns:
         `kzoo.evaluation.scoring.Result`.
     """
+    if out and pathlib.Path(out).resolve() == run.folder.resolve():
+        out = None
+    if out:
+        run.check_out(out)
+    else:
+        _ = run.reports  # damage is told before the work
     from kzoo.evaluation import drawing, scoring, writing  # slow: only once the flags are known to parse
 
     if export:  # TensorFlow alone can export, so other backends do without
@@ -112,7 +119,7 @@ def evaluate(
         )
         result = dataclasses.replace(scored.result, export=rows, export_failed=failed)
         scored = dataclasses.replace(scored, result=result)
-    writing.write(run, scored.result, out)
+    scored = writing.keep(run, scored, out)
     drawing.draw(run, scored, pictures, out)
     return scored.result
 
@@ -129,6 +136,17 @@ def check(forms: tuple[str, ...]):
     checks.parent(FLAGS.data_dir, "data_dir")
 
 
+def places(run: Run, result, out) -> str:
+    """Where the report of a result is."""
+    if out:
+        return f"the report to {out}/"
+    if not result.condition:
+        return f"the training's own report, {run.folder}/{runs.REPORT_TEXT}"
+    return (
+        f"{run.folder}/{runs.REPORTS}/{result.condition}.md; compare with --condition={result.condition} of kzoo.report"
+    )
+
+
 def main():
     if not FLAGS.run:
         raise UserError("--run=<run folder> is needed")
@@ -143,6 +161,7 @@ def main():
     from kzoo.evaluation import report
 
     print(report.text(result.to_json()))
+    print(f"wrote {places(run, result, FLAGS.out)}")
     for form, row in (result.export or {}).items():
         print(f"exported {form} to {FLAGS.run}/{row['file']}")
     for form, reason in (result.export_failed or {}).items():

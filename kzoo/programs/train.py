@@ -571,14 +571,14 @@ def train(given: dict, said: set[str] | None = None) -> Run:
 
 def finished(run: Run, ended: str, flag: dict) -> str:
     """Score the best network, write and draw; a line for people."""
-    from kzoo.evaluation import drawing, scoring, writing
+    from kzoo.evaluation import drawing, report, scoring, writing
 
     folder = shlex.quote(str(run.folder))
     with interruption.told(lambda: f"stopped while scoring; all epochs are kept: python eval.py --run={folder}"):
         scored = scoring.score(run, split=flag["val_split"], data_dir=flag["data_dir"])
-        writing.write(run, scored.result)
+        scored = writing.keep(run, scored)
         drawing.draw(run, scored, FIGURES)
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in scored.result.scores.items())
+    scores = report.scores_line(scored.result.scores, scored.result.units)
     return f"{ended}; {flag['val_split']}: {scores}\nwrote {run.folder}/"
 
 

@@ -23,8 +23,12 @@ class Written:
     analysis: dict
 
 
-def row(run: Run) -> dict:
-    """One run as a flat row: what it was, its best epoch, and its scores where it was scored."""
+def row(run: Run, condition: str | None = None) -> dict:
+    """One run as a flat row: what it was, its best epoch, and its scores where it was scored.
+
+    Args:
+        condition: the report whose scores are told, see `Run.reports`; None: the training's own.
+    """
     flags = run.flags
     history = run.history
     result = {
@@ -45,7 +49,7 @@ def row(run: Run) -> dict:
     minutes = run_scores.minutes_of(history)
     if minutes is not None:
         result["minutes"] = round(minutes, 1)
-    scored = run.report
+    scored = study_rows.reports_of(run).get(condition) if condition else run.report
     return {**result, **scores_of(scored)} if scored else result
 
 
@@ -58,23 +62,25 @@ def scores_of(scored: dict) -> dict:
         main = next(iter(others))
         result[f"{main} of {name}"] = others[main]
         if "retrieval" in scored:  # 0 on the training split, where retrieval finds each picture itself
-            result[f"{main} ÷ {name}'s"] = scored["scores"][main] / others[main] if others[main] else math.nan
+            own = scored["scores"].get(main)
+            result[f"{main} ÷ {name}'s"] = own / others[main] if own is not None and others[main] else math.nan
     return result
 
 
-def side_by_side(opened: dict[str, Run]) -> tuple[str, list[dict]]:
+def side_by_side(opened: dict[str, Run], condition: str | None = None) -> tuple[str, list[dict]]:
     """Runs by name: Markdown table, and the same rows as dictionaries."""
-    rows = [{**row(run), "run": name} for name, run in opened.items()]
+    rows = [{**row(run, condition), "run": name} for name, run in opened.items()]
     columns = list(dict.fromkeys(key for one in rows for key in one))
     cells = [[one.get(column, "") for column in columns] for one in rows]
-    return tables.markdown_table(columns, cells), rows
+    table = tables.markdown_table(columns, cells)
+    return table + (f"\n{run_scores.MINUTES}\n" if "minutes" in columns else ""), rows
 
 
 def write(runs: study_rows.Runs, out: pathlib.Path) -> str:
     """comparison.md and .json, all scores of each run, and comparison.png, the curves of both sets; returns the
     table."""
     opened = {one.name: Run.open(one.folder) for one in runs.rows}
-    table, rows = side_by_side(opened)
+    table, rows = side_by_side(opened, runs.condition)
     files.write_text(out / "comparison.md", table)
     files.write_json(out / "comparison.json", rows)
     histories = {name: run.history for name, run in opened.items()}
@@ -84,13 +90,15 @@ def write(runs: study_rows.Runs, out: pathlib.Path) -> str:
     return table
 
 
-def write_report(names, out=None, *, storage: str | None = None, with_costs: bool = True) -> Written:
+def write_report(
+    names, out=None, *, storage: str | None = None, with_costs: bool = True, condition: str | None = None
+) -> Written:
     """The report of a study, or of run folders.
 
     Args:
         names: one study, by its folder or its name in runs/sweeps, or run folders; out: folder to write to (default:
         the study's, or runs/comparison); storage: of the study, see `study_rows.of_study`; with_costs: measure what the
-        networks cost, those that are not known yet.
+        networks cost, those that are not known yet; condition: whose reports are ranked, see `study_rows.shared`.
     Raises:
         UserError: names of nothing, or of a study beside others; a folder that would lose its own report.
     """
@@ -100,7 +108,7 @@ def write_report(names, out=None, *, storage: str | None = None, with_costs: boo
     if study and len(names) > 1:
         raise UserError(f"{names[0]} is a study: one study or several run folders make a report, got {' '.join(names)}")
     folder = pathlib.Path(out or study or COMPARISON)
-    runs = study_rows.of_study(study, storage) if study else study_rows.of_folders(names)
+    runs = study_rows.of_study(study, storage, condition) if study else study_rows.of_folders(names, condition)
     if Run.exists(folder):
         raise UserError(f"--out={folder} is a run folder, whose own report would be lost; give another folder")
     text = "" if study else write(runs, folder) + "\n"

@@ -5,6 +5,8 @@ import math
 from kzoo import UserError, runs
 from kzoo.runs import Run
 
+MINUTES = "minutes: of the training's epochs by the clock, with the scoring after each."
+
 
 def curve_of(history: list[dict], column: str) -> tuple[tuple[int, float], ...]:
     """(epoch, value) of a column of a run's history, where it is a finite number."""

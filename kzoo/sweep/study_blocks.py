@@ -66,6 +66,7 @@ def blocks(result: dict) -> list[Block]:
     better = "more is better" if result["higher_is_better"] else "less is better"
     told = f"{len(result['runs'])} runs: {counts}. Score: {result['metric']}, {better}."
     found = [Block("heading", f"Report of {result['title']}"), Block("text", told)]
+    found += _reports(result)
     if not groups:
         found.append(Block("text", "No run is complete yet: there is nothing to compare."))
     if several:
@@ -83,6 +84,16 @@ def blocks(result: dict) -> list[Block]:
         Block("text", result["method"]),
         Block("text", _sources(result)),
     ]
+
+
+def _reports(result: dict) -> list[Block]:
+    """Which reports the runs hold, and which of them count here."""
+    counts = result.get("reports") or {}
+    if len(counts) < 2 and not result.get("condition"):
+        return []
+    there = ", ".join(f"`{name}` ({count} of {len(result['runs'])} runs)" for name, count in counts.items())
+    used = f"`{result['condition']}`" if result.get("condition") else "each training's own"
+    return [Block("text", f"Reports in the run folders: {there}. Here: {used}; `--condition=NAME` takes another.")]
 
 
 def _sources(result: dict) -> str:
@@ -290,7 +301,7 @@ def _runs(result: dict) -> list[Block]:
     letters = [group["name"] for group in result["groups"]]
     names = list(dict.fromkeys(name for row in rows for name in row["settings"]))
     scores = [f"{result['metric']} ({letter})" for letter in letters] if len(letters) > 1 else [result["metric"]]
-    header = ("run", *names, "seed", *scores, "epoch", *study_report.COSTS, "minutes", "state", "folder")
+    header = ("run", *names, "seed", *scores, "epoch", *study_report.COSTS, "minutes of training", "state", "folder")
 
     def settings(row):
         return (row["name"], *(study_report.level_text(row["settings"].get(name)) for name in names), row["seed"])
@@ -321,17 +332,13 @@ def markdown(found: list[Block]) -> str:
     parts = []
     for block in found:
         if block.kind == "heading":
-            parts.append(f"{'#' * block.level} {block.text}\n")
+            parts.append(f"{'#' * block.level} {tables.text(block.text)}\n")
         elif block.kind == "list":
-            parts.append("".join(f"- {item}\n" for item in block.items))
+            parts.append("".join(f"- {tables.text(item)}\n" for item in block.items))
         elif block.kind == "table" and block.rows:
-            rows = [list(map(_markdown_cell, row)) for row in block.rows]
-            caption = f"{block.text}\n\n" if block.text else ""
+            rows = [list(map(cell_text, row)) for row in block.rows]
+            caption = f"{tables.text(block.text)}\n\n" if block.text else ""
             parts.append(caption + tables.markdown_table(list(block.header), rows))
         elif block.kind == "text":
-            parts.append(f"{block.text}\n")
+            parts.append(f"{tables.text(block.text)}\n")
     return "\n".join([*parts, "Curves, charts, pictures and links to the runs: report.html.\n"])
-
-
-def _markdown_cell(value) -> str:
-    return " ".join(cell_text(value).replace("|", "\\|").split())

@@ -5,9 +5,7 @@ Runs are compared within a group alone: the runs that share data, split, boxes, 
 (`study_rows.CONDITIONS`).
 """
 
-import csv
 import dataclasses
-import io
 import itertools
 import math
 import pathlib
@@ -15,7 +13,7 @@ import pathlib
 from tqdm.auto import tqdm
 
 from kzoo import files
-from kzoo.evaluation import costs
+from kzoo.evaluation import costs, tables
 from kzoo.runs import Run
 from kzoo.sweep import effects, study_rows
 
@@ -262,6 +260,8 @@ def analyse(runs: study_rows.Runs, found_costs: dict) -> dict:
         "groups": groups,
         "differ": differ,
         "follows": runs.follows,
+        "condition": runs.condition,
+        "reports": runs.reports,
         "ranges": list(runs.ranges),
         "runs": rows,
         "costs": list(found_costs.values()),
@@ -291,8 +291,4 @@ def as_csv(result: dict) -> str:
     for row in result["runs"]:
         own = {name: value for name, value in row.items() if name not in left_out}
         rows.append({**own, **row["settings"], **row["conditions"]})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return tables.csv_text(list(dict.fromkeys(name for row in rows for name in row)), rows)

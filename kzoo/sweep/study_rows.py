@@ -4,6 +4,7 @@ the runs.
 The runs are the trials of a study of `kzoo.sweep`, or run folders, where every flag that differs is a factor.
 """
 
+import collections
 import dataclasses
 import json
 import math
@@ -64,19 +65,57 @@ class Runs:
     rows: list[Row]
     ranges: tuple[str, ...] = ()
     follows: dict = dataclasses.field(default_factory=dict)
+    condition: str | None = None  # see `measured`
+    reports: dict[str, int] = dataclasses.field(default_factory=dict)  # condition -> how many runs have such a report
 
 
-def measured(run: Run, metric: str, higher_is_better: bool) -> dict:
+def reports_of(run: Run) -> dict[str, dict]:
+    """`Run.reports` without those of an earlier state of its network, which was trained on since."""
+    reports = run.reports
+    own = next(iter(reports.values()), {})
+    network = own.get("network")
+    return {name: one for name, one in reports.items() if one.get("network", network) == network or network is None}
+
+
+def shared(opened: list[Run], wanted: str | None) -> tuple[str | None, dict[str, int]]:
+    """The condition that runs are compared under, None for each training's own, and how many runs have which.
+
+    Args:
+        wanted: its name; None: the training's own, or if these are of different ones, the first that all runs share.
+    Raises:
+        UserError: no run has a report of what is wanted.
+    """
+    known = [names for run in opened if (names := list(reports_of(run)))]
+    counts = collections.Counter(name for names in known for name in names)
+    common = [name for name in counts if counts[name] == len(known)]
+    if wanted is None:
+        alike = len({names[0] for names in known}) <= 1
+        return (None if alike or not common else common[0]), dict(counts)
+    if not counts[wanted]:
+        there = ", ".join(f"{name} ({count} of {len(opened)} runs)" for name, count in counts.items())
+        raise UserError(f"no report of condition={wanted}; there are: {there or 'none'}. eval.py makes them")
+    return wanted, dict(counts)
+
+
+def measured(run: Run, metric: str, higher_is_better: bool, condition: str | None = None) -> dict:
     """Score, conditions and the rest of a `Row` from a run.
 
-    The score is that of its report, exact and under the conditions that stand there. Where the report has no score of
-    that name, it is the best epoch's in its history.
+    The score is that of its report, exact and under the conditions that stand there. Where the training's own report
+    has no score of that name, it is the best epoch's in its history.
+
+    Args:
+        condition: the report that counts, see `Run.reports`; None: the training's own.
     """
     history = run.history
-    report = run.report or {}
+    report = (reports_of(run).get(condition) if condition else run.report) or {}
     curve = run_scores.curve_of(history, f"val_{metric}")
     epoch, best = run_scores.best_of(curve, higher_is_better)
-    score = report.get("scores", {}).get(metric)
+    scores = report.get("scores", {})
+    if condition or scores.get(metric) is not None:
+        best = None  # what an exact report calls undefined, NaN, the training's metric does not define
+    if condition and metric not in scores:
+        metric = next(iter(scores), metric)  # loc's history and reports call it differently
+    score = scores.get(metric)
     of_report = score is not None and math.isfinite(score)
     return {
         "score": score if of_report else best,
@@ -110,7 +149,7 @@ def _text(value) -> str:
     return "" if value is None else str(value)
 
 
-def of_study(folder, storage: str | None = None) -> Runs:
+def of_study(folder, storage: str | None = None, condition: str | None = None) -> Runs:
     """The trials of a study.
 
     Args:
@@ -127,35 +166,45 @@ def of_study(folder, storage: str | None = None) -> Runs:
             raise
     metric = table["score"]
     higher = table["direction"] == "max"
-    rows = [_row_of_trial(trial, folder, metric, higher) for trial in table["trials"]]
+    folders = [_folder_of_trial(trial, folder) for trial in table["trials"]]
+    opened = [Run.open(one) for one in folders if one is not None and Run.exists(one)]
+    condition, reports = shared(opened, condition)
+    rows = [_row_of_trial(trial, folder, metric, higher, condition) for trial in table["trials"]]
     ranges = {name for row in rows for name, value in row.settings.items() if not isinstance(value, str)}
-    return Runs(table["study"], metric, higher, rows, tuple(sorted(ranges)))
+    return Runs(table["study"], metric, higher, rows, tuple(sorted(ranges)), condition=condition, reports=reports)
 
 
-def _row_of_trial(trial: dict, study: pathlib.Path, metric: str, higher_is_better: bool) -> Row:
+def _folder_of_trial(trial: dict, study: pathlib.Path) -> pathlib.Path | None:
+    return study / pathlib.Path(trial["folder"]).name if trial["folder"] else None
+
+
+def _row_of_trial(trial: dict, study: pathlib.Path, metric: str, higher_is_better: bool, condition: str | None) -> Row:
     """From a row of `study_table.table`; study: the folder, which may have moved."""
     own = {"trial", "state", metric, "minutes", "folder", "error", SEED}
     settings = {name: value for name, value in trial.items() if name not in own}
-    folder = study / pathlib.Path(trial["folder"]).name if trial["folder"] else None
+    folder = _folder_of_trial(trial, study)
     state = trial["state"]
     error = trial["error"] or ""
     found = {}
     if folder is not None and Run.exists(folder):
-        found = measured(Run.open(folder), metric, higher_is_better)
+        found = measured(Run.open(folder), metric, higher_is_better, condition)
         if state == COUNTED and found["score"] is None:
             state = "lost"
-            error = f"no finite {metric} in {runs.REPORT} or {runs.HISTORY}"
+            where = f"a report of {condition}" if condition else f"{runs.REPORT} or {runs.HISTORY}"
+            error = f"no finite {metric} in {where}"
     elif state == COUNTED:
         state = "lost"
         error = "its folder holds no run any more"
     return Row(str(trial["trial"]), folder, state, error, settings, str(trial.get(SEED, "")), **found)
 
 
-def of_folders(folders) -> Runs:
+def of_folders(folders, condition: str | None = None) -> Runs:
     """Run folders, each counted once; what differs between their flags varies.
 
+    Args:
+        condition: see `shared`.
     Raises:
-        UserError: a folder is no run, or the runs are scored by different metrics.
+        UserError: a folder is no run, or the runs are scored by different metrics, or one lacks the condition.
     """
     folders = list({pathlib.Path(folder).resolve(): pathlib.Path(folder) for folder in folders}.values())
     opened = [Run.open(folder) for folder in folders]
@@ -164,6 +213,16 @@ def of_folders(folders) -> Runs:
         raise UserError(f"these runs are scored by different metrics: {', '.join(metrics)}; compare runs of one task")
     metric = metrics[0]
     higher = opened[0].config.mode == "max"
+
+    if condition:
+        for run in opened:
+            names = list(reports_of(run))
+            if condition not in names:
+                there = ", ".join(names) or "none"
+                raise UserError(
+                    f"{run.folder} has no report of condition={condition}; it has: {there}. eval.py makes them"
+                )
+    condition, reports = shared(opened, condition)
 
     # What varies between their flags
     flat = [_flat(run.flags) for run in opened]
@@ -178,11 +237,11 @@ def of_folders(folders) -> Runs:
         settings = {factor: _text(flags.get(factor)) or "default" for factor in factors}
         settings |= {name: flags.get(name) for name in ranges}
         unique = name if names.count(name) == 1 else str(run.folder)
-        found = measured(run, metric, higher)
+        found = measured(run, metric, higher, condition)
         state, error = _state(run, found["score"], metric)
         rows.append(Row(unique, run.folder, state, error, settings, _text(flags.get(SEED)), **found))
     title = ", ".join([*names[:4], "…"] if len(names) > 4 else names)
-    return Runs(title, metric, higher, rows, ranges, follows)
+    return Runs(title, metric, higher, rows, ranges, follows, condition, reports)
 
 
 def _state(run: Run, score: float | None, metric: str) -> tuple[str, str]:

@@ -1,7 +1,5 @@
 """The table of a study of `kzoo.sweep`: a row for each trial, mean and standard deviation over seeds."""
 
-import csv
-import io
 import pathlib
 import statistics
 
@@ -86,9 +84,9 @@ def columns_of(rows: list[dict]) -> list[str]:
 def markdown(result: dict) -> str:
     """The table for people."""
     columns = columns_of(result["trials"])
-    trials = [{**row, "error": (row["error"] or "").replace("|", "\\|")} for row in result["trials"]]
-    cells = [list(map(row.get, columns)) for row in trials]
-    text = f"# {result['study']}\n\n{tables.markdown_table(columns, cells)}"
+    cells = [list(map(row.get, columns)) for row in result["trials"]]
+    text = f"# {tables.text(result['study'])}\n\n{tables.markdown_table(columns, cells)}"
+    text += f"\n{run_scores.MINUTES}\n" if "minutes" in columns else ""
     if result["best"] is not None:
         text += f"\nBest: trial {result['best']} ({result['score']}, {result['direction']}).\n"
     if result["over_seeds"]:
@@ -111,11 +109,7 @@ def written(folder) -> dict | None:
 def write(place, study) -> dict:
     """`sweep.md`, `sweep.json` and `sweep.csv` in the study's folder; returns `table`."""
     result = table(place, study)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns_of(result["trials"]), extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(result["trials"])
     files.write_json(place.folder / TABLE, result)
     files.write_text(place.folder / "sweep.md", markdown(result))
-    files.write_text(place.folder / "sweep.csv", text.getvalue())
+    files.write_text(place.folder / "sweep.csv", tables.csv_text(columns_of(result["trials"]), result["trials"]))
     return result

@@ -66,6 +66,26 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Baselines:
+    """What needs no training, scored as the network is."""
+
+    # (labels of the training split, those of the scored one, names of the units) -> {name: predictions}; for retrieval
+    # in place of the names the features of the pictures of both
+    answers: Callable
+    label: str = ""  # feature of the training split that is read, of its first examples; "": none
+    retrieval: bool = False  # all labels of the training split are read, and its pictures, to be compared
+
+
+@dataclass(frozen=True)
+class Right:
+    """Which units of an answer are right: their raw "scores" become the probability of that, see
+    `kzoo.metrics.calibration`."""
+
+    judge: Callable  # (labels, predictions) -> (N, J): 1, 0, or NaN where nobody knows
+    words: str  # what counts as right
+
+
+@dataclass(frozen=True)
 class Evaluator:
     """How answers are made of outputs, and scored: exact, NumPy."""
 
@@ -74,8 +94,12 @@ class Evaluator:
     errors: Callable  # (labels, predictions) -> (N,), small is good: picks the best, median and worst pictures
     extras: tuple[str, ...] = ()  # features that `score` needs where the data set has them
     beside: tuple[str, ...] = ()  # outputs that `decode` reads with the main one, where a network emits them
-    # (labels and features of the training set, of the scored one) -> {name: scores} without training
-    baselines: Callable | None = None
+    baselines: Baselines | None = None
+    right: Right | None = None
+    # (labels, predictions, names, flags of the run, outputs of the network) -> a line with advice where it answers
+    # every picture alike, else None
+    collapsed: Callable | None = None
+    units: Mapping[str, str] = field(default_factory=dict)  # beginning or end of a score's name -> its unit
 
 
 @dataclass(frozen=True)

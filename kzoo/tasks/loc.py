@@ -18,7 +18,7 @@ from kzoo.models.mapnet import mapnet
 from kzoo.models.multitask import multitask
 from kzoo.models.posenet import posenet
 from kzoo.nn import camera_heads, decoding, graph_decoders
-from kzoo.tasks.base import COMMON, Answers, Evaluator, Example, Figures, Input, Output, Results, Task
+from kzoo.tasks.base import COMMON, Answers, Baselines, Evaluator, Example, Figures, Input, Output, Results, Task
 from kzoo.tasks.explained import Explained, numbers, pixels
 
 ROOM = dict(
@@ -152,7 +152,9 @@ LOC = Task(
         errors=loc_scores.loc_errors,
         extras=("sequence", "frame", "mask"),
         beside=("rotation", "logits"),
-        baselines=loc_scores.baselines,
+        baselines=Baselines(loc_scores.baselines, retrieval=True),
+        collapsed=loc_scores.collapsed,
+        units={"_m": "m", "_deg": "degrees"},
     ),
     figures=Figures(
         error="{:.2f} m".format, examples=figures.loc_figures, charts=figures.loc_charts, looks_for=nearness

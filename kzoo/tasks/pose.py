@@ -24,7 +24,7 @@ from kzoo.models.regression import regression
 from kzoo.models.simple_baseline import simple_baseline
 from kzoo.models.softargmax import softargmax
 from kzoo.nn import decoding, geometry, graph_decoders
-from kzoo.tasks.base import COMMON, Answers, Evaluator, Example, Figures, Input, Output, Results, Task
+from kzoo.tasks.base import COMMON, Answers, Baselines, Evaluator, Example, Figures, Input, Output, Results, Right, Task
 from kzoo.tasks.explained import Explained, numbers, peak
 
 RECIPES = {
@@ -94,6 +94,7 @@ OUTPUTS = {
     ),
 }
 # `activate` of OUTPUTS from `keras.ops`
+PIXELS = f"px of a {pose_scores.FRAME}-px crop"
 ACTIVATIONS = {"disc_logits": ops.sigmoid, "latent_heatmaps": geometry.spatial_softmax}
 
 
@@ -150,20 +151,23 @@ POSE = Task(
         score=pose_scores.pose_report,
         errors=pose_scores.pose_errors,
         extras=("image_id", "ann_id", "bbox", "area", "crop_to_image", "head_box"),
+        baselines=Baselines(pose_scores.mean_pose, label="keypoints"),
+        right=Right(pose_scores.right_joints, pose_scores.RIGHT_WORDS),
+        collapsed=pose_scores.collapsed,
+        units={"mpjpe": PIXELS, "median_error": PIXELS},
     ),
     figures=Figures(error="MPJPE {:.1f} px".format, examples=figures.pose_figures),
     answers=Answers(
         graph=joints_in_graph,
         meanings={
             "coords": "x and y of each joint as fractions of the picture, from the outer corner of its first pixel",
-            "score": "height of each joint's peak, 0..1; not calibrated",
+            "score": "raw: height of each joint's peak, 0..1, no probability",
         },
         writer=Results("keypoints.json", coco_rows, overlays.draw_pose),
         limits=(
             "One person a picture: it was scored on pictures that show the person as the boxes above say. "
             "With a detector's boxes errors grow.",
-            "It always answers every joint, hidden ones and those outside the picture too; "
-            "the confidence is not calibrated.",
+            "It always answers every joint, hidden ones and those outside the picture too.",
         ),
         explained={
             "coords": numbers("xy", "joints"),

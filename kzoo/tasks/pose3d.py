@@ -12,7 +12,7 @@ from kzoo.models.conv_lstm import conv_lstm
 from kzoo.models.encoder_gru import encoder_gru
 from kzoo.models.lift import lift
 from kzoo.models.temporal import temporal
-from kzoo.tasks.base import COMMON, Answers, Evaluator, Example, Figures, Input, Output, Results, Task
+from kzoo.tasks.base import COMMON, Answers, Baselines, Evaluator, Example, Figures, Input, Output, Results, Task
 from kzoo.tasks.explained import numbers
 
 RECIPES = {
@@ -88,6 +88,9 @@ POSE3D = Task(
         score=pose3d_scores.pose3d_report,
         errors=pose3d_scores.pose3d_errors,
         extras=("subject", "action", "camera"),
+        baselines=Baselines(pose3d_scores.mean_pose, label="joints"),
+        collapsed=pose3d_scores.collapsed,
+        units={"mpjve_mm": "mm a frame", "_mm": "mm"},
     ),
     figures=Figures(error="MPJPE {:.0f} mm".format, examples=figures.pose3d_figures, charts=figures.pose3d_charts),
     answers=Answers(

@@ -23,7 +23,7 @@ from kzoo.models.segnet import segnet
 from kzoo.models.unet import unet
 from kzoo.models.unet2015 import unet2015
 from kzoo.nn import decoding, graph_decoders
-from kzoo.tasks.base import COMMON, MASKS, Answers, Evaluator, Example, Figures, Input, Output, Results, Task
+from kzoo.tasks.base import COMMON, MASKS, Answers, Baselines, Evaluator, Example, Figures, Input, Output, Results, Task
 from kzoo.tasks.explained import Explained, pixels
 
 COCO = dict(
@@ -145,7 +145,12 @@ SEG = Task(
     example=Example(units=7),
     input=Input(geometric=augment.Geometric(zoom=0.4, rotation_deg=15.0, translate=0.1, flip=0.5), dense=True),
     evaluator=Evaluator(
-        decode=decoding.decode_seg, score=seg_scores.seg_report, errors=seg_scores.seg_errors, extras=("image_id",)
+        decode=decoding.decode_seg,
+        score=seg_scores.seg_report,
+        errors=seg_scores.seg_errors,
+        extras=("image_id",),
+        baselines=Baselines(seg_scores.one_class),
+        collapsed=seg_scores.collapsed,
     ),
     figures=Figures(
         error=lambda error: f"mIoU {1 - error:.2f}", examples=figures.seg_figures, charts=figures.seg_charts

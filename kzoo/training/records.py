@@ -16,20 +16,38 @@ LARGEST = 2**28  # bytes of a text file
 UNPACKED = 2**31  # bytes of arrays
 SCORE = ANY_NUMBER | NOTHING
 CONFUSION = list_of(list_of(NUMBER))
-REPORT = {  # entries of report.json that others read
-    "scores": table_of(SCORE),
+SCORES = validation.Check(
+    "an object of scores", lambda value: isinstance(value, dict) and bool(value) and table_of(SCORE).holds(value)
+)
+EXPORT = {  # what is told of each export
+    **dict.fromkeys(("mib", "ms", "value", "predict", "predict_ms", "examples", "threads"), SCORE),
+    **dict.fromkeys(("file", "score", "decoder"), TEXT | NOTHING),
+    "difference": table_of(SCORE),
+}
+EXPORTED = validation.Check(
+    f"an object of exports, each with {', '.join(EXPORT)}",
+    lambda value: (
+        isinstance(value, dict)
+        and all(
+            isinstance(row, dict) and all(name in row and check.holds(row[name]) for name, check in EXPORT.items())
+            for row in value.values()
+        )
+    ),
+)
+REPORT = {  # entries of reports that others read
+    "scores": SCORES,
     "tables": table_of(table_of(SCORE | TEXT)),
     "notes": TEXTS,
-    **dict.fromkeys(("run", "dataset", "fingerprint", "split", "tta"), TEXT),
+    **dict.fromkeys(("run", "dataset", "fingerprint", "split", "tta", "condition", "network"), TEXT | NOTHING),
     **dict.fromkeys(("decoder", "boxes", "retrieval"), TEXT | NOTHING),
     "stopped": TEXT | FLAG | NOTHING,
-    "flags": OBJECT,
+    **dict.fromkeys(("flags", "failures"), OBJECT),
     **dict.fromkeys(("parameters", "examples"), whole()),
     "crop": TEXT | whole(1),
     "tile": TEXT | whole(1) | NOTHING,
     "overlap": whole() | NOTHING,
-    **dict.fromkeys(("baselines", "decoders", "gains"), table_of(table_of(SCORE)) | NOTHING),
-    "export": table_of(OBJECT) | NOTHING,
+    **dict.fromkeys(("baselines", "decoders", "gains"), table_of(SCORES) | NOTHING),
+    "export": EXPORTED | NOTHING,
     "export_failed": table_of(TEXT) | NOTHING,
     "seconds": NUMBER | NOTHING,
     "confusion": CONFUSION,
@@ -87,8 +105,9 @@ def object_of(path, table: dict, *, kind: str, needed=()) -> dict:
 
 
 def report(path) -> dict:
-    """A `report.json`; scores may be null where they could not be made."""
-    return object_of(path, REPORT, kind="a scored run", needed=NEEDED_OF_A_REPORT)
+    """A report of a run; scores may be null where they could not be made, tables and notes that it lacks are empty."""
+    value = object_of(path, REPORT, kind="a scored run", needed=NEEDED_OF_A_REPORT)
+    return {**value, "tables": value.get("tables", {}), "notes": value.get("notes", [])}
 
 
 def clustering(path) -> dict:

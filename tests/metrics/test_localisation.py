@@ -234,7 +234,8 @@ def test_retrieval_refuses(train, features, k, named):
 def test_baselines():
     train, rng = poses(M, 3), np.random.default_rng(0)
     known, asked = rng.normal(size=(M, D)), rng.normal(size=(N, D))
-    found = loc_scores.baselines(train, LABELS, known, asked, k=2)
+    answers = loc_scores.baselines(train, LABELS, known, asked, k=2)
+    found = {name: loc_scores.loc_scores(LABELS, answer) for name, answer in answers.items()}
     assert list(found) == ["mean pose", "retrieval"] and list(loc_scores.baselines(train, LABELS)) == ["mean pose"]
     errors = np.linalg.norm(train[:, :3].mean(0) - LABELS[:, :3], axis=-1)
     np.testing.assert_allclose(found["mean pose"]["position_median_m"], np.median(errors), rtol=1e-6)

@@ -445,6 +445,7 @@ MISTAKES = [  # run, arguments, words
     ("pose", ("--images=setup.cfg", "--boxes=nowhere.json"), "cannot read nowhere.json"),
     ("pose", ("--images=setup.cfg", "--boxes={bad}"), "entry 1 is {'image_id': 1, 'bbox': [0, 0, 0, 5]}; it needs"),
     ("seg", ("--images=setup.cfg", "--boxes={good}"), "boxes are of persons, for pose, and this is a run of seg"),
+    ("seg", ("--images=setup.cfg", "--min_score=0.5"), "--min_score=0.5 is for joints, of pose"),
     ("pose", ("--images=setup.cfg", "--decoder=all"), "decoder=all is for scores"),
     ("pose", ("--images=setup.cfg", "--decoder=dark"), "--decoder='dark' is not for a network that emits coords"),
     ("pose", ("--images=setup.cfg", "--skip=2"), "skip is for networks of windows"),

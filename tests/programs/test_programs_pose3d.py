@@ -40,7 +40,8 @@ def test_frames_to_joints_and_pictures(clips_dir, tmp_path, capsys, monkeypatch)
         capsys, monkeypatch, "eval.py", f"--run={tmp_path}", "--tta=flip", "--export=litert", "--pictures=2"
     )
     assert code == 0, err
-    report = report_of(tmp_path)
+    assert report_of(tmp_path)["tta"] == "none", "the training's own stays"
+    report = json.loads((tmp_path / "reports" / "val-flip.json").read_text())
     assert (
         max(report["export"]["litert"]["difference"].values()) < 1e-5
         and (tmp_path / "model.tflite").exists()
