@@ -578,7 +578,7 @@ def finished(run: Run, ended: str, flag: dict) -> str:
         scored = scoring.score(run, split=flag["val_split"], data_dir=flag["data_dir"])
         scored = writing.keep(run, scored)
         drawing.draw(run, scored, FIGURES)
-    scores = report.scores_line(scored.result.scores, scored.result.units)
+    scores = report.scores_line(scored.result.scores, run.task.evaluator.units)
     return f"{ended}; {flag['val_split']}: {scores}\nwrote {run.folder}/"
 
 
