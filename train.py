@@ -1,4 +1,4 @@
-"""python train.py … is kzoo train …: see kzoo/programs/train.py."""
+"""python train.py … is kzoo train …: see kzoo/programs/train/."""
 
 import runpy
 

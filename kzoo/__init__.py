@@ -15,7 +15,7 @@ import os
 
 from kzoo.nn import keras_classes
 
-# `python -m kzoo.train` is kzoo/programs/train.py: programs have a folder of their own.
+# `python -m kzoo.train` is kzoo/programs/train/: programs have a folder of their own.
 _HERE = os.path.dirname(__file__)
 __path__.append(os.path.join(_HERE, "programs"))
 # In a checkout kzoo.datasets is the folder beside this one, installed or not; a wheel has it in here.

@@ -11,7 +11,7 @@ PRELOADED = [
     "tensorflow",
     "tensorflow_datasets",
     "keras",
-    "kzoo.programs.train",
+    "kzoo.programs.train.phases",
     "kzoo.programs.eval",
     "kzoo.evaluation.drawing",
     "kzoo.evaluation.scoring",

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 def run(capsys, monkeypatch, script: str, *arguments) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of `python <script> <arguments>`, train.py or eval.py."""
-    module = importlib.import_module(f"kzoo.programs.{pathlib.Path(script).stem}")
+    module = importlib.import_module(cli.PROGRAMS[pathlib.Path(script).stem])
     return _called(capsys, monkeypatch, [script, *arguments], module.define_flags, module.main)
 
 

@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 PROGRAMS = {  # `kzoo <name>` and `python -m kzoo.<name>` -> module
-    "train": "kzoo.programs.train",
+    "train": "kzoo.programs.train.__main__",
     "eval": "kzoo.programs.eval",
     "predict": "kzoo.predict.__main__",
     "explain": "kzoo.explain.__main__",
@@ -188,8 +188,10 @@ def program() -> str:
     kzoo/predict/__main__.py predict."""
     path = pathlib.Path(sys.argv[0])
     if path.name == "__main__.py":
-        return path.parent.name
-    return path.stem if path.parent.name == "programs" and path.name not in SCRIPTS else path.name
+        path = path.parent.with_suffix(".py")
+    elif path.parent.name != "programs":
+        return path.name
+    return path.name if path.name in SCRIPTS else path.stem
 
 
 def command(name: str, *arguments: str) -> str:

@@ -1,1 +1,1 @@
-"""The programs that have no parts of their own, one file each: flags and main over what the library does."""
+"""Programs over what the library does: flags and a thin main each; train/, which has parts, is a package."""

@@ -17,7 +17,7 @@ from kzoo import UserError, files, runs
 from kzoo.runs import Run
 from kzoo.sweep import run_scores
 
-TRAIN = (sys.executable, "-m", "kzoo.programs.train")  # the last word is the module that defines the flags
+TRAIN = (sys.executable, "-m", "kzoo.programs.train.__main__")  # the last word is the module that defines the flags
 PAUSE = 2.0  # seconds between two looks at a running training
 GRACE = 600.0  # seconds that a training has after Ctrl-C to score its best network
 STALE = 120.0  # seconds without a sign of life after which a trial of another machine is taken over

@@ -384,7 +384,7 @@ def wait_for_epochs(folder, count, process):
 KILLED = """
 import os, signal
 from kzoo import cli
-from kzoo.programs import train
+from kzoo.programs.train import __main__ as train
 from kzoo.training import callbacks
 
 def on_train_batch_end(keeper, batch, logs=None):

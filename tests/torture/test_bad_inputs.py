@@ -18,7 +18,7 @@ ASSIGNMENTS = ["=1", "width", "=", "no_such_keyword=3", "width=" + "+".join(["1"
 ENUMERATED = ["task", "arch", "dataset", "encoder", "optimizer", "schedule", "init", "loss", "decoder", "tta", "split"]
 LOCATED = ["data_dir", "data_source", "out", "run", "images", "image", "video", "boxes", "encoder_weights"]
 ASSIGNED = ["set", "loss_set", "loss_weights"]
-PROGRAMS = {"train": "kzoo.programs.train", "eval": "kzoo.programs.eval", "predict": "kzoo.predict.__main__"}
+PROGRAMS = {"train": "kzoo.programs.train.__main__", "eval": "kzoo.programs.eval", "predict": "kzoo.predict.__main__"}
 
 
 def defined(module) -> list:

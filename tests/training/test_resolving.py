@@ -7,7 +7,8 @@ from absl import flags
 from running import run
 
 from kzoo import UserError
-from kzoo.programs import train
+from kzoo.programs.train import __main__ as train
+from kzoo.programs.train import settling
 from kzoo.training import catalogue, resolving
 
 
@@ -106,5 +107,5 @@ def test_posenet_keeps_its_own_encoder():
 def test_paths(given, message, tmp_path):
     values = parsed(*(argument.format(tmp_path) for argument in given))
     with pytest.raises(UserError, match=message):
-        train.settled(values)
+        settling.settled(values)
     assert not list(tmp_path.iterdir())

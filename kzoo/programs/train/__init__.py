@@ -1,0 +1,1 @@
+"""Training one architecture: flags -> task -> data -> model -> compile -> fit -> report, a file for each phase."""
