@@ -7,16 +7,15 @@ import csv
 import json
 import pathlib
 import random
-import resource
 import signal
 import subprocess
 import zipfile
 
+import forked
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
-import forked
 
 pytestmark = pytest.mark.slow
 SEED = 17
