@@ -1,4 +1,4 @@
-"""Programs that are killed, asked to end, or meet a full disk: nothing finished is lost, nothing half-written looks whole.
+"""Programs are killed, asked to end, or meet a full disk: nothing finished is lost, nothing half-written looks whole.
 
 Twenty kills, ten SIGTERM, three full disks; all at moments that a seed draws.
 """
