@@ -106,12 +106,25 @@ def read_json(path):
 # Paths
 
 
+def expanded(path) -> str:
+    """A path as the user wrote it, ~ and ~name put in where the shell has not done it.
+
+    Raises:
+        UserError: there is no such home folder, or no file can have this name.
+    """
+    text = os.fspath(path)
+    if "\0" in text:
+        raise UserError(f"{text!r} is no path: it holds a NUL")
+    found = os.path.expanduser(text)
+    if found.startswith("~"):
+        home = text.partition("/")[0]
+        raise UserError(f"{text!r}: there is no home folder {home}; a file of that name is ./{text}")
+    return found
+
+
 def user_path(path) -> pathlib.Path:
-    """With ~ replaced. Raises UserError where there is no such user."""
-    try:
-        return pathlib.Path(path).expanduser()
-    except RuntimeError as error:
-        raise UserError(f"{printable(path)}: no home folder of that name is known") from error
+    """See `expanded`."""
+    return pathlib.Path(expanded(path))
 
 
 def _percent(error):

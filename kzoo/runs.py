@@ -116,7 +116,7 @@ class Run:
             return folder
         if not isinstance(folder, str | os.PathLike):
             raise UserError(f"a run is opened by the path of its folder, got {folder!r}")
-        folder = _expanded(folder)
+        folder = files.user_path(folder)
         if not folder.is_dir():
             raise UserError(f"no run folder at {folder}")
         path = folder / CONFIGURATION
@@ -137,7 +137,7 @@ class Run:
     @staticmethod
     def exists(folder) -> bool:
         """Whether a folder holds a run."""
-        return (_expanded(folder) / CONFIGURATION).exists()
+        return (files.user_path(folder) / CONFIGURATION).exists()
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
@@ -712,21 +712,13 @@ class Run:
 @cli.in_keywords
 def load(folder) -> Run:
     """`Run.open`, for notebooks: the run stays where it is when the working directory changes."""
-    return Run.open(_expanded(folder).absolute() if isinstance(folder, str | os.PathLike) else folder)
+    return Run.open(files.user_path(folder).absolute() if isinstance(folder, str | os.PathLike) else folder)
 
 
 def path_in(assignments, keyword: str) -> str | None:
     """The path of a run folder in --set=<keyword>=<path>, None where there is none."""
     value = cli.assignments(assignments, "set").get(keyword)
     return value if isinstance(value, str) and value else None
-
-
-def _expanded(path) -> pathlib.Path:
-    """With ~ as the home of whom it names."""
-    try:
-        return pathlib.Path(path).expanduser()
-    except RuntimeError as error:
-        raise UserError(f"{str(path)!r} names the home of a user who has none") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -753,7 +745,7 @@ def absolute_paths(given: dict) -> dict:
 def _absolute(path: str, always: bool = False) -> str:
     if "://" in path:
         return path
-    found = os.path.abspath(_expanded(path))
+    found = os.path.abspath(files.user_path(path))
     return found if always or os.path.exists(found) else path
 
 
@@ -831,7 +823,7 @@ def continued(folder):
     """While a run is continued, no other training is let into its folder."""
     from kzoo.training import occupation
 
-    with occupation.occupied(_expanded(folder)):
+    with occupation.occupied(files.user_path(folder)):
         yield
 
 
@@ -843,7 +835,7 @@ def free_folder(out, flags: dict) -> pathlib.Path:
     Raises:
         UserError: it holds a run already, or cannot be written.
     """
-    folder = _expanded(out) if out else None
+    folder = files.user_path(out) if out else None
     if folder and Run.exists(folder):
         raise UserError(f"{folder} already holds a run; give another --out, or --resume to continue it")
     try:  # hours of training should not end at a folder that cannot be written

@@ -9,6 +9,7 @@ import pathlib
 
 import numpy as np
 
+from kzoo import files
 from kzoo.datasets import encoded
 from kzoo.datasets.pictures import ENDINGS, composed, one_line, open_picture, open_plain
 
@@ -65,7 +66,7 @@ class Pair:
 
 def find_source(path) -> Source:
     """The CamVid at `path`, or in a folder right in it."""
-    path = pathlib.Path(path).expanduser().resolve()
+    path = files.user_path(path).resolve()
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; expected one that holds CamVid")
     for roots in ([path], sorted(folder for folder in path.iterdir() if folder.is_dir())):

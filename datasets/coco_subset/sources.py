@@ -11,6 +11,7 @@ import pathlib
 import zipfile
 from collections.abc import Mapping
 
+from kzoo import files
 from kzoo.datasets.coco_subset import archives
 from kzoo.datasets.coco_subset.fields import check, check_annotation, check_image, is_whole, shown, whole
 from kzoo.datasets.pictures import content_of, one_line, printable
@@ -68,7 +69,7 @@ class Table:
 
 def find_source(path) -> Source:
     """The archive or the COCO folder at `path`: a zip file, a folder that holds it, or an unpacked folder."""
-    path = pathlib.Path(path).expanduser().resolve()
+    path = files.user_path(path).resolve()
     if not path.exists():
         raise FileNotFoundError(
             f"{printable(path)}: no such file or folder; expected coco_subset.zip, its folder or a COCO folder"

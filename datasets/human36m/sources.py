@@ -14,7 +14,7 @@ import zlib
 
 import numpy as np
 
-from kzoo import UserError
+from kzoo import UserError, files
 from kzoo.datasets.human36m.cameras import CAMERAS, MM
 
 SUBJECTS = {"train": (1, 5, 6, 7, 8), "val": (9, 11)}
@@ -92,7 +92,7 @@ class Recording:
 
 def find_source(path) -> Source:
     """The Human3.6M at `path`, or in a folder right in it."""
-    path = pathlib.Path(path).expanduser().resolve()
+    path = files.user_path(path).resolve()
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; expected one that holds Human3.6M")
     for roots in ([path], sorted(folder for folder in path.iterdir() if folder.is_dir())):

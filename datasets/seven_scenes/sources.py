@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 
+from kzoo import files
 from kzoo.datasets import poses
 from kzoo.datasets.pictures import open_plain
 from kzoo.datasets.poses import Frame
@@ -47,7 +48,7 @@ class Source:
 
 def find_source(path) -> Source:
     """The scene at `path`, or the only one in a folder right in it."""
-    path = pathlib.Path(path).expanduser().resolve()
+    path = files.user_path(path).resolve()
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; expected that of one scene of 7-Scenes")
     for roots in ([path], sorted(folder for folder in path.iterdir() if folder.is_dir())):

@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 
+from kzoo import files
 from kzoo.datasets.usps import HOMEPAGE
 
 FILES = {"train": "usps", "val": "usps.t"}  # split -> file, packed (.bz2) or not
@@ -31,15 +32,15 @@ class Source:
 
 def find_source(path) -> Source:
     """The two files at `path`, or in a folder right in it."""
-    path = pathlib.Path(path).expanduser().resolve()
+    path = files.user_path(path).resolve()
     expected = " and ".join(f"{name}{PACKED}" for name in FILES.values())
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such folder; expected one that holds {expected} of {HOMEPAGE}")
     for root in (path, *sorted(folder for folder in path.iterdir() if folder.is_dir())):
-        files = {split: _present(root / name) for split, name in FILES.items()}
-        missing = [f"{FILES[split]}{PACKED}" for split, file in files.items() if file is None]
+        found = {split: _present(root / name) for split, name in FILES.items()}
+        missing = [f"{FILES[split]}{PACKED}" for split, file in found.items() if file is None]
         if not missing:
-            return Source(str(path), files)
+            return Source(str(path), found)
         if len(missing) < len(FILES):
             raise FileNotFoundError(f"{root}: {missing[0]} is missing; get it from {HOMEPAGE}")
     raise FileNotFoundError(f"{path}: not USPS: {expected} are not in it; get them from {HOMEPAGE}")

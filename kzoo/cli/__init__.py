@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from kzoo import UserError
+from kzoo import UserError, files
 from kzoo.cli import frameworks
 from kzoo.cli.values import (
     LARGEST_BATCH,
@@ -29,7 +29,6 @@ from kzoo.cli.values import (
     check_finite,
     check_name,
     meant,
-    path_of,
     pick,
     shape_of,
     sides_of,
@@ -48,7 +47,6 @@ __all__ = [
     "check_finite",
     "check_name",
     "meant",
-    "path_of",
     "pick",
     "shape_of",
     "sides_of",
@@ -90,7 +88,7 @@ def run(main: Callable, *, positional: bool = False):
                 f"unexpected argument {arguments[0]!r}; every option is a flag, --name=value (see --helpshort)"
             )
         check_finite(flags.FLAGS)
-        main(*[[path_of(argument) for argument in arguments]] * positional)
+        main(*[[files.expanded(argument) for argument in arguments]] * positional)
     except SystemExit:
         if any(argument.lstrip("-").startswith("help") for argument in sys.argv[1:]):
             sys.exit(0)  # absl ends with 1 after it has shown the flags

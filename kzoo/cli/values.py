@@ -3,14 +3,13 @@
 import ast
 import difflib
 import math
-import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping
 
 from absl import flags
 
-from kzoo import UserError
+from kzoo import UserError, files
 
 flags.disclaim_key_flags()  # those defined here are their callers'
 
@@ -98,21 +97,6 @@ def sides_of(shape) -> tuple[int, int]:
 # Paths
 
 
-def path_of(text: str) -> str:
-    """A path as the user wrote it, `~` and `~name` put in where the shell has not done it.
-
-    Raises:
-        UserError: there is no such home folder, or no file can have this name.
-    """
-    path = os.path.expanduser(text)
-    if "\0" in text:
-        raise UserError(f"{text!r} is no path: it holds a NUL")
-    if path.startswith("~"):
-        home = text.partition("/")[0]
-        raise UserError(f"{text!r}: there is no home folder {home}; a file of that name is ./{text}")
-    return path
-
-
 class PathParser(flags.ArgumentParser):
     """Of flags that name a file, a folder, or something in place of one (imagenet, official)."""
 
@@ -120,7 +104,7 @@ class PathParser(flags.ArgumentParser):
 
     def parse(self, argument: str) -> str:
         try:
-            return path_of(argument)
+            return files.expanded(argument)
         except UserError as error:
             raise ValueError(str(error)) from error
 
@@ -153,7 +137,7 @@ def assignments(items, flag: str) -> dict:
         argument = f"--{flag}={key}={text}"
         value = literal(text, argument)
         check_numbers(value, argument)
-        result[key] = path_of(value) if isinstance(value, str) and value.startswith("~") else value
+        result[key] = files.expanded(value) if isinstance(value, str) and value.startswith("~") else value
     return result
 
 

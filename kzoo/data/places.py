@@ -5,7 +5,7 @@ import pathlib
 import re
 from collections.abc import Iterator
 
-from kzoo import UserError
+from kzoo import UserError, files
 from kzoo.datasets.about import OFFICIAL
 
 WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")  # C:\…, \\server\…
@@ -20,7 +20,7 @@ def absolute(path) -> str | None:
         return path
     if os.name != "nt" and WINDOWS.match(path):
         raise UserError(f"{path!r} is a folder of Windows, which is not here")
-    return os.path.abspath(os.path.expanduser(path))
+    return os.path.abspath(files.expanded(path))
 
 
 def absolute_source(data_source) -> str | None:

@@ -78,7 +78,7 @@ def predict(
     # Mistakes are told before the network is built.
     if bool(images) == bool(video):
         raise UserError("give pictures, images=<files, folders or globs>, or one video, video=<file>")
-    run = Run.open(files.user_path(run) if isinstance(run, str) else run)
+    run = Run.open(run)
     out = writers.check_free(out, overwrite=overwrite)
     if boxes and not run.task.input.boxes:
         raise UserError(f"boxes are of persons, for pose, and this is a run of {run.flags['task']}")

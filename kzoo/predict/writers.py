@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from kzoo import UserError, files
+from kzoo.evaluation import tables
 from kzoo.figures import base as figures
 from kzoo.nn.geometry import classes_at
 from kzoo.tasks import TASKS
@@ -23,7 +24,6 @@ OVERLAYS, CLASSES, VIDEO = "overlays", "classes.json", "annotated.mp4"
 STOPPED = "stopped"  # folder of what was finished, where the results of an earlier call are not replaced by a part
 WRITTEN = (OVERLAYS, MASKS, CLASSES, VIDEO, STOPPED, *(task.answers.writer.file for task in TASKS.values()))
 SPARE = 2**20  # bytes that must be free for another frame: OpenCV does not tell when the disk is full
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes text that begins so for one
 
 
 def check_free(out, *, overwrite: bool) -> pathlib.Path:
@@ -152,8 +152,9 @@ class Writer:
     def _csv(rows) -> str:
         """What begins like a formula is no longer one: a file's name gets ./ before it, other text a quote."""
         text = io.StringIO()
-        safe = [["./" * first.startswith(FORMULAS) + first, *map(_cell, others)] for first, *others in rows]
-        csv.writer(text, lineterminator="\n").writerows(safe)
+        writer = csv.writer(text, lineterminator="\n")
+        for first, *others in rows:
+            writer.writerow(["./" * first.startswith(tables.FORMULA) + first, *map(tables.csv_cell, others)])
         return text.getvalue()
 
     def write(self, picture):
@@ -214,14 +215,3 @@ class Writer:
             if not self.video.isOpened():
                 raise UserError(f"OpenCV cannot write {self.out / VIDEO}; give the frames as pictures instead")
         self.video.write(canvas)
-
-
-def _cell(value):
-    """Of a table that spreadsheets read too."""
-    if not isinstance(value, str) or not value.startswith(FORMULAS):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return "'" + value
-    return value

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 from absl import flags
 
-from kzoo import UserError, cli
+from kzoo import UserError, cli, files
 from kzoo.cli import values
 
 
@@ -90,7 +90,7 @@ def test_what_is_no_path_is_one_line(path):
     with pytest.raises(flags.IllegalFlagValueError):
         given(["test", f"--out={path}"])
     with pytest.raises(UserError):
-        cli.path_of(path)
+        files.expanded(path)
 
 
 NAMES_A_PATH = {"run", "out", "work", "data_dir", "data_source", "encoder_weights", "storage", "image", "images"}
