@@ -202,6 +202,12 @@ def reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
 
 
+def first_line(error: BaseException) -> str:
+    """Of any error's text; its kind where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
 # Signals and the power may come at any time
 
 

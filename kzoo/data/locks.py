@@ -1,4 +1,4 @@
-"""One process at a time: a lock on a file, which the system takes back when its process ends, however it ends."""
+"""One process at a time: a lock on a file or folder, which the system takes back when its process ends, in any way."""
 
 import contextlib
 import errno
@@ -50,7 +50,7 @@ def _locked(path: pathlib.Path, waits: Callable[[], None]):
     while True:
         file = open(path, "a+b")
         try:
-            if not _try(file):
+            if not take(file):
                 waits()
                 waits = _nothing
                 _wait(file)
@@ -66,7 +66,12 @@ def _nothing():
     """Said already."""
 
 
-def _try(file) -> bool:
+def take(file) -> bool:
+    """Lock an open file, or a folder's handle, without waiting: whether it was free.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
     try:
         if fcntl:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,7 +88,7 @@ def _wait(file):
     if fcntl:
         fcntl.flock(file, fcntl.LOCK_EX)
         return
-    while not _try(file):
+    while not take(file):
         with contextlib.suppress(OSError):
             msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)  # gives up after ten seconds
             return

@@ -15,8 +15,8 @@ import pytest
 from running import ROOT, one_line, run
 
 from kzoo.nn import encoders
-from kzoo.runs import Run
-from kzoo.training import callbacks, occupation
+from kzoo.runs import Run, occupation
+from kzoo.training import callbacks
 
 QUICK = ("--size=32", "--epochs=2", "--batch_size=16", "--set=widths=(4,4)", "--encoder=small", "--val_split=val[:16]")
 

@@ -8,11 +8,12 @@ import pytest
 from running import ROOT
 
 from kzoo import UserError, runs
-from kzoo.training import occupation
+from kzoo.data import locks
+from kzoo.runs import beginning, occupation
 
 HOLDS = """
 import sys, time
-from kzoo.training import occupation
+from kzoo.runs import occupation
 with occupation.occupied(sys.argv[1]):
     print("held", flush=True)
     time.sleep(600)
@@ -54,7 +55,7 @@ def test_file_systems_without_locks(tmp_path, monkeypatch):
     def fails(*_):
         raise OSError(95, "not supported")
 
-    monkeypatch.setattr(occupation.fcntl, "flock", fails)
+    monkeypatch.setattr(locks.fcntl, "flock", fails)
     with occupation.occupied(tmp_path), occupation.occupied(tmp_path):
         pass
 
@@ -78,7 +79,7 @@ FLAGS = {"task": "seg", "arch": "unet", "dataset": "people/pictures"}
 
 def test_default_names_of_one_second_differ(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs.time, "strftime", lambda *_: "20250101-000000")
+    monkeypatch.setattr(beginning.time, "strftime", lambda *_: "20250101-000000")
     folders = []
     for _ in range(3):
         folders.append(runs.free_folder(None, FLAGS))

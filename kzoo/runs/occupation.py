@@ -5,11 +5,7 @@ import os
 import pathlib
 
 from kzoo import UserError, files
-
-try:
-    import fcntl
-except ImportError:  # Windows has none: there nothing is refused
-    fcntl = None
+from kzoo.data import locks
 
 
 @contextlib.contextmanager
@@ -33,23 +29,19 @@ def occupied(folder):
 
 
 def _locked(folder: pathlib.Path) -> int | None:
-    if fcntl is None:
-        return None
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except OSError:
+    except OSError:  # Windows opens no folders: there nothing is refused
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        who = _owner(handle)
-        os.close(handle)
-        raise UserError(
-            f"{folder} is in use: {who} trains there; wait for it or stop it, or give another --out"
-        ) from error
+        free = locks.take(handle)
     except OSError:  # no locks here
         os.close(handle)
         return None
+    if not free:
+        who = _owner(handle)
+        os.close(handle)
+        raise UserError(f"{folder} is in use: {who} trains there; wait for it or stop it, or give another --out")
     return handle
 
 
