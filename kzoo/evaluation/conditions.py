@@ -5,7 +5,7 @@ The keys are those of `report.json`. Runs that differ in a condition that keeps 
 
 import dataclasses
 
-from kzoo.training import report_files
+from kzoo.runs import report_files
 
 DATA, EXAMPLES, ANSWERS = "data", "examples", "answers"  # of what a condition is one
 

@@ -9,8 +9,7 @@ import pathlib
 from kzoo.datasets import registry
 from kzoo.datasets.about import About
 from kzoo.evaluation import conditions, report, tables
-from kzoo.runs import Run
-from kzoo.training import report_files
+from kzoo.runs import Run, report_files
 
 MODELS = pathlib.Path(__file__).parents[1] / "models"
 IMAGENET = (

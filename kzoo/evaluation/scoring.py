@@ -13,8 +13,7 @@ from kzoo.evaluation import baselines
 from kzoo.inference import predictors
 from kzoo.metrics import calibration
 from kzoo.nn import decoding
-from kzoo.runs import Run
-from kzoo.training import report_files
+from kzoo.runs import Run, report_files
 
 
 @dataclasses.dataclass(frozen=True)

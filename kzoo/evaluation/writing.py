@@ -8,8 +8,7 @@ import dataclasses
 from kzoo import UserError
 from kzoo.evaluation import model_card, report
 from kzoo.evaluation.scoring import Result, Scored
-from kzoo.runs import Run
-from kzoo.training import report_files
+from kzoo.runs import Run, report_files
 
 EXPORTED = ("export", "export_failed")
 

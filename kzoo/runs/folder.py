@@ -13,6 +13,7 @@ import shutil
 from typing import Self
 
 from kzoo import UserError, cli, files
+from kzoo.runs import records, report_files
 from kzoo.runs.file_names import (
     CALIBRATION,
     CARD,
@@ -37,7 +38,6 @@ from kzoo.runs.file_names import (
 )
 from kzoo.runs.parts import paths_of
 from kzoo.runs.state import State
-from kzoo.training import records, report_files
 from kzoo.training.configuration import Configuration
 
 

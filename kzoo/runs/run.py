@@ -11,7 +11,7 @@ import itertools
 import os
 
 from kzoo import UserError, cli, files
-from kzoo.runs import parts
+from kzoo.runs import model_file, parts
 from kzoo.runs.file_names import CONFIGURATION, MODEL
 from kzoo.runs.folder import Folder
 from kzoo.runs.parts import paths_of
@@ -47,7 +47,7 @@ class Run(Folder):
         """
         import keras
 
-        from kzoo.training import environment, model_file, networks
+        from kzoo.training import environment, networks
 
         path = self.folder / MODEL
         if not path.exists():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kzoo import UserError
-from kzoo.training import records
+from kzoo.runs import records
 
 WRONG = [
     [],

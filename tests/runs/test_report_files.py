@@ -2,7 +2,7 @@
 
 import pytest
 
-from kzoo.training import report_files
+from kzoo.runs import report_files
 
 FLAGS = {"size": "64", "val_split": "val"}
 OWN = {"split": "val", "crop": "64", "tta": "none", "fingerprint": "abc"}
