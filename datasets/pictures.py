@@ -286,7 +286,7 @@ def _eight_bits(values, deep: bool) -> np.ndarray:
 
 
 def _of_floats(path, content) -> Image.Image | None:
-    """A TIFF of three floats a pixel, or of 64 bits, which OpenCV reads and Pillow does not; None for all other files."""
+    """A TIFF of three floats a pixel, or of 64 bits: OpenCV reads them, Pillow does not; None for all other files."""
     if content[:4] not in (b"II*\0", b"MM\0*"):
         return None
     import cv2
