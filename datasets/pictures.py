@@ -286,7 +286,7 @@ def _eight_bits(values, deep: bool) -> np.ndarray:
 
 
 def _of_floats(path, content) -> Image.Image | None:
-    """A TIFF of three floats a pixel, which OpenCV reads and Pillow does not; None for all other files."""
+    """A TIFF of three floats a pixel, or of 64 bits: OpenCV reads them, Pillow does not; None for all other files."""
     if content[:4] not in (b"II*\0", b"MM\0*"):
         return None
     import cv2
@@ -303,8 +303,9 @@ def _of_floats(path, content) -> Image.Image | None:
         values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     finally:
         cv2.utils.logging.setLogLevel(level)
-    if values is None or values.ndim != 3 or values.dtype not in (np.float32, np.float64):
+    if values is None or values.ndim not in (2, 3) or values.dtype not in (np.float32, np.float64):
         return None
-    picture = Image.fromarray(_eight_bits(values[..., 2::-1], False))
+    colours = values[..., 2::-1] if values.ndim == 3 else values
+    picture = Image.fromarray(_eight_bits(colours, False)).convert("RGB")
     picture.format = "TIFF"
     return picture

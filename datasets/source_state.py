@@ -6,6 +6,7 @@ import pathlib
 import zipfile
 from collections.abc import Iterable
 
+JUNK = ("thumbs.db", "desktop.ini", "icon\r")  # what file managers leave behind
 OWN = ("run.json", "dataset_info.json")  # folders with these are runs and prepared data, not raw data
 WHOLE = 16 * 2**20  # bytes; of larger files that are no text three samples are hashed
 SAMPLE = 2**20
@@ -29,13 +30,18 @@ def paths_in(source) -> list[pathlib.Path]:
     return found
 
 
-def files_of(paths: Iterable, top) -> dict[str, os.stat_result]:
-    """{path relative to `top`: its stat} of all files at the paths and below; hidden ones are no data."""
+def files_of(paths: Iterable, top, passed: tuple[str, ...] = ()) -> dict[str, os.stat_result]:
+    """{path relative to `top`: its stat} of all files at the paths and below; hidden ones are no data.
+
+    passed: endings of files that are no data where they lie below a path; one that is a path itself counts.
+    """
     found = {}
     seen = set()
     for path in map(os.path.abspath, paths):
         if os.path.isdir(path):
-            _collect(path, top, found, seen)
+            below = {}
+            _collect(path, top, below, seen)
+            found |= {name: stat for name, stat in below.items() if not name.lower().endswith(passed)}
         elif os.path.isfile(path):
             found[os.path.relpath(path, top)] = os.stat(path)
     return dict(sorted(found.items()))
@@ -47,7 +53,7 @@ def _collect(folder: str, top, found: dict, seen: set):
         return
     seen.add(here)
     with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith(".")]
+        visible = [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in JUNK]
     if any(entry.name in OWN for entry in visible):
         return
     for entry in visible:
@@ -65,7 +71,7 @@ def state_of(files: dict[str, os.stat_result]) -> dict:
     names, times = hashlib.sha256(), hashlib.sha256()
     for name, stat in files.items():
         names.update(f"{name}|{stat.st_size}\n".encode(errors="surrogateescape"))
-        times.update(f"{stat.st_mtime_ns}\n".encode())
+        times.update(f"{stat.st_mtime_ns}|{stat.st_ctime_ns}\n".encode())  # the second one cannot be set back
     return {"files": len(files), "names": names.hexdigest()[:16], "times": times.hexdigest()[:16]}
 
 

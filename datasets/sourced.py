@@ -25,6 +25,8 @@ class Sourced:
     was read and left out) in its metadata, and the state of a source on this machine beside its records.
     """
 
+    passed: tuple[str, ...] = ()  # endings of files in the source's folders that are not read
+
     def __init__(self, *, data_source=None, **kwargs):
         """`data_source`: the raw data or its folder; None: the manual folder, else the official download, if any."""
         self._data_source = data_source
@@ -92,7 +94,7 @@ class Sourced:
 
     def _files_of(self, source) -> tuple[dict, str]:
         top = source.path if os.path.isdir(source.path) else os.path.dirname(source.path)
-        return source_state.files_of(self.source_paths(source), top), top
+        return source_state.files_of(self.source_paths(source), top, self.passed), top
 
     def _download_and_prepare(self, dl_manager, download_config):
         """Remembers whether the user named a manual folder, and prints the counts when all is prepared."""

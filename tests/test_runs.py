@@ -16,7 +16,7 @@ import kzoo
 from kzoo import UserError
 from kzoo.data import image_io
 from kzoo.nn.layers import named
-from kzoo.runs import Run
+from kzoo.runs import Run, read_history
 from kzoo.training.configuration import Configuration
 
 RNG = np.random.default_rng(0)
@@ -76,6 +76,12 @@ def test_a_damaged_history_is_one_line(row, tmp_path):
 def test_what_is_no_path(folder):
     with pytest.raises(UserError, match="a run is opened by the path of its folder, got "):
         Run.open(folder)
+
+
+def test_a_history_whose_last_number_is_cut(tmp_path):
+    (tmp_path / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.0")
+    with pytest.raises(UserError, match="history.csv is damaged: its last line is cut"):
+        read_history(tmp_path)
 
 
 def test_a_run_stays_where_it_was_opened(tmp_path, monkeypatch):

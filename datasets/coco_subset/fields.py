@@ -93,8 +93,12 @@ def check_annotation(row, where: str):
 def joints(row, where: str) -> np.ndarray:
     """(J, 3) joints in pixels: x, y, v = 0 unlabelled, 1 occluded, 2 visible."""
     values = numbers(row, "keypoints", 3 * NUM_JOINTS, where).reshape(-1, 3)
-    good = (abs(values[:, :2]) <= LARGEST).all() and np.isin(values[:, 2], (0, 1, 2)).all()
-    check(good, f"{where} has keypoints that are not x, y, v with finite x and y and v = 0, 1 or 2")
+    good = (abs(values[:, :2]) <= LARGEST).all(1) & np.isin(values[:, 2], (0, 1, 2))
+    for place in np.flatnonzero(~good)[:1]:
+        received = ", ".join(f"{value:g}" for value in values[place])
+        raise ValueError(
+            f"{where} has 'keypoints' whose joint {place} is {received}: finite x and y and v = 0, 1 or 2 are expected"
+        )
     return values
 
 
@@ -111,6 +115,10 @@ def check_skeleton(categories: Mapping[int, Mapping], path):
 
     Other joints would be called, mirrored and scored as COCO's.
     """
+    listed = ", ".join(f"{key} {shown(row.get('name'))}" for key, row in list(categories.items())[:5])
+    check(
+        not categories or 1 in categories, f"{path}: its categories are {listed}; allowed: 1 'person', as COCO has it"
+    )
     row = categories.get(1, {})
     name = row.get("name", "person")
     check(_plain(name) == "person", f"{path}: category 1 is {shown(name)}; allowed: 'person'")

@@ -80,16 +80,17 @@ def crop_mask(segmentation, corner, side: float, pixels: int, size, where: str, 
 
 def parse(segmentation, where: str) -> list | dict:
     """The polygons or the RLE of a record; some tools store them as a JSON string."""
+    value = segmentation
     if isinstance(segmentation, str):
         try:
-            segmentation = json.loads(segmentation)
+            value = json.loads(segmentation)
         except (ValueError, RecursionError):
-            segmentation = 0
+            value = 0
     check(
-        segmentation is None or isinstance(segmentation, list | dict),
-        f"{where} has a segmentation that is neither polygons nor RLE",
+        value is None or isinstance(value, list | dict),
+        f"{where} has a segmentation that is neither polygons nor RLE: {shown(segmentation)}",
     )
-    return segmentation or []
+    return value or []
 
 
 def _polygons(segmentation, size, where, counts) -> list[np.ndarray]:
@@ -141,11 +142,16 @@ def _rle(segmentation, size, where) -> np.ndarray:
         f"{where} has an RLE mask of [height, width] {shown(given)}, its picture has {[height, width]}",
     )
     runs = segmentation.get("counts")
-    check(isinstance(runs, str | list), f"{where} has an RLE mask without counts")
+    check(isinstance(runs, str | list), f"{where} has an RLE mask without counts, text or a list: {shown(runs)}")
+    given = runs
     if isinstance(runs, str):
         runs = _uncompressed(runs)
     fills = runs is not None and all(is_whole(run) and run >= 0 for run in runs) and sum(runs) == width * height
-    check(fills, f"{where} has an RLE mask that does not fill its picture")
+    check(
+        fills,
+        f"{where} has an RLE mask that does not fill its picture: 'counts' = {shown(given)}; runs of {width * height} "
+        "pixels in all are expected",
+    )
     inside = (np.arange(len(runs)) % 2).astype(np.uint8)
     return np.repeat(inside, runs).reshape(width, height).T
 

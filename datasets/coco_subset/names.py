@@ -54,6 +54,22 @@ class Names:
             raise FileNotFoundError(f"{printable(name)}: picture is missing; looked in {looked}")
         return found
 
+    def check_once(self, table):
+        """Refuses two image records of a table that name one picture: labels of the one would be missing in the
+        other, or one of them was meant for another picture."""
+        named = {}
+        for key, image in table.images.items():
+            try:
+                name = _key(_parts(image["file_name"]))
+            except ValueError:  # such a name is refused at its own record
+                continue
+            if name in named:
+                raise ValueError(
+                    f"{table.name}: images {named[name]} and {key} are both called {printable(image['file_name'])}; "
+                    "each picture may be listed once"
+                )
+            named[name] = key
+
     @property
     def _on_disk(self) -> bool:
         return all(isinstance(place, pathlib.Path) for rank in self._places for place in rank)

@@ -58,6 +58,7 @@ def generate(source: sources.Source, config: str, split: str, counts: dict):
 def _coco_pose(path, names, counts):
     """One example per person that is large and complete enough."""
     table = sources.read_table(path)
+    names.check_once(table)
     fields.check_skeleton(table.categories, table.name)
     for image_id, image in table.images.items():
         where = f"{table.name}: image {image_id}"
@@ -175,6 +176,7 @@ def _coco_things(path, names, counts):
 def _coco_masks(path, names, counts, labels):
     """Whole pictures; `labels` maps the category ids that are painted to mask values. Others are background."""
     table = sources.read_table(path)
+    names.check_once(table)
     fields.check_classes(table.categories, table.name)
     for image_id, image in table.images.items():
         rows = table.annotations.get(image_id, [])

@@ -1,5 +1,6 @@
 """Data sets by name, prepared on first use, and what each tells about itself."""
 
+import json
 import os
 
 import numpy as np
@@ -80,7 +81,9 @@ def find(dataset: str, data_dir: str | None = None, data_source: str | None = No
         return builder_class(name)(config=config or None, data_dir=data_dir, **options)
     except Exception as error:  # of TFDS: what lies there is no prepared data, or damaged
         where = data_dir or "its default folder"
-        raise UserError(f"{dataset} could not be opened in {where}: {preparing.reason(error)}") from error
+        raise UserError(
+            f"{dataset} could not be opened in {where}: {preparing.reason(error)}; remove it there"
+        ) from error
 
 
 def _source_of(builder, about: About) -> str:
@@ -100,7 +103,11 @@ def _check_source(builder):
     try:
         note = builder.check_source()
     except Exception as error:  # as of preparing: of the readers of sources
-        raise UserError(preparing.reason(error)) from error
+        told = preparing.reason(error)
+        memory = not isinstance(error, preparing.SPOKEN) or isinstance(error, json.JSONDecodeError | UnicodeError)
+        if memory:  # what is kept beside the records cannot be read, not the source
+            told = f"{builder.data_dir} is damaged, train.py --refresh prepares it again: {told}"
+        raise UserError(told) from error
     if note:
         print(note, flush=True)
 

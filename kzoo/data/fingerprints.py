@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -33,7 +34,7 @@ def of_records(builder: tfds.core.DatasetBuilder) -> str:
         known = _known(kept, shards)
         if known:
             return known
-        found = _hash(builder.info.full_name, paths)
+        found = _hash(builder, paths)
     except (OSError, tf.errors.OpError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{builder.info.full_name} in {builder.data_dir} is damaged, remove it: {reason}") from error
@@ -45,9 +46,9 @@ def of_records(builder: tfds.core.DatasetBuilder) -> str:
 
 
 def _stamp(path: str) -> list[int]:
-    """Size and time of a file."""
+    """Size and times of a file; the last one cannot be set back."""
     found = os.stat(path)
-    return [found.st_size, found.st_mtime_ns]
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
 def _known(kept: pathlib.Path, shards: dict) -> str | None:
@@ -59,19 +60,24 @@ def _known(kept: pathlib.Path, shards: dict) -> str | None:
     if not isinstance(value, dict) or value.get("shards") != shards:
         return None
     found = value.get("fingerprint")
-    return found if isinstance(found, str) and len(found) == DIGITS else None
+    return found if isinstance(found, str) and re.fullmatch(f"[0-9a-f]{{{DIGITS}}}", found) else None
 
 
-def _hash(full_name: str, paths: dict[str, list[str]]) -> str:
-    total = hashlib.sha256(full_name.encode())
+def _hash(builder, paths: dict[str, list[str]]) -> str:
+    total = hashlib.sha256(builder.info.full_name.encode())
     for split in sorted(paths):
         total.update(f"|{split}|".encode())
+        count = 0
         for record in tf.data.TFRecordDataset(paths[split]).as_numpy_iterator():
             features = tf.train.Example.FromString(record).features.feature
             for name in sorted(features):
                 content = features[name].SerializeToString(deterministic=True)
                 total.update(f"{name}:{len(content)}:".encode())
                 total.update(content)
+            count += 1
+        told = builder.info.splits[split].num_examples
+        if count != told:
+            raise ValueError(f"the split {split!r} holds {count} records, dataset_info.json says {told}")
     return total.hexdigest()[:DIGITS]
 
 

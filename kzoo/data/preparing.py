@@ -58,9 +58,11 @@ def _alone(make: Callable, data_dir: str | None, path: pathlib.Path, *, name: st
         builder = make(data_dir)  # another process may have prepared it meanwhile
         if builder.is_prepared() and not refresh:
             return builder
+        if path.exists() and not refresh and any(path.iterdir()):  # TFDS would take it for prepared data
+            raise UserError(f"{path} is damaged, its dataset_info.json is gone: train.py --refresh prepares it again")
         print(f"{name}: {work}, once, into {builder.data_dir_root}", flush=True)
         with own_randomness():
-            if builder.is_prepared():
+            if path.exists():
                 _refresh(make, path, builder.data_dir_root)
             else:
                 _prepare(builder)

@@ -88,7 +88,8 @@ def predict(
         source, notes, matched = readers.open_video(video), [], persons_of.match_frames(persons.entries)
     else:
         found = listing.find_pictures(images)
-        notes, matched = found.notes, persons_of.match(persons.entries, found.files)
+        matched = persons_of.match(persons.entries, found.files)
+        notes = [*found.notes, *(f"boxes={files.printable(boxes)}: {note}" for note in matched.notes)]
         paths = [file.path for file in found.files]
         source = readers.Pictures(listing.named(paths, matched.numbers))
     ready = answers.answerer(run, tta=tta, decoder=decoder, skip=skip)

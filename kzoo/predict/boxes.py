@@ -17,6 +17,7 @@ import numpy as np
 from kzoo import UserError, files
 from kzoo.predict.listing import Found, own_number
 
+KINDS = ("category_id", "category", "category_name", "label", "class")  # fields that tell whether it is a person
 PERSON, YOLO_PERSON = 1, 0  # `category_id` in COCO's numbering, and in that of YOLO
 FORM = '{"file_name" or "image_id": …, "bbox": [x, y, w, h], "score": optional}'
 
@@ -48,12 +49,13 @@ class Matched:
     """Whose boxes they are.
 
     boxes: place of a picture -> [(box, score)]; numbers: place of a picture -> what entries call it, where they do;
-    lost: (entry, why) of those that are of no picture.
+    lost: (entry, why) of those that are of no picture; notes: lines on those that were found without their folder.
     """
 
     boxes: dict[int, list] = dataclasses.field(default_factory=lambda: collections.defaultdict(list))
     numbers: dict[int, int] = dataclasses.field(default_factory=dict)
     lost: list[tuple[Entry, str]] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, place: int, entry: Entry):
         self.boxes[place].append((entry.box, entry.score))
@@ -94,12 +96,15 @@ def _table(content: dict, table: str, name: str) -> dict:
 def _persons(path, rows: list[dict], categories: dict) -> tuple[list[int], list[str]]:
     """Places of the rows that are of one person, and what there is to be said of the others."""
     path, notes = files.printable(path), []
-    given = [row.get("category_id") for row in rows]
-    wrong = [place for place, value in enumerate(given) if value is not None and _whole(value) is None]
+    given = [next((row[name] for name in KINDS if row.get(name) is not None), None) for row in rows]
+    kinds = [_kind(value) for value in given]
+    wrong = [place for place, kind in enumerate(kinds) if kind is None and given[place] is not None]
     if wrong:
-        raise UserError(f"boxes={path}: entry {wrong[0]} has category_id {_short(given[wrong[0]])}; a number is needed")
-    kinds = [None if value is None else _whole(value) for value in given]
-    known = set(kinds) - {None}
+        name = next(name for name in KINDS if rows[wrong[0]].get(name) is not None)
+        raise UserError(
+            f"boxes={path}: entry {wrong[0]} has {name} {_short(given[wrong[0]])}; allowed: a number, or a class's name"
+        )
+    known = {kind for kind in kinds if isinstance(kind, int)}
     if categories:
         wanted = {number for number, name in categories.items() if name.strip().lower() == "person"}
     elif known == {YOLO_PERSON}:
@@ -107,8 +112,9 @@ def _persons(path, rows: list[dict], categories: dict) -> tuple[list[int], list[
         notes.append(f"boxes={path}: category_id {YOLO_PERSON} is the only one, and is taken as person")
     else:
         wanted = {PERSON}
-    others = sorted(known - wanted)
-    kept = [place for place, kind in enumerate(kinds) if kind is None or kind in wanted]
+    wanted = {*wanted, None, "person"}
+    others = sorted(set(kinds) - wanted, key=str)
+    kept = [place for place, kind in enumerate(kinds) if kind in wanted]
     shown = ", ".join(str(categories.get(each, each))[:40] for each in others[:5]) + ", …" * (len(others) > 5)
     if rows and not kept:
         raise UserError(
@@ -121,6 +127,14 @@ def _persons(path, rows: list[dict], categories: dict) -> tuple[list[int], list[
     if crowds:
         notes.append(f"boxes={path}: {len(crowds)} boxes are of crowds (iscrowd), not of one person")
     return [place for place in kept if place not in set(crowds)] if crowds else kept, notes
+
+
+def _kind(value) -> int | str | None:
+    """The number of a category, or its name in small letters where a tool writes names; None: it has none."""
+    number = _whole(value)
+    if number is not None or not isinstance(value, str):
+        return number
+    return value.strip().lower() or None
 
 
 def _entry(path, place: int, row: dict, names: dict) -> Entry:
@@ -137,7 +151,7 @@ def _entry(path, place: int, row: dict, names: dict) -> Entry:
     if not possible or (not name and number is None):
         raise UserError(
             f'boxes={files.printable(path)}: entry {place} is {_short(row)}; it needs "file_name" (text) or "image_id" '
-            '(number), and "bbox" [x, y, width, height] in pixels, the last two above 0'
+            '(number), "bbox" [x, y, width, height] in pixels, the last two above 0, and a number as "score", if any'
         )
     return Entry(place, name or None, number, np.array(box), score)
 
@@ -187,6 +201,7 @@ def match(entries: Iterable[Entry], pictures: list[Found]) -> Matched:
     for name, (places, exact) in found.items():
         if len(places) == 1:
             claims[places[0]][exact].add(_key(name))
+    alone = []  # (name, picture) of those that have a name in common, and no folder
     for entry in entries:
         places, exact = found.get(entry.name, ([], False))
         if not places:
@@ -202,6 +217,11 @@ def match(entries: Iterable[Entry], pictures: list[Found]) -> Matched:
             matched.lost.append((entry, f"{shown} has its name, but not its folder"))
         else:
             matched.add(places[0], entry)
+            if not exact and index.common(places[0], entry.name) == 1:
+                alone.append((entry.name, pictures[places[0]].path))
+    if alone:
+        name, path = map(files.printable, alone[0])
+        matched.notes.append(f"{len(alone)} boxes are found by the name alone, without its folder: {name} is {path}")
     return matched
 
 
@@ -275,6 +295,10 @@ class _Index:
         fitting = {place: self._common(place, parts) for place in places}
         most = max(fitting.values(), default=0)
         return [place for place in places if fitting[place] == most], most == len(parts)
+
+    def common(self, place: int, name: str) -> int:
+        """`_common` of a picture and a name."""
+        return self._common(place, _key(name).split("/"))
 
     def _common(self, place: int, parts: list[str]) -> int:
         """How many parts at the ends of two paths are the same; the last ones are."""

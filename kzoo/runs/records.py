@@ -128,7 +128,10 @@ def exports(path) -> dict[str, dict]:
 def history(path) -> list[dict]:
     """Rows of a `history.csv`: numbers by column, "epoch" a whole one that never falls."""
     rows = []
-    reader = csv.DictReader(io.StringIO(text_of(path), newline=""))
+    text = text_of(path)
+    if text and not text.endswith("\n"):  # half a number is one too
+        raise UserError(f"{path} is damaged: its last line is cut, it must end with a line break")
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
         columns = reader.fieldnames or []
         if "epoch" not in columns or len(set(columns)) < len(columns):

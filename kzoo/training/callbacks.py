@@ -140,6 +140,13 @@ class RunFolder(keras.callbacks.Callback):
     def restore(self, model) -> int:
         """Load the last state into a compiled model. Returns the number of finished epochs."""
         if not self.run.state.exists:
+            made = len(self.run.history)
+            if made > 1:  # one row alone: it was killed before its first state was written
+                raise UserError(
+                    f"cannot resume {self.run.folder}: its state, last.weights.h5, is gone, its history has {made} "
+                    "epochs; the network of the best one is still there for eval.py, and to train again give another "
+                    "--out"
+                )
             return 0
         if not model.optimizer.built:  # that of float16 would make its variables twice, and then not find them
             model.optimizer.build(model.trainable_variables)
@@ -153,7 +160,22 @@ class RunFolder(keras.callbacks.Callback):
                 f"{len(rows)} epochs; one of them is of another run"
             )
         self.rows = rows[:epochs]
+        self._check_network(model)
         return epochs
+
+    def _check_network(self, model):
+        """The network of the best epoch must be there: of those to come only a better one is kept. Where the best one
+        is the last, its state has it."""
+        best = self.best()
+        if best is None or self.run.has_model:
+            return
+        if best is not self.rows[-1]:
+            raise UserError(
+                f"cannot resume {self.run.folder}: model.keras, the network of its best epoch {best['epoch']}, is "
+                f"gone, and its state is of epoch {len(self.rows)}; begin a new run"
+            )
+        with averaged(model):
+            self.run.save_model(model)
 
     def best(self) -> dict | None:
         """The row of the best epoch so far."""

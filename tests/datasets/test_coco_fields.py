@@ -69,6 +69,11 @@ def big_ids(table):
         record["image_id"] += 2**100 * (record["image_id"] == 1)
 
 
+def twice(table):
+    record = table["images"][0]
+    table["images"].append({**record, "id": 999, "file_name": "./" + record["file_name"]})
+
+
 def deep(depth):
     value = []
     for _ in range(depth):
@@ -124,6 +129,9 @@ REFUSED = {  # name -> (edit, words)
     "compressed RLE of garbage": (row(segmentation={"size": [HEIGHT, WIDTH], "counts": "~~\x01"}), ["does not fill"]),
     "compressed RLE, cut": (row(segmentation={"size": [HEIGHT, WIDTH], "counts": "PXo"}), ["does not fill"]),
     "compressed RLE, endless": (row(segmentation={"size": [HEIGHT, WIDTH], "counts": "o" * 99}), ["does not fill"]),
+    "segmentation a word": (row(segmentation="none"), ["neither polygons nor RLE: 'none'"]),
+    "RLE counts too many": (row(segmentation={"size": [HEIGHT, WIDTH], "counts": [0, 7681]}), ["[0, 7681]", "of 7680"]),
+    "a picture listed twice": (twice, ["images 1 and 999 are both called", "listed once"]),
     "categories null": (top(categories=None), ["'categories' = None"]),
     "categories a record": (top(categories={"1": "person"}), ["'categories'", "a list"]),
     "category without id": (category(id=None), ["category without an integer id"]),
@@ -135,7 +143,9 @@ REFUSED_IN_POSE = {
     "keypoints of text": (row(keypoints=["1"] * 51), ["annotation 10", "51 numbers"]),
     "keypoints far away": (row(keypoints=[1e12, 1, 2, *[9, 9, 2] * 16]), ["annotation 10", "keypoints"]),
     "keypoints too few": (row(keypoints=[1, 1, 2] * 16), ["annotation 10", "51 numbers"]),
+    "keypoints of a visibility of 3": (row(keypoints=[1, 2, 3, *[9, 9, 2] * 16]), ["joint 0 is 1, 2, 3", "0, 1 or 2"]),
     "no bbox": (without("bbox", "annotations"), ["annotation 10", "no 'bbox'"]),
+    "person of another number": (category(id=2), ["its categories are 2 'person'", "1 'person'"]),
 }
 
 

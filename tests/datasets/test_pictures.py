@@ -139,6 +139,12 @@ def test_three_floats_a_pixel(tmp_path):
     np.testing.assert_array_equal(pictures.read(tmp_path / "a.tiff"), RGB)
 
 
+def test_floats_of_64_bits(tmp_path):
+    grey = RGB[..., 0]
+    cv2.imwrite(str(tmp_path / "a.tiff"), grey.astype(np.float64) / 255)
+    np.testing.assert_array_equal(pictures.read(tmp_path / "a.tiff"), np.repeat(grey[..., None], 3, -1))
+
+
 def test_sixteen_bits_of_colour(tmp_path):
     for ending in ("png", "tiff"):
         cv2.imwrite(str(tmp_path / f"a.{ending}"), RGB[..., ::-1].astype(np.uint16) * 257)

@@ -41,7 +41,18 @@ def replace_picture(place):
     path.write_bytes(content)
 
 
+def as_if_nothing_happened(place):
+    """Labels are corrected; the file keeps size and time, as some tools of synchronisation leave it."""
+    path = place / "coco/annotations/person_keypoints_train.json"
+    before = path.stat()
+    write_coco(place / "coco", shift=7)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for picture in (place / "coco/images").iterdir():
+        os.utime(picture, ns=(10**18, 10**18))
+
+
 CHANGES = {
+    "joints corrected, size and time as before": as_if_nothing_happened,
     "joints corrected in place, file of the same size": lambda place: write_coco(place / "coco", shift=7),
     "pictures and labels added": lambda place: write_coco(place / "coco", count=5),
     "a picture added": lambda place: shutil.copy(place / "coco/images/001.jpg", place / "coco/images/new.jpg"),
@@ -66,6 +77,56 @@ def test_a_changed_source_is_noticed_and_refreshed(change, coco):
         new = prepare(coco, refresh=True)
         assert (builders.fingerprint(new) != before) == ("picture " not in change)
         prepare(coco)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "null", "\0"])
+def test_damaged_metadata_are_one_line(content, coco):
+    place = coco / "tfds/coco_subset/pose/1.0.0"
+    (place / "metadata.json").write_text(content)
+    with pytest.raises(UserError, match="1.0.0 is damaged.*--refresh prepares it again") as caught:
+        prepare(coco)
+    assert "\n" not in str(caught.value)
+    prepare(coco, refresh=True)
+    prepare(coco)
+
+
+def test_records_without_their_description(coco):
+    (coco / "tfds/coco_subset/pose/1.0.0/dataset_info.json").unlink()
+    with pytest.raises(UserError, match="is damaged, its dataset_info.json is gone: train.py --refresh prepares"):
+        prepare(coco)
+    prepare(coco, refresh=True)
+    prepare(coco)
+
+
+def test_records_that_were_changed_behind_their_times(coco):
+    place = coco / "tfds/coco_subset/pose/1.0.0"
+    builder = prepare(coco)
+    before = builders.fingerprint(builder)
+    record = place / "coco_subset-train.tfrecord-00000-of-00001"
+    stat, content = record.stat(), bytearray(record.read_bytes())
+    time.sleep(0.02)  # the clock of a file system is coarse
+    content[5000] ^= 1
+    record.write_bytes(content)
+    os.utime(record, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(UserError, match="is damaged, remove it: .*corrupted record"):
+        builders.fingerprint(builder)
+    assert len(before) == 16
+
+
+def test_records_of_another_split(coco):
+    place = coco / "tfds/coco_subset/pose/1.0.0"
+    write_coco(coco / "more", count=5)
+    builders.prepare(SET, str(coco / "tfds2"), str(coco / "more"))
+    name = "coco_subset-train.tfrecord-00000-of-00001"
+    shutil.copy(coco / "tfds2/coco_subset/pose/1.0.0" / name, place / name)
+    with pytest.raises(UserError, match="'train' holds 5 records, dataset_info.json says 3"):
+        builders.fingerprint(prepare(coco))
+
+
+@pytest.mark.parametrize("name", ["Thumbs.db", "desktop.ini"])
+def test_what_file_managers_leave_is_no_change(name, coco):
+    (coco / "coco/images" / name).write_text("x")
+    prepare(coco)
 
 
 def test_other_times_alone_are_no_change(coco, monkeypatch):

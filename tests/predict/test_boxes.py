@@ -56,6 +56,16 @@ ONE = [  # name in the boxes, the picture, others
 ]
 
 
+@pytest.mark.parametrize(
+    ("name", "picture", "told"),
+    [("cam2/1.jpg", "in/1.jpg", True), ("1.jpg", "in/1.jpg", False), ("/x/in/1.jpg", "in/1.jpg", False)],
+)
+def test_a_name_whose_folder_was_not_found_is_told(name, picture, told, tmp_path):
+    entries = read(tmp_path, [{**BOX, "file_name": name}]).entries
+    found = boxes.match(entries, [listing.Found(pathlib.Path(picture), pathlib.Path("in"))])
+    assert found.notes == [f"1 boxes are found by the name alone, without its folder: {name} is {picture}"] * told
+
+
 @pytest.mark.parametrize(("row", "mine", "others"), ONE)
 def test_a_box_finds_its_picture(row, mine, others, tmp_path):
     for paths in ([mine, *others], [*others, mine]):
@@ -111,6 +121,8 @@ CATEGORIES = [  # category_id of the entries, how many are persons, the note
     ([0, 0], 2, "category_id 0 is the only one, and is taken as person"),
     ([0, 1], 1, "1 of 2 boxes are of no person (0)"),
     (["1", 1.0], 2, None),
+    (["Person", 1], 2, None),
+    (["person", "dog", " Person "], 2, "1 of 3 boxes are of no person (dog)"),
 ]
 
 
@@ -119,6 +131,12 @@ def test_which_category_is_a_person(given, count, note, tmp_path):
     rows = [{"image_id": 1, **BOX} | ({} if value is None else {"category_id": value}) for value in given]
     found = read(tmp_path, rows)
     assert len(found.entries) == count and (note is None) == (not found.notes) and (note or "") in "".join(found.notes)
+
+
+def test_other_fields_tell_the_class_too(tmp_path):
+    rows = [{"image_id": 1, **BOX, "category": "dog"}, {"image_id": 1, **BOX, "label": "person"}]
+    found = read(tmp_path, rows)
+    assert [entry.place for entry in found.entries] == [1] and "are of no person (dog)" in found.notes[0]
 
 
 WRONG = [

@@ -22,6 +22,40 @@ def keeper_of(folder, *, score="val_mpjpe", mode="min", steps=1) -> callbacks.Ru
     return callbacks.RunFolder(Run(folder, config), steps=steps)
 
 
+def resumable(folder, scores, *, state=True, model=True):
+    """A run of as many epochs as there are scores, the lower the better, and a new network to continue it with."""
+    networks_of = [keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]) for _ in range(2)]
+    for network in networks_of:
+        network.compile("sgd", "mse")
+        network.optimizer.build(network.trainable_variables)
+    before = keeper_of(folder)
+    before.set_model(networks_of[0])
+    before.run.save_config()
+    for epoch, score in enumerate(scores):
+        before.on_epoch_end(epoch, {"loss": 1.0, "val_mpjpe": score})
+    if not state:
+        before.run.state.path.unlink()
+    if not model:
+        (folder / "model.keras").unlink()
+    return keeper_of(folder), networks_of[1]
+
+
+def test_a_run_without_its_state_does_not_begin_anew(tmp_path):
+    keeper, model = resumable(tmp_path / "run", [3.0, 2.0], state=False)
+    with pytest.raises(UserError, match="its state, last.weights.h5, is gone, its history has 2 epochs"):
+        keeper.restore(model)
+    keeper, model = resumable(tmp_path / "killed", [3.0], state=False)
+    assert keeper.restore(model) == 0, "killed before its first state was written"
+
+
+def test_a_run_without_the_network_of_its_best_epoch(tmp_path):
+    keeper, model = resumable(tmp_path / "run", [2.0, 3.0], model=False)
+    with pytest.raises(UserError, match="model.keras, the network of its best epoch 1, is gone"):
+        keeper.restore(model)
+    keeper, model = resumable(tmp_path / "last", [3.0, 2.0], model=False)
+    assert keeper.restore(model) == 2 and keeper.run.has_model, "the state is that of the best epoch"
+
+
 def test_compile_arguments_refuse_what_is_not_there():
     task = TASKS["pose"]
     model = networks.build(task, "regression", 64, 17, encoder="small", encoder_weights="none")
