@@ -43,7 +43,7 @@ def define_flags():
         "method",
         ["quick"],
         f"some of {', '.join(METHODS)}; quick: those without {', '.join(slow)}; all: also these, seconds to minutes "
-        "each; what does not apply to the network is left out and named",
+        "each on a CPU; what does not apply to the network is left out and named",
     )
     flags.DEFINE_integer(
         "steps",

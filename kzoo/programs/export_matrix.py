@@ -14,7 +14,7 @@ import pathlib
 
 from absl import flags
 
-from kzoo import cli, files
+from kzoo import UserError, cli, files
 from kzoo.cli import frameworks
 from kzoo.training import catalogue, interruption
 
@@ -47,12 +47,18 @@ def main():
         cli.check_name(catalogue.tasks(), task, "task")
     for arch in FLAGS.arch:
         cli.check_name([name for task in catalogue.tasks().values() for name in task.archs], arch, "arch")
-    files.check_writable(pathlib.Path(FLAGS.out).parent)
+    out = pathlib.Path(FLAGS.out)
+    if not out.name or out.is_dir():
+        raise UserError(f"--out={FLAGS.out} must be a Markdown file, docs/export.md for instance")
+    files.check_writable(out.parent)
+    task, _, arch = (FLAGS.child or "").partition("/")
+    if FLAGS.child:
+        cli.check_name(catalogue.tasks(), task, "child")
+        cli.check_name(catalogue.tasks()[task].archs, arch, "child")
     frameworks.start()
     from kzoo.export import matrix
 
     if FLAGS.child:
-        task, _, arch = FLAGS.child.partition("/")
         matrix.measure(task, arch, forms, FLAGS.out)
         return
     with interruption.told(lambda: "stopped; what was measured is kept, the same command goes on (without --fresh)"):

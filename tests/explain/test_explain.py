@@ -569,11 +569,7 @@ MISTAKES = [
     ),
     ("softargmax", ("--example=0", "--output=coords:toe"), "'toe' is not one of the joints; allowed: nose"),
     ("softargmax", ("--example=0", "--output=coords:left_wirst"), "did you mean left_wrist?"),
-    (
-        "softargmax",
-        ("--example=0", "--output=cords:nose"),
-        "no output 'cords' that can be explained; allowed: ",
-    ),
+    ("softargmax", ("--example=0", "--output=cords:nose"), "no output 'cords' that can be explained; allowed: "),
     ("softargmax", ("--example=0", "--method=saliencyy"), "unknown --method='saliencyy'"),
     ("softargmax", ("--example=0", "--layer=stage9"), "no layer 'stage9'"),
     ("softargmax", ("--example=0", "--channel=500"), "channel 500: layer stage2 has 32 channels; allowed: 0 to 31"),
