@@ -170,17 +170,15 @@ def main():
     if run.name in " ".join(diary(run.folder.parent, "crash")).split():
         sys.exit("first line\nthe loss became nan")
     kind = kind_of(run.flags, run.name)
-    stopped = False
     try:
         train(run, kind)
     except KeyboardInterrupt:
-        stopped = True
+        print("train: stopped", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)  # as train.py: nothing is scored
     data = kind.dataset
     split = {"split": "val", "examples": data.splits["val"], "dataset": data.name, "fingerprint": data.fingerprint}
     how = {"crop": run.flags["size"], "tta": "none", "parameters": run.config.parameters, "flags": run.flags}
-    files.write_json(
-        run.folder / runs.REPORT, {**split, **how, **kind.report(), "stopped": "after a signal" if stopped else None}
-    )
+    files.write_json(run.folder / runs.REPORT, {**split, **how, **kind.report()})
 
 
 if __name__ == "__main__":

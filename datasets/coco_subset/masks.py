@@ -20,7 +20,8 @@ LONGEST = 2**20  # pixels of a polygon's outline where it is filled: pycocotools
 def paint(rows, size, labels, name: str, counts) -> np.ndarray | None:
     """The masks of one picture in one plane.
 
-    Crowds are painted first, then objects from large to small, so that a small one stays visible on a large one.
+    As if crowds were painted first, then objects from large to small, so that a small one stays visible on a large
+    one; but one after another, as all masks of a large picture do not fit into memory.
 
     Args:
       rows: annotation records.
@@ -32,17 +33,18 @@ def paint(rows, size, labels, name: str, counts) -> np.ndarray | None:
     Returns:
       (H, W) uint8: 0 background, IGNORE in crowds; None when an object has no mask.
     """
-    layers = []
+    canvas = np.zeros(size[::-1], np.uint8)
+    lowest = np.full(size[::-1], 2 * canvas.size, np.min_scalar_type(2 * canvas.size))  # rank of what a pixel shows
     for row in rows:
         mask = whole_mask(row.get("segmentation"), size, f"{name}: annotation {row['id']}", counts)
         if mask is None:
             return None
         crowd = bool(row.get("iscrowd", 0))
         counts["crowd_regions"] += crowd
-        layers.append((crowd, int(mask.sum()), mask, IGNORE if crowd else labels[row["category_id"]]))
-    canvas = np.zeros(size[::-1], np.uint8)
-    for _, _, mask, value in sorted(layers, key=lambda layer: layer[:2], reverse=True):
-        canvas[mask > 0] = value
+        rank = np.count_nonzero(mask) + crowd * mask.size
+        visible = (mask > 0) & (lowest >= rank)
+        lowest[visible] = rank
+        canvas[visible] = IGNORE if crowd else labels[row["category_id"]]
     return canvas
 
 

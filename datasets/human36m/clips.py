@@ -1,6 +1,7 @@
 """Clips of one recording: every second frame, cut to a square around the person that is fixed during the clip."""
 
 import math
+import os
 
 import cv2
 import numpy as np
@@ -68,7 +69,8 @@ def _square(pixels):
 
 def _read_frames(path, squares, span, poses, camera, size):
     """Yields (start, JPEGs of the clip) from one pass over the video; no more than the open clips' crops are kept."""
-    capture = cv2.VideoCapture(str(path))
+    # OpenCV dies of a text that is not UTF-8, and takes bytes
+    capture = cv2.VideoCapture(os.fsencode(path) if os.name != "nt" else str(path))
     try:
         if not capture.isOpened():
             raise OSError(f"{path}: video cannot be opened")

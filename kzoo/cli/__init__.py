@@ -1,7 +1,6 @@
 """What the programs share: flags in, one clear line and exit code 2 for a user's mistake."""
 
 import ast
-import difflib
 import functools
 import locale
 import os
@@ -70,8 +69,8 @@ SCRIPTS = ("train.py", "eval.py")  # in a checkout
 
 
 def run(main: Callable, *, positional: bool = False):
-    """Parse the flags and run `main()`, or `main(arguments)` if `positional`. Exit code 0, 2 for a user's mistake, 128
-    and its number for a signal: 130 for Ctrl-C, 143 for SIGTERM."""
+    """Parse the flags and run `main()`, or `main(arguments)` if `positional`. Exit code 0, 2 for a user's mistake or a
+    full disk, 128 and its number for a signal: 130 for Ctrl-C, 143 for SIGTERM."""
     in_utf8()
     logging.set_verbosity(logging.ERROR)
     frameworks.only_own_warnings()
@@ -101,14 +100,21 @@ def run(main: Callable, *, positional: bool = False):
         end_bars()
         print(f"{program()}: {str(stop) or 'stopped'}", file=sys.stderr)
         sys.exit(128 + getattr(stop, "number", signal.SIGINT))
+    except Exception as error:  # a full disk is nobody's bug, wherever it is noticed
+        if not files.is_full(error):
+            raise
+        end_bars()
+        where = f"could not write {files.printable(error.filename)}: " if getattr(error, "filename", None) else ""
+        print(f"{program()}: {where}the disk is full", file=sys.stderr)
+        sys.exit(2)
 
 
 def told(error: Exception) -> str:
     """A mistake in one line."""
     if isinstance(error, flags.UnrecognizedFlagError):
-        close = difflib.get_close_matches(error.flagname, list(flags.FLAGS), 1)
-        hint = f"did you mean --{close[0]}?" if close else "--helpshort tells those that there are"
-        return brief(f"unknown flag --{error.flagname}; {hint}")
+        known = [f"--{name}" for name in flags.FLAGS]
+        hint = meant(f"--{error.flagname}", known) or "; --helpshort tells those that there are"
+        return brief(f"unknown flag --{error.flagname}{hint}")
     line = in_flags(" ".join(str(error).split())).removeprefix("flag ")
     among = re.match(r"--\w+=(.*): value should be one of <(.*)>$", line)  # absl's, of an enumeration
     return brief(line + (meant(among[1], among[2].split("|")) if among else ""))

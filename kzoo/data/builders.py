@@ -6,7 +6,7 @@ import os
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kzoo import UserError
+from kzoo import UserError, cli
 from kzoo.data import places, preparing
 from kzoo.data.description import DataSet
 from kzoo.data.fingerprints import of_records as fingerprint
@@ -57,12 +57,13 @@ def about_of(dataset: str) -> About:
     """What a data set says of itself; UserError for an unknown one, or an unknown configuration."""
     name, _, config = dataset.partition("/")
     if name not in registry.NAMES:
-        raise UserError(f"unknown dataset {name!r}; allowed: {', '.join(registry.NAMES)}")
+        raise UserError(
+            f"unknown dataset {name!r}; allowed: {', '.join(registry.NAMES)}{cli.meant(name, registry.NAMES)}"
+        )
     configs = [c.name for c in builder_class(name).BUILDER_CONFIGS]
     if config and config not in configs:
-        raise UserError(
-            f"unknown configuration {dataset!r}; allowed: {', '.join(f'{name}/{c}' for c in configs) or name}"
-        )
+        known = [f"{name}/{config}" for config in configs] or [name]
+        raise UserError(f"unknown configuration {dataset!r}; allowed: {', '.join(known)}{cli.meant(dataset, known)}")
     return registry.about(name)
 
 

@@ -4,7 +4,7 @@ import re
 
 import tensorflow_datasets as tfds
 
-from kzoo import UserError
+from kzoo import UserError, cli
 
 # what TFDS raises for a split that it does not know, or cannot read as one
 _REFUSED = (ValueError, KeyError, AssertionError, NotImplementedError, IndexError, TypeError, OverflowError)
@@ -22,7 +22,7 @@ def parts(builder: tfds.core.DatasetBuilder, split: str) -> list[tuple[str, int,
         absolute = tfds.core.ReadInstruction.from_spec(split).to_absolute(known)
         found = [(part.splitname, *_bounds(part, known[part.splitname].num_examples)) for part in absolute]
     except _REFUSED as error:
-        raise UserError(f"unknown split {split!r}; {allowed}") from error
+        raise UserError(f"unknown split {split!r}; {allowed}{cli.meant(split, known)}") from error
     found = [(name, start, stop) for name, start, stop in found if stop > start]
     if not found:
         raise UserError(f"split {split!r} is empty; {allowed}")

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from kzoo import UserError
+from kzoo import UserError, cli
 
 # Variance of rounding to whole grey levels; no spread is taken to be smaller, or whitening would blow up noise.
 ROUNDING = 1 / 12
@@ -142,7 +142,9 @@ def scaling(statistics: ColourStatistics | None, mode: str) -> dict:
         UserError: unknown mode, or no statistics where it needs some.
     """
     if mode not in NORMALISATIONS:
-        raise UserError(f"unknown normalisation {mode!r}; allowed: {', '.join(NORMALISATIONS)}")
+        raise UserError(
+            f"unknown normalisation {mode!r}; allowed: {', '.join(NORMALISATIONS)}{cli.meant(mode, NORMALISATIONS)}"
+        )
     if statistics is None and mode != "none":
         raise UserError(f"normalisation {mode!r} needs the colour statistics of the training set, got none")
     centre, matrix = NORMALISATIONS[mode](statistics)

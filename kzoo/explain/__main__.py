@@ -1,6 +1,8 @@
 """Why a network answers as it does: maps of what counts, the first filters, and what single channels respond to.
 
-Exit code 1 where a method that was asked for by its name does not apply, or one failed; the others are written.
+Exit code 1 where a method that was asked for by its name does not apply, or one failed; the others are written. After
+Ctrl-C, SIGTERM or SIGHUP (130, 143, 129) the methods that had ended are written, to --out/stopped where a whole
+explanation is there.
 
 python -m kzoo.explain --run=runs/<name> --image=me.jpg --output=coords:left_wrist
 python -m kzoo.explain --run=runs/<name> --image=me.jpg --method=all
@@ -12,7 +14,7 @@ import sys
 
 from absl import flags
 
-from kzoo import UserError, cli
+from kzoo import UserError, cli, files
 from kzoo.cli import frameworks
 from kzoo.explain.methods import EXCITED, METHODS, QUICK, asked_methods, check_output
 from kzoo.runs import Run
@@ -41,7 +43,7 @@ def define_flags():
         "method",
         ["quick"],
         f"some of {', '.join(METHODS)}; quick: those without {', '.join(slow)}; all: also these, seconds to minutes "
-        "each; what does not apply to the network is left out and named",
+        "each on a CPU; what does not apply to the network is left out and named",
     )
     flags.DEFINE_integer(
         "steps",
@@ -99,6 +101,8 @@ def main():
             raise UserError(f"no picture at --image={path}")
     checks.split(FLAGS.split, "split")
     checks.parent(FLAGS.data_dir, "data_dir")
+    if FLAGS.out:
+        files.check_writable(FLAGS.out)
     frameworks.start()
     from kzoo.datasets import pictures
     from kzoo.explain.explanation import explain  # starts the framework, which mistakes and --helpshort do without

@@ -17,9 +17,12 @@ from kzoo.figures import explain as explain_figures
 from kzoo.inference import grad_cam
 from kzoo.nn import feature_maps
 from kzoo.runs import Run
+from kzoo.training import interruption
 
 # Inputs that can be explained; others, masks for instance, are held as they are.
 SOURCES = ("image", "frames", "keypoints_2d")
+DESCRIPTION = "explanation.json"  # written last
+STOPPED = "stopped"
 
 
 def explain(
@@ -53,7 +56,8 @@ def explain(
         the content of `explanation.json`; in "skipped" {method: why it was left out}, in "failed" those
         of them that should apply.
     Raises:
-        UserError: a mistake in what is asked for, or nothing that applies.
+        UserError: a mistake in what is asked for, or nothing that applies. KeyboardInterrupt: after a signal, when what
+        was found has been written, to the folder STOPPED in `out` where that holds a whole explanation.
     """
     # What is asked for.
     methods = asked_methods(methods)
@@ -72,6 +76,10 @@ def explain(
     print(f"explaining --output={asked} of {', '.join(titles)}")
     scores = target.scores(answers)
 
+    own = run.explanation_folder(asked.replace(":", "_").replace("/", "_").replace(" ", "_"))
+    out = pathlib.Path(out or own)
+    files.check_writable(out)
+
     # What each method does; what was asked for is checked first, as what fails later is left out.
     layered = functools.partial(explain_targets.taps, model, target.output, layers)
     if layers or channels:
@@ -85,7 +93,9 @@ def explain(
     runners = {name: lambda name=name: attributed(name, model, inputs, scores, source, keywords) for name in GRADIENTS}
     runners |= {name: lambda name=name: looked(name, model, inputs, scores, layered()) for name in CAMS}
     runners |= {"filters": lambda: exciting_patches.first_filters(model), "patches": patches}
-    found, skipped, failed = _results({name: runners[name] for name in methods})
+    found, skipped, failed, stopped = _results({name: runners[name] for name in methods})
+    if not found and stopped:
+        raise stopped
     if not found:
         raise UserError(f"nothing that was asked for applies: {'; '.join(f'{k}: {v}' for k, v in skipped.items())}")
     gaps = completeness(model, inputs, scores, source, found.get("integrated_gradients"))
@@ -101,29 +111,41 @@ def explain(
         "failed": failed,
         **gaps,
     }
-    own = run.explanation_folder(asked.replace(":", "_").replace("/", "_").replace(" ", "_"))
-    return write(pathlib.Path(out or own), about, inputs[source], found)
+    if not stopped:
+        return write(out, about, inputs[source], found)
+    if (out / DESCRIPTION).exists():
+        out = out / STOPPED  # a whole explanation is not replaced by a part of one
+    write(out, about, inputs[source], found)
+    stopped.args = (f"stopped; {', '.join(found)} of {len(methods)} methods are in {out}",)
+    raise stopped
 
 
-def _results(runners: dict) -> tuple[dict, dict, list[str]]:
-    """What each method finds, and why others find nothing: {method: result}, {method: reason}, and of the latter those
-    that failed though they should apply.
+def _results(runners: dict) -> tuple[dict, dict, list[str], KeyboardInterrupt | None]:
+    """What each method finds, and why others find nothing: {method: result}, {method: reason}, of the latter those that
+    failed though they should apply, and the signal that has ended it.
 
     Args:
         runners: {method: function without arguments}.
     """
-    found, skipped, failed = {}, {}, []
+    found, skipped, failed, stopped = {}, {}, [], None
     with tqdm(runners, unit="method", dynamic_ncols=True) as bar:
         for method in bar:
             bar.set_postfix_str(method)
+            if stopped:
+                skipped[method] = "stopped before"
+                continue
             try:
-                found[method] = runners[method]()
+                with interruption.told(lambda: ""):  # whatever a framework makes of it
+                    found[method] = runners[method]()
+            except KeyboardInterrupt as error:
+                stopped = error
+                skipped[method] = "stopped"
             except UserError as error:
                 skipped[method] = " ".join(str(error).split())
             except Exception as error:  # whatever a framework may say: the other methods' results are not lost
                 failed.append(method)
                 skipped[method] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    return found, skipped, failed
+    return found, skipped, failed, stopped
 
 
 class Keywords:
@@ -235,10 +257,10 @@ def write(out: pathlib.Path, about: dict, shown, found: dict) -> dict:
     for name, figure in drawn.items():
         figures.save(figure, out / name)
     result["shapes"] = {name: list(array.shape) for name, array in arrays.items()}
-    result["files"] = [*drawn, "explanation.npz", "explanation.json"]
+    result["files"] = [*drawn, "explanation.npz", DESCRIPTION]
     with files.replacing(out / "explanation.npz") as temporary:
         np.savez_compressed(temporary, **arrays)
-    files.write_json(out / "explanation.json", result)
+    files.write_json(out / DESCRIPTION, result)
     print(f"wrote {', '.join(result['files'])} to {out}")
     return result
 

@@ -1,7 +1,5 @@
 """The methods of `kzoo.explain` by name, and what of its flags can be checked before a framework starts."""
 
-import difflib
-
 from kzoo import UserError, cli
 
 # Of `attribution`, in the figure's order.
@@ -44,11 +42,9 @@ def check_output(asked: str, metadata: dict, names: list[str]):
         return
     known = [*metadata[kind], *(name for name in names if name not in metadata[kind])]
     if unit not in known:
-        raise UserError(f"--output={asked}: {unit!r} is not one of the {kind}{hint(unit, known)}")
+        raise UserError(f"--output={asked}: {unit!r} is not one of the {kind}; {allowed(unit, known)}")
 
 
-def hint(name: str, allowed) -> str:
-    """; did you mean …?, and what is allowed."""
-    close = difflib.get_close_matches(name, allowed, 1)
-    meant = f"; did you mean {close[0]}?" if close else ";"
-    return f"{meant} allowed: {', '.join(allowed)}"
+def allowed(name: str, known) -> str:
+    """What is allowed in place of a name, and which may have been meant."""
+    return f"allowed: {', '.join(known)}{cli.meant(name, known)}"

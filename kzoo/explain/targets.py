@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from kzoo import UserError
-from kzoo.explain.methods import hint
+from kzoo.explain.methods import allowed
 from kzoo.nn import decoding, feature_maps
 from kzoo.runs import Run
 from kzoo.tasks import Task
@@ -54,10 +54,10 @@ def target(task: Task, names: Mapping[str, list[str]], model: keras.Model, asked
     output, *parts = asked.split(":")
     maps = next((name for name in decoding.MAPS if name in model.output_names), None)
     rows = task.answers.explained
-    allowed = [name for name in rows if name in model.output_names or (name == decoding.OWN and maps)]
-    if output not in allowed:
+    known = [name for name in rows if name in model.output_names or (name == decoding.OWN and maps)]
+    if output not in known:
         raise UserError(
-            f"--output={asked}: no output {output!r} that can be explained{hint(output, allowed or ['none'])}"
+            f"--output={asked}: no output {output!r} that can be explained; {allowed(output, known or ['none'])}"
         )
     row, unit = rows[output], None
     units = _units(row, names, model, output)
@@ -72,9 +72,7 @@ def target(task: Task, names: Mapping[str, list[str]], model: keras.Model, asked
     choices = [*row.components, row.components] if row.components else []
     if parts or (components and components not in choices):
         wrong = ":".join([components, *parts])
-        raise UserError(
-            f"--output={asked}: no component {wrong!r} of {output}; allowed: {', '.join(choices) or 'none'}"
-        )
+        raise UserError(f"--output={asked}: no component {wrong!r} of {output}; {allowed(wrong, choices or ['none'])}")
     if output == decoding.OWN and maps and not components:
         output = maps
     if output not in model.output_names:
@@ -102,7 +100,7 @@ def _index(asked, what, units, name) -> int:
     if name.isdecimal() and int(name) < len(units):
         return int(name)
     raise UserError(
-        f"--output={asked}: {name!r} is not one of the {what}{hint(name, units)}, or a number below {len(units)}"
+        f"--output={asked}: {name!r} is not one of the {what} and no number below {len(units)}; {allowed(name, units)}"
     )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from kzoo import UserError, cli
+from kzoo import UserError, cli, files
 from kzoo.evaluation import costs
 from kzoo.export import axes, formats, serving
 from kzoo.inference import predictors
@@ -85,6 +85,7 @@ def export(
         {form: what it is, size, latency, differences, score}, and {form: a line on why it was not written}.
     """
     formats.check_backend()
+    files.check_writable(run.folder)
     inputs, labels, extras = examples
     task = run.task
     shape = shape or run.shape

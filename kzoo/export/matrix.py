@@ -1,6 +1,5 @@
 """Every architecture in every form of export: what works, how exactly, how large and how fast it is."""
 
-import json
 import pathlib
 import platform
 import subprocess
@@ -221,8 +220,8 @@ def kept_results(path, wanted, forms, fresh: bool) -> dict:
     except metadata.PackageNotFoundError as error:
         raise UserError(f"the matrix needs {error.name}: pip install tf2onnx onnxruntime ai-edge-litert") from error
     if path.exists():
-        kept = json.loads(path.read_text())
-        if not isinstance(kept, dict) or not {"versions", "results"} <= set(kept):
+        kept = files.read_json(path)
+        if not _is_kept(kept):
             raise UserError(f"{path} is not of an export matrix; name another document")
         if kept["versions"] == versions:
             for task, arch in wanted if fresh else ():
@@ -237,6 +236,15 @@ def kept_results(path, wanted, forms, fresh: bool) -> dict:
             )
     device = f"a CPU ({platform.machine()}), threads: {costs.threads()}"
     return {"versions": versions, "date": time.strftime("%Y-%m-%d"), "device": device, "results": {}}
+
+
+def _is_kept(kept) -> bool:
+    if not isinstance(kept, dict) or not all(isinstance(kept.get(name), dict) for name in ("versions", "results")):
+        return False
+    return all(
+        isinstance(rows, dict) and all(isinstance(row, dict) for row in rows.values())
+        for rows in kept["results"].values()
+    )
 
 
 def cases(task_names, archs) -> list[tuple[str, str]]:

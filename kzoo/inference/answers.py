@@ -6,7 +6,7 @@ import pathlib
 import warnings
 from collections.abc import Callable
 
-from kzoo import UserError
+from kzoo import UserError, cli
 from kzoo.data import builders, image_io
 from kzoo.inference import feeding
 from kzoo.nn import decoding
@@ -42,7 +42,8 @@ def answerer(run, *, tta: str = "none", decoder: str | None = None, skip: int | 
     if decoder == "all":
         raise UserError("decoder=all is for scores; give one decoder")
     if decoder not in (None, decoding.OWN) and decoder not in decoding.DECODERS:
-        raise UserError(f"unknown decoder {decoder!r}; allowed: {', '.join((decoding.OWN, *decoding.DECODERS))}")
+        known = (decoding.OWN, *decoding.DECODERS)
+        raise UserError(f"unknown decoder {decoder!r}; allowed: {', '.join(known)}{cli.meant(decoder, known)}")
     model = run.model_at(run.shape)
     if run.reads not in (("image",), ("frames",)):
         raise UserError(

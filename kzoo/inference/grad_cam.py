@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kzoo import UserError
+from kzoo import UserError, cli
 from kzoo.nn.feature_maps import input_tensors, outputs_by_name, tap
 
 
@@ -107,7 +107,7 @@ def attention_maps(model: keras.Model, images, score, layers: list, method: str 
         is missing.
     """
     if method not in CAMS:
-        raise UserError(f"unknown method {method!r}; allowed: {', '.join(CAMS)}")
+        raise UserError(f"unknown method {method!r}; allowed: {', '.join(CAMS)}{cli.meant(method, CAMS)}")
     taps = [tap(model, layer) for layer in layers]
     try:
         features_of = keras.Model(model.inputs, dict(enumerate(taps)))  # not a list: Keras unpacks one of length 1

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from kzoo import UserError
+from kzoo import UserError, cli
 from kzoo.inference import tiling
 from kzoo.inference import tta as averaging
 from kzoo.nn import decoding
@@ -55,7 +55,9 @@ class Mirrored:
         calibrated: Callable | None = None,
     ):
         if tta not in MIRRORED_TTA:
-            raise UserError(f"--tta={tta!r} is not for this task; allowed: {', '.join(MIRRORED_TTA)}")
+            raise UserError(
+                f"--tta={tta!r} is not for this task; allowed: {', '.join(MIRRORED_TTA)}{cli.meant(tta, MIRRORED_TTA)}"
+            )
         if tta == "flip_shift" and not set(decoding.MAPS) & set(model.output_names):
             raise UserError(
                 f"--tta=flip_shift shifts heat maps, and this network emits {', '.join(model.output_names)}; use "
@@ -219,5 +221,6 @@ def decoders_of(model: keras.Model, wanted: str | None) -> tuple[str | None, ...
         emitted = ", ".join(model.output_names)
         raise UserError(
             f"--decoder={wanted!r} is not for a network that emits {emitted}; allowed: {', '.join(allowed)}"
+            f"{cli.meant(wanted, allowed)}"
         )
     return allowed if wanted == "all" else (wanted or next(iter(allowed), None),)

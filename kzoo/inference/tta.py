@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import cv2
 import numpy as np
 
-from kzoo import UserError
+from kzoo import UserError, cli
 from kzoo.nn.decoding import unflip_maps
 
 TTA = ("none", "flip", "scales", "color_pca", "crops", "all")
@@ -220,7 +220,7 @@ def variants_of(tta: str, known: Mapping[str, tuple[Variant, ...]]) -> tuple[Var
         UserError: another name.
     """
     if tta not in ("none", "all", *known):
-        raise UserError(f"unknown tta {tta!r}; allowed: none, {', '.join(known)}, all")
+        raise UserError(f"unknown tta {tta!r}; allowed: none, {', '.join(known)}, all{cli.meant(tta, known)}")
     if tta == "none":
         return (PLAIN,)
     wanted = known.values() if tta == "all" else [known[tta]]

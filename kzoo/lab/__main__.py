@@ -15,6 +15,7 @@ from absl import flags
 from kzoo import cli
 from kzoo.lab import plan
 from kzoo.lab.course import lab
+from kzoo.training import interruption
 
 FLAGS = flags.FLAGS
 SETTINGS = [field.name for field in dataclasses.fields(plan.Settings)]
@@ -40,7 +41,8 @@ def define_flags():
 
 def main():
     settings = plan.Settings(**{name: FLAGS[name].value for name in SETTINGS})
-    result = lab(settings, FLAGS.out, FLAGS.work)
+    with interruption.told(lambda: "stopped; finished runs are kept, the same command goes on"):
+        result = lab(settings, FLAGS.out, FLAGS.work)
     for lines in result["findings"].values():
         print(" ".join(lines))
     out = pathlib.Path(FLAGS.out)

@@ -2,7 +2,6 @@
 
 import pathlib
 import shlex
-import tempfile
 
 from kzoo import UserError, cli, files
 from kzoo.cli import frameworks
@@ -32,7 +31,8 @@ def lab(settings: plan.Settings, out="report.pdf", work=None) -> dict:
     checks.parent(settings.data_dir, "data_dir")
     if not pathlib.Path(settings.data_source).exists() and settings.data_source != OFFICIAL:
         raise UserError(f"no data at --data_source={settings.data_source!r}; give a COCO folder or coco_subset.zip")
-    check_writable(out)
+    for folder in (out.parent, work):
+        files.check_writable(folder)
     frameworks.start()
 
     from kzoo.data import builders as data_sets  # slow: only once the flags are known to be sound
@@ -69,15 +69,6 @@ def lab(settings: plan.Settings, out="report.pdf", work=None) -> dict:
     result["pages"] = pages.write(out, found, told, command, pages.figures_of(found, poses, pictures))
     files.write_json(out.with_suffix(".json"), result)
     return result
-
-
-def check_writable(out: pathlib.Path):
-    """Hours of training should not end at a report that cannot be written. Raises UserError."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out.parent).close()
-    except OSError as error:
-        raise UserError(f"could not write to {out.parent}, where --out lies: {error.strerror}") from error
 
 
 def check_encoder_name(settings: plan.Settings):

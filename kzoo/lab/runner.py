@@ -14,7 +14,7 @@ from kzoo.sweep import run_scores, study_trials
 
 
 def is_finished(folder) -> bool:
-    """Has this run trained all of its epochs and been scored? After Ctrl-C a training scores what it has."""
+    """Has this run trained all of its epochs and been scored? Trainings of kzoo 0.1 were scored after Ctrl-C too."""
     if not Run.exists(folder):
         return False
     run = Run.open(folder)

@@ -6,7 +6,7 @@ Logits become probabilities first (`activate` in the task's row); all below take
 import cv2
 import numpy as np
 
-from kzoo import UserError
+from kzoo import UserError, cli
 from kzoo.nn.geometry import cell_centres
 
 # Outputs that decoders read; of those that a network emits, the first one.
@@ -244,6 +244,7 @@ def decode_pose(outputs: dict, decoder: str | None = None) -> dict:
     if decoder not in allowed:
         raise UserError(
             f"no decoder {decoder!r} for a network that emits {', '.join(outputs)}; allowed: {', '.join(allowed)}"
+            f"{cli.meant(decoder, allowed)}"
         )
     maps = next((outputs[name] for name in sources(outputs) if name in MAPS), None)
     coords = outputs[OWN] if decoder == OWN else DECODERS[decoder](maps)

@@ -24,7 +24,7 @@ from collections.abc import Callable
 import keras
 from keras import layers, ops
 
-from kzoo import UserError
+from kzoo import UserError, cli
 from kzoo.nn.layers import BATCH_NORM_MOMENTUM, ColourTransform, conv_norm_relu
 from kzoo.nn.pytorch_encoders import NETWORKS, scale_imagenet
 
@@ -181,7 +181,7 @@ def encode(
     """
     # What is asked for must be possible.
     if name not in ENCODERS:
-        raise UserError(f"unknown encoder {name!r}; allowed: {', '.join(ENCODERS)}")
+        raise UserError(f"unknown encoder {name!r}; allowed: {', '.join(ENCODERS)}{cli.meant(name, ENCODERS)}")
     if any(side is None or side % 32 for side in image.shape[1:3]):
         raise UserError(f"input size {image.shape[1:3]} must be a multiple of 32 (the encoder's stride)")
     encoder = ENCODERS[name]

@@ -3,7 +3,7 @@
 import keras
 from keras import activations, layers, ops
 
-from kzoo import UserError
+from kzoo import UserError, cli
 
 STRIDES = (4, 8, 16, 32)  # of the layers 1 to 4 of an encoder
 
@@ -22,7 +22,9 @@ def feature_maps(model: keras.Model, output: str = "position") -> list:
     """
     outputs = outputs_by_name(model)
     if output not in outputs:
-        raise UserError(f"the network has no output {output!r}; allowed: {', '.join(outputs)}")
+        raise UserError(
+            f"the network has no output {output!r}; allowed: {', '.join(outputs)}{cli.meant(output, outputs)}"
+        )
     picture = next((x.shape[-3:-1] for x in model.inputs if len(x.shape) >= 4 and x.shape[-1] == 3), None)
     if picture is None:
         names = ", ".join(x.name for x in model.inputs)
@@ -66,7 +68,10 @@ def tap(model, layer):
     if isinstance(layer, str):
         maps = [x.name for x in model.layers if not isinstance(x, keras.Model) and is_map(x.output)]
         if layer not in maps:
-            raise UserError(f"no layer {layer!r} with maps (B, h, w, K) in {model.name}; allowed: {', '.join(maps)}")
+            raise UserError(
+                f"no layer {layer!r} with maps (B, h, w, K) in {model.name}; allowed: {', '.join(maps)}"
+                f"{cli.meant(layer, maps)}"
+            )
         tensor = model.get_layer(layer).output
     if not is_map(tensor):
         raise UserError(f"attention needs maps (B, h, w, K), got {getattr(tensor, 'shape', tensor)}")

@@ -223,6 +223,7 @@ def main(arguments: list[str]):
         raise UserError(f"the file to write must end in {SUFFIX}, got {out}")
     if not pathlib.Path(path).is_file():
         raise UserError(f"no file at {path}; give a state dict: .pth, .pt or .safetensors")
+    files.check_writable(pathlib.Path(out).parent)
     frameworks.start()
     from kzoo.nn.pytorch_encoders import NETWORKS
 

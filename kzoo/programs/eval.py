@@ -12,10 +12,10 @@ import sys
 
 from absl import flags
 
-from kzoo import UserError, cli, runs
+from kzoo import UserError, cli, files, runs
 from kzoo.cli import frameworks
 from kzoo.runs import Run
-from kzoo.training import catalogue, checks
+from kzoo.training import catalogue, checks, interruption
 
 FLAGS = flags.FLAGS
 
@@ -101,6 +101,9 @@ def evaluate(
     """
     if out and pathlib.Path(out).resolve() == run.folder.resolve():
         out = None
+    files.check_writable(out or run.folder)  # before the work
+    if export:
+        files.check_writable(run.folder)
     if out:
         run.check_out(out)
     else:
@@ -155,8 +158,10 @@ def main():
     check(forms)
     names = ("split", "size", "tta", "decoder", "tile", "overlap", "batch_size", "data_dir")
     names += ("pictures", "export_raw", "export_examples", "out")
-    frameworks.start()
-    result = evaluate(run, export=forms, **{name: FLAGS[name].value for name in names})
+    files.check_writable(FLAGS.out or run.folder)  # before a framework starts
+    with interruption.told(lambda: f"stopped; {run.folder} is whole, what was not finished is as it was before"):
+        frameworks.start()
+        result = evaluate(run, export=forms, **{name: FLAGS[name].value for name in names})
 
     from kzoo.evaluation import report
 
@@ -168,6 +173,8 @@ def main():
         print(f"eval.py: no {form}: {' '.join(reason.split())}", file=sys.stderr)
     if result.export_failed:
         sys.exit(1)
+    if run.reads in (("image",), ("frames",)):
+        print(f"next: {cli.command('predict', f'--run={run.folder}', '--images=photos', '--out=answers')}")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ network has a process of its own; where that dies or takes too long, the form it
 goes on with the next. What is in <out>.json is not measured again; --fresh starts anew.
 """
 
+import pathlib
+
 from absl import flags
 
-from kzoo import cli
+from kzoo import UserError, cli, files
 from kzoo.cli import frameworks
-from kzoo.training import catalogue
+from kzoo.training import catalogue, interruption
 
 FLAGS = flags.FLAGS
 
@@ -45,16 +47,24 @@ def main():
         cli.check_name(catalogue.tasks(), task, "task")
     for arch in FLAGS.arch:
         cli.check_name([name for task in catalogue.tasks().values() for name in task.archs], arch, "arch")
+    out = pathlib.Path(FLAGS.out)
+    if not out.name or out.is_dir():
+        raise UserError(f"--out={FLAGS.out} must be a Markdown file, docs/export.md for instance")
+    files.check_writable(out.parent)
+    task, _, arch = (FLAGS.child or "").partition("/")
+    if FLAGS.child:
+        cli.check_name(catalogue.tasks(), task, "child")
+        cli.check_name(catalogue.tasks()[task].archs, arch, "child")
     frameworks.start()
     from kzoo.export import matrix
 
     if FLAGS.child:
-        task, _, arch = FLAGS.child.partition("/")
         matrix.measure(task, arch, forms, FLAGS.out)
         return
-    results = matrix.update(
-        FLAGS.out, tasks=FLAGS.task, archs=FLAGS.arch, forms=forms, limit=FLAGS.limit, fresh=FLAGS.fresh
-    )
+    with interruption.told(lambda: "stopped; what was measured is kept, the same command goes on (without --fresh)"):
+        results = matrix.update(
+            FLAGS.out, tasks=FLAGS.task, archs=FLAGS.arch, forms=forms, limit=FLAGS.limit, fresh=FLAGS.fresh
+        )
     failed = sum("error" in row for rows in results.values() for row in rows.values())
     print(f"wrote {FLAGS.out}: {len(results)} networks, {failed} failures")
 

@@ -119,7 +119,7 @@ def main(arguments: list[str]):
     for name in wanted:
         if name not in TABLES:
             raise UserError(f"no table {name!r}; allowed: {', '.join(TABLES)}{cli.meant(name, TABLES)}")
-    if flag.task:
+    if flag.task is not None:
         cli.check_name(catalogue.tasks(), flag.task, "task")
     found = {name: archs(flag.task, flag.parameters) if name == "archs" else TABLES[name]() for name in wanted}
     if flag.format == "json":

@@ -7,8 +7,9 @@ python -m kzoo.report RUN RUN … --condition=val-flip        # by what eval.py 
 
 from absl import flags
 
-from kzoo import cli
+from kzoo import cli, files
 from kzoo.runs import Run
+from kzoo.training import interruption
 
 FLAGS = flags.FLAGS
 
@@ -34,11 +35,14 @@ def main(arguments: list[str]):
     if len(arguments) != 1 or not studies.find(arguments[0]):
         for folder in arguments:
             Run.open(folder)  # mistakes are told before what is slow
+    if FLAGS.out:
+        files.check_writable(FLAGS.out)
     from kzoo.sweep import comparison
 
-    written = comparison.write_report(
-        arguments, FLAGS.out, storage=FLAGS.storage, with_costs=FLAGS.costs, condition=FLAGS.condition
-    )
+    with interruption.told(lambda: "stopped; files that were not written anew are as they were"):
+        written = comparison.write_report(
+            arguments, FLAGS.out, storage=FLAGS.storage, with_costs=FLAGS.costs, condition=FLAGS.condition
+        )
     print(written.text)
     print("wrote " + ", ".join(f"{written.folder}/{names}" for names in written.names))
 

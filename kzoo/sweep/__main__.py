@@ -51,7 +51,9 @@ def main(arguments: list[str]):
     else:
         result = sweep.sweep(FLAGS.study, arguments, **{name: FLAGS[name].value for name in PASSED_ON})
     print(study_table.markdown(result))
-    print(f"wrote sweep.md, .json and .csv to {studies.Place.of(FLAGS.study, FLAGS.out, FLAGS.storage).folder}")
+    folder = studies.Place.of(FLAGS.study, FLAGS.out, FLAGS.storage).folder
+    print(f"wrote sweep.md, .json and .csv to {folder}")
+    print("next:", cli.command("report", str(folder), *([f"--storage={FLAGS.storage}"] if FLAGS.storage else [])))
 
 
 def start():

@@ -108,6 +108,7 @@ def write_report(
     if study and len(names) > 1:
         raise UserError(f"{names[0]} is a study: one study or several run folders make a report, got {' '.join(names)}")
     folder = pathlib.Path(out or study or COMPARISON)
+    files.check_writable(folder)
     runs = study_rows.of_study(study, storage, condition) if study else study_rows.of_folders(names, condition)
     if Run.exists(folder):
         raise UserError(f"--out={folder} is a run folder, whose own report would be lost; give another folder")

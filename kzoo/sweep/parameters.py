@@ -2,7 +2,6 @@
 
 import ast
 import dataclasses
-import difflib
 import importlib.util
 import itertools
 import pathlib
@@ -194,9 +193,8 @@ def _flag_of(argument: str, values: flags.FlagValues) -> tuple[str, str | None]:
     flag, equals, text = argument[2:].partition("=")
     name = flag if flag in values else flag.removeprefix("no")
     if name not in values or (name != flag and not values[name].boolean):
-        close = difflib.get_close_matches(flag, list(values), 1)
-        hint = f"did you mean --{close[0]}?" if close else "python train.py --helpshort tells them"
-        raise UserError(f"unknown flag --{flag}: neither of kzoo.sweep nor of train.py; {hint}")
+        hint = cli.meant(f"--{flag}", [f"--{one}" for one in values]) or "; python train.py --helpshort tells them"
+        raise UserError(f"unknown flag --{flag}: neither of kzoo.sweep nor of train.py{hint}")
     if name in RESERVED:
         raise UserError(
             f"--{flag} is not for sweeps: unfinished trials are continued anyway, and each must end with a score"

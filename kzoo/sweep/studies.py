@@ -9,6 +9,7 @@ of it.
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import time
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from tqdm.auto import tqdm
 
 from kzoo import UserError, files
-from kzoo.sweep import study_table, study_trials
+from kzoo.sweep import journal, study_table, study_trials
 
 SAMPLERS, PRUNERS = ("grid", "random", "tpe"), ("none", "median", "hyperband")
 SETTINGS = "sweep"  # of a study: its attribute of this name, and its lock
@@ -74,10 +75,15 @@ class Place:
             if "://" in self.storage:
                 return storages.RDBStorage(self.storage)
             pathlib.Path(self.storage).parent.mkdir(parents=True, exist_ok=True)
-            lock = storages.journal.JournalFileOpenLock(self.storage)
-            return storages.JournalStorage(storages.journal.JournalFileBackend(self.storage, lock_obj=lock))
+            return storages.JournalStorage(journal.backend(self.storage))
         except Exception as error:  # databases have their own, each
-            raise UserError(f"cannot open --storage={self.storage}: {str(error).splitlines()[0]}") from error
+            what = " ".join(str(error).split())[:200] or type(error).__name__
+            if isinstance(error, OSError):
+                what = files.reason(error)
+            elif os.path.isfile(self.storage):
+                what = journal.damage(self.storage) or f"its steps do not follow each other ({what})"
+                what = f"it is damaged: {what}; the runs in {self.folder} are whole: kzoo.report RUN RUN … reads them"
+            raise UserError(f"cannot open --storage={files.printable(self.storage)}: {what}") from error
 
 
 def find(name: str) -> pathlib.Path | None:
@@ -97,7 +103,31 @@ def load(place: Place):
         raise missing from error
     if SETTINGS not in study.user_attrs:
         raise UserError(f"study {place.name!r} in {place.storage} was not made by kzoo.sweep")
+    check_attributes(place, study)
     return study
+
+
+def check_attributes(place: Place, study):
+    """Raises UserError where the storage holds something else than this program keeps in it."""
+    settings = study.user_attrs[SETTINGS]
+    sound = isinstance(settings, dict) and isinstance(settings.get("arguments"), list)
+    sound = sound and {"folder", "sampler", "metric"} <= set(settings) and isinstance(study.user_attrs["score"], str)
+    for trial in study.get_trials(deepcopy=False) if sound else ():
+        folder = trial.user_attrs.get("folder", "-")
+        sound = sound and isinstance(folder, str) and folder == os.path.basename(folder) and folder.strip(".") != ""
+        sound = sound and isinstance(trial.user_attrs.get("error", ""), str)
+        study_trials.check_owner(trial.user_attrs.get("owner"), f"trial {trial.number} in {place.storage}")
+    if not sound:
+        raise UserError(f"what {place.storage} holds of study {place.name!r} is damaged; give another --study")
+
+
+def identity_of(folder: pathlib.Path) -> dict:
+    """Content of the study's IDENTITY."""
+    path = folder / IDENTITY
+    identity = files.read_json(path)
+    if not isinstance(identity, dict) or not isinstance(identity.get("folder"), str):
+        raise UserError(f'{path} must be {{"folder": "<name>"}}, the name that the study\'s storage knows')
+    return {"folder": identity["folder"]}
 
 
 def pruner_of(name: str):
@@ -121,17 +151,15 @@ def prepare(place: Place, settings: dict, points: dict[str, dict], aim: Callable
     Raises:
         UserError: the study was made with other settings, or with another folder.
     """
-    try:
-        place.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"could not make the folder {place.folder}: {error.strerror}") from error
+    files.check_writable(place.folder)
+    place.folder.mkdir(parents=True, exist_ok=True)
     storage = place.open()
     studies = optuna()
     with place.lock():
         # The folder, known again by a name that its path does not change
         if not (place.folder / IDENTITY).exists():
             files.write_json(place.folder / IDENTITY, {"folder": uuid.uuid4().hex})
-        settings = {**settings, **files.read_json(place.folder / IDENTITY)}
+        settings = {**settings, **identity_of(place.folder)}
 
         # The study, opened or made
         try:
@@ -148,6 +176,7 @@ def prepare(place: Place, settings: dict, points: dict[str, dict], aim: Callable
         if "score" not in study.user_attrs or SETTINGS not in study.user_attrs:  # killed while it was made
             study.set_user_attr("score", aim()[0])
             study.set_user_attr(SETTINGS, settings)
+        check_attributes(place, study)
         check(place, study.user_attrs[SETTINGS], settings)
 
         # Its queue

@@ -3,7 +3,7 @@
 import pathlib
 import statistics
 
-from kzoo import files, runs
+from kzoo import UserError, files, runs
 from kzoo.evaluation import tables
 from kzoo.sweep import run_scores
 
@@ -103,7 +103,27 @@ def markdown(result: dict) -> str:
 def written(folder) -> dict | None:
     """`table` as it was last written to a study's folder."""
     path = pathlib.Path(folder) / TABLE
-    return files.read_json(path) if path.exists() else None
+    if not path.exists():
+        return None
+    result = files.read_json(path)
+    if not _is_table(result):
+        raise UserError(f"{path} is no table of a sweep; python -m kzoo.sweep --study=… --show writes it anew")
+    return result
+
+
+def _is_table(result) -> bool:
+    """Whether what others read of `table` is there."""
+    if not isinstance(result, dict) or not isinstance(result.get("trials"), list):
+        return False
+    if not isinstance(result.get("study"), str) or not isinstance(result.get("score"), str):
+        return False
+    texts = {"state": str, "folder": str | None, "error": str | None}
+    return result.get("direction") in ("min", "max") and all(
+        isinstance(row, dict)
+        and {"trial", *texts} <= set(row)
+        and all(isinstance(row[name], texts[name]) for name in texts)
+        for row in result["trials"]
+    )
 
 
 def write(place, study) -> dict:

@@ -19,9 +19,10 @@ from kzoo.sweep import run_scores
 
 TRAIN = (sys.executable, "-m", "kzoo.programs.train.__main__")  # the last word is the module that defines the flags
 PAUSE = 2.0  # seconds between two looks at a running training
-GRACE = 600.0  # seconds that a training has after Ctrl-C to score its best network
+GRACE = 60.0  # seconds that a training has after Ctrl-C to end its step, and what it is writing
 STALE = 120.0  # seconds without a sign of life after which a trial of another machine is taken over
 OUT_OF_MEMORY = (-signal.SIGKILL, 128 + 9)  # exit codes; the second where a shell or container stands between
+ASKED = [128 + number for number in files.ENDING]  # exit codes of a training that a signal ended
 KILLED = "killed, probably out of memory"
 OWNER = "owner.json"  # of a folder of runs that one process trains one after another
 
@@ -67,6 +68,23 @@ def is_alive(owner: dict | None, folder: pathlib.Path) -> bool:
     return LaunchedFolder(folder).is_fresh()
 
 
+def check_owner(owner, where):
+    """Raises UserError for what `me` does not give, nor None."""
+    train = owner.get("train") if isinstance(owner, dict) else None
+    sound = isinstance(owner, dict) and isinstance(owner.get("host"), str) and _is_process(owner)
+    sound = sound and (train is None or (isinstance(train, list) and len(train) == 2 and _is_id(train[0])))
+    if owner is not None and not sound:
+        raise UserError(f"{where} does not tell who is at work there; if nobody is, take it away")
+
+
+def _is_process(owner: dict) -> bool:
+    return _is_id(owner.get("pid")) and isinstance(owner.get("birth"), str | None)
+
+
+def _is_id(number) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and 1 < number < 2**31
+
+
 def end_orphan(owner: dict | None):
     """A training whose owner was killed goes on by itself: it must end before its folder is continued. It bears being
     killed."""
@@ -74,8 +92,12 @@ def end_orphan(owner: dict | None):
     if not pid or owner["host"] != host():
         return
     while began is not None and birth(pid) == began:  # None: it had ended before it was noted
-        with contextlib.suppress(ProcessLookupError):
+        try:
             os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        except PermissionError as error:
+            raise UserError(f"process {pid} still trains for an earlier sweep, and is another user's") from error
         time.sleep(0.05)
 
 
@@ -87,6 +109,7 @@ def take(folder):
     """
     path = pathlib.Path(folder) / OWNER
     owner = files.read_json(path) if path.exists() else None
+    check_owner(owner, path)
     if is_alive(owner, path.parent):
         machine = owner["host"].split()[0]
         raise UserError(f"process {owner['pid']} on {machine} is at work in {folder}; wait for it, or stop it first")
@@ -137,7 +160,17 @@ class LaunchedFolder:
     @property
     def seconds(self) -> float | None:
         """Processor time of the training; None where that of a part is not known."""
-        return files.read_json(self.cost)["seconds"] if self.cost.exists() else None
+        return self._known()["seconds"] if self.cost.exists() else None
+
+    def _known(self) -> dict:
+        """What is kept of the time; a damaged file tells nothing."""
+        with contextlib.suppress(UserError):
+            kept = files.read_json(self.cost)
+            if isinstance(kept, dict) and isinstance(kept.get("open"), bool):
+                seconds = kept.get("seconds")
+                if seconds is None or (type(seconds) in (int, float) and math.isfinite(seconds)):
+                    return {"seconds": seconds, "open": kept["open"]}
+        return {"seconds": None, "open": False}
 
     @contextlib.contextmanager
     def counted(self):
@@ -146,7 +179,7 @@ class LaunchedFolder:
         unknown = Run.exists(self.folder)
         known = {"seconds": None if unknown else 0.0, "open": False}
         if self.cost.exists():
-            known = files.read_json(self.cost)
+            known = self._known()
         spent = None if known["open"] else known["seconds"]
         before = processor_seconds()
         files.write_json(self.cost, {"seconds": spent, "open": True})
@@ -183,7 +216,8 @@ def launch(folder, arguments) -> subprocess.Popen:
 
 
 def stop(child: subprocess.Popen):
-    """Ctrl-C for a training, which then scores its best network; the user's next one does not wait for that."""
+    """Ctrl-C for a training: it ends after its step, its whole epochs are kept and nothing is scored. The user's next
+    Ctrl-C does not wait for that."""
     child.send_signal(signal.SIGINT)
     try:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -214,6 +248,8 @@ def look_after(folder, arguments, note: Callable, look: Callable) -> int | None:
             if code is None and enough:
                 stop(child)
                 return None
+        if code in ASKED:
+            time.sleep(PAUSE)  # who ends all processes of a job ends this one too, and the training goes on later
     except BaseException:  # Ctrl-C above all: nothing is left behind that nobody looks after
         if child.poll() is None:
             stop(child)
@@ -239,7 +275,8 @@ def run(trial, folder: pathlib.Path, arguments: list[str], *, name: str, directi
     Args:
         trial: `optuna.Trial`; folder: its run folder; arguments: of train.py; the others: as of `run_scores.score`.
     Returns:
-        {"state": "complete", "value": …}, {"state": "pruned"} or {"state": "fail", "error": …}.
+        {"state": "complete", "value": …}, {"state": "fail", "error": …} or {"state": "pruned"}, whose score is the last
+        that Optuna was told.
     """
     seen = set(trial.storage.get_trial(trial._trial_id).intermediate_values)
 
@@ -255,7 +292,7 @@ def run(trial, folder: pathlib.Path, arguments: list[str], *, name: str, directi
     try:
         opened = Run.open(folder)
         last = run_scores.stopped_at(opened)
-        if last is not None:  # it ended well, but was interrupted by others: then it scores what it has
+        if last is not None:  # it ended well, but too early: only trainings of kzoo 0.1 do
             return {"state": "fail", "error": f"interrupted after epoch {last} of {opened.flags['epochs']}"}
         return {"state": "complete", "value": run_scores.score(opened, name, direction, of_report=of_report)}
     except UserError as error:

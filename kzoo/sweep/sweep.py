@@ -2,6 +2,7 @@
 
 from kzoo import UserError
 from kzoo.sweep import parameters, studies, study_table
+from kzoo.training import interruption
 
 
 def sweep(
@@ -47,7 +48,8 @@ def sweep(
     def arguments_of(trial) -> list[str]:
         return [*fixed, *(parameter.argument(parameter.suggest(trial)) for parameter in varied)]
 
-    return studies.work(place, opened, arguments_of, sampler, sampler_seed)
+    with interruption.told(lambda: f"stopped; finished trials are kept in {place.folder}, the same command goes on"):
+        return studies.work(place, opened, arguments_of, sampler, sampler_seed)
 
 
 def show(study: str, *, out=studies.STUDIES, storage: str | None = None) -> dict:

@@ -70,6 +70,11 @@ PROGRAMS = [
     ("sweep", ["--study=a", "--epoch=1,2"], "did you mean --epochs?"),
     ("list", ["archs", "--task=sag"], "did you mean seg?"),
     ("export_matrix", ["--formats=onx"], "did you mean onnx?"),
+    ("export_matrix", ["--child=seg/unt"], "did you mean unet?"),
+    ("export_matrix", ["--out=."], "--out=. must be a Markdown file"),
+    ("export_matrix", ["--out=setup.cfg/x.md"], "could not write to setup.cfg"),
+    ("list", ["--task="], "unknown --task=''"),
+    ("convert", ["--arch=resnet50", "setup.cfg", "setup.cfg/o.weights.h5"], "could not write to setup.cfg"),
 ]
 
 

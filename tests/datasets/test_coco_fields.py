@@ -1,11 +1,13 @@
 """What stands in a COCO folder's records, names and archives: accepted, counted, or refused by one line."""
 
+import collections
 import io
 import json
 import os
 import pathlib
 import resource
 import tarfile
+import tracemalloc
 import unicodedata
 import zipfile
 
@@ -256,6 +258,47 @@ def test_a_polygon_that_leaves_its_picture_a_little_is_painted():
     counts = {"bad_polygons": 0}
     mask = masks.whole_mask([[-50, -50, 150, -50, 150, 150, -50, 150]], (WIDTH, HEIGHT), "here", counts)
     assert mask.all() and not counts["bad_polygons"]
+
+
+def in_order(rows, size, labels):
+    """Crowds first, then objects from large to small: all masks are in memory."""
+    layers = []
+    for one in rows:
+        mask = masks.whole_mask(one["segmentation"], size, "here", collections.Counter())
+        crowd = bool(one["iscrowd"])
+        layers.append((crowd, int(mask.sum()), mask, masks.IGNORE if crowd else labels[one["category_id"]]))
+    canvas = np.zeros(size[::-1], np.uint8)
+    for _, _, mask, value in sorted(layers, key=lambda layer: layer[:2], reverse=True):
+        canvas[mask > 0] = value
+    return canvas
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_painting_one_after_another_is_painting_in_order(seed):
+    """Of equal areas the last one is on top."""
+    rng = np.random.default_rng(seed)
+    size, labels = (60, 40), {1: 1, 2: 2, 3: 3}
+    objects = []
+    for number in range(12):
+        x, y = rng.integers(0, 30, 2)
+        width, height = rng.choice([10, 20, 30], 2)
+        corners = [x, y, x + width, y, x + width, y + height, x, y + height]
+        polygon = {"segmentation": [[float(value) for value in corners]], "category_id": int(rng.integers(1, 4))}
+        objects.append({**polygon, "id": number, "iscrowd": int(rng.random() < 0.2)})
+    painted = masks.paint(objects, size, labels, "here", collections.Counter())
+    np.testing.assert_array_equal(painted, in_order(objects, size, labels))
+    assert painted.dtype == np.uint8
+
+
+def test_many_objects_of_a_large_picture_fit_into_memory():
+    size = (6000, 4000)
+    corners = [0.0, 0.0, 6000.0, 0.0, 6000.0, 4000.0]
+    objects = [{"segmentation": [corners], "category_id": 1, "id": number, "iscrowd": 0} for number in range(8)]
+    tracemalloc.start()
+    masks.paint(objects, size, {1: 1}, "here", collections.Counter())
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 10 * 24e6, "ten times the picture's pixels, however many objects"
 
 
 def test_endless_outlines_are_counted():

@@ -1,6 +1,7 @@
 """The Human3.6M builder on small generated releases of both layouts: frames, joints, cameras, names, and what is
 refused."""
 
+import os
 import pathlib
 import pickle
 import shutil
@@ -344,6 +345,20 @@ def test_damaged_and_missing(tmp_path, filmed, capsys):
         "val"
     ] == [9]
     assert [frame_numbers(row["frames"])[0] for row in examples(builder, "train") if row["camera"] == 0] == [0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_video_whose_name_is_not_utf8(tmp_path):
+    """OpenCV dies of such a name as text."""
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/w\xfclk.mp4")
+    write_video(tmp_path / "walk.mp4", world_positions(1, "TakingPhoto"), 1, 0, frames=4)
+    shutil.copy(tmp_path / "walk.mp4", path)
+    frames = clips._read_frames(path, {}, 1, 0, None, 8)
+    with pytest.raises(OSError, match="video cannot be opened"):
+        list(clips._read_frames(f"{path}.gone", {}, 1, 0, None, 8))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clips, "_check", lambda *_: None)
+        assert list(frames) == []
 
 
 def test_clips_stream(tmp_path, filmed):

@@ -2,6 +2,7 @@
 resuming."""
 
 import csv
+import errno
 import functools
 import json
 import os
@@ -337,6 +338,40 @@ def test_eval_mistakes(arguments, message, trained, capsys, monkeypatch):
     given = arguments if not arguments or "--run" in arguments[0] else (f"--run={trained}", *arguments)
     code, _, err = run(capsys, monkeypatch, "eval.py", *given)
     assert code == 2 and message in one_line(err)
+
+
+def test_eval_tells_an_unwritable_place_before_the_work(trained, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("kzoo.evaluation.scoring.score", None)
+    code, _, err = run(capsys, monkeypatch, "eval.py", f"--run={trained}", f"--out={tmp_path}/file/out")
+    assert code == 2 and "could not write to" in one_line(err)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("part", ["scoring.score", "drawing.draw"])
+def test_a_signal_ends_eval(number, expected, part, trained, tmp_path, capsys, monkeypatch):
+    """Whatever the framework makes of it: a line, the right code, and nothing half-written."""
+
+    def hears(*_, **__):
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            raise RuntimeError("a callback failed") from None
+
+    monkeypatch.setattr(f"kzoo.evaluation.{part}", hears)
+    flags = (f"--run={trained}", "--pictures=2", "--split=val[:8]", f"--out={tmp_path}")
+    code, _, err = run(capsys, monkeypatch, "eval.py", *flags)
+    assert code == expected and "stopped; " in one_line(err)
+    assert not list(tmp_path.rglob(".writing-*"))
+
+
+def test_a_full_disk_while_drawing(trained, tmp_path, capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("kzoo.evaluation.drawing.draw", full)
+    code, _, err = run(capsys, monkeypatch, "eval.py", f"--run={trained}", "--split=val[:8]", f"--out={tmp_path}")
+    assert code == 2 and one_line(err) == "eval.py: the disk is full"
 
 
 def test_eval_refuses_a_broken_model(trained, tmp_path, capsys, monkeypatch):
