@@ -1,4 +1,4 @@
-"""Programs of kzoo as processes of their own that start in a second: forked from a server that has imported TensorFlow."""
+"""Programs of kzoo as processes of their own that start in a second: their server has imported TensorFlow already."""
 
 import multiprocessing
 import os

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+import kzoo.nn.conventions  # noqa: F401
+
 
 def register(cls):
     return keras.saving.register_keras_serializable("kzoo")(cls)

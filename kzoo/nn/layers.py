@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+import kzoo.nn.conventions  # noqa: F401
 from kzoo.nn import geometry
 
 BATCH_NORM_MOMENTUM = 0.9  # Keras's 0.99 lags behind short runs: validation then looks broken while training looks fine

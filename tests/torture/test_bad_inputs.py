@@ -1,4 +1,4 @@
-"""Two hundred bad calls: every flag of the programs with values that no one can mean, drawn by a seed. Each is one line."""
+"""Two hundred bad calls: flags of the programs with values that no one can mean, drawn by a seed. Each is one line."""
 
 import importlib
 import random

@@ -1,4 +1,4 @@
-"""Programs that are killed, asked to end, or meet a full disk: nothing finished is lost, nothing half-written looks whole.
+"""Programs are killed, asked to end, or meet a full disk: nothing finished is lost, nothing half-written looks whole.
 
 Twenty kills, ten SIGTERM, three full disks; all at moments that a seed draws.
 """
@@ -7,16 +7,15 @@ import csv
 import json
 import pathlib
 import random
-import resource
 import signal
 import subprocess
 import zipfile
 
+import forked
 import h5py
 import numpy as np
 import pytest
 from PIL import Image
-import forked
 
 pytestmark = pytest.mark.slow
 SEED = 17
