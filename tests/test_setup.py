@@ -1,5 +1,6 @@
 """Which kzoo an editable install finds."""
 
+import os
 import runpy
 import subprocess
 import sys
@@ -30,7 +31,8 @@ def package(checkout):
 
 def asked(start, folder) -> subprocess.CompletedProcess:
     command = [sys.executable, "-S", "-c", start + ASK]
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder, env=clean)
 
 
 @pytest.mark.parametrize("folder", ["here", "here/kzoo", "here/kzoo/kzoo", "."])
