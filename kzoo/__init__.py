@@ -13,7 +13,7 @@ What stands here is imported when it is first used: `import kzoo` starts no fram
 import importlib
 import os
 
-from kzoo import keras_classes
+from kzoo.nn import keras_classes
 
 # `python -m kzoo.train` is kzoo/programs/train.py: programs have a folder of their own.
 _HERE = os.path.dirname(__file__)

@@ -99,6 +99,7 @@ def _open_litert(path) -> Callable:
     litert = _needed("ai_edge_litert.interpreter")
     with frameworks.quiet():  # it tells of its delegate
         interpreter = litert.Interpreter(model_path=str(path), num_threads=costs.threads())
+        interpreter.allocate_tensors()
         runner = interpreter.get_signature_runner()
     return lambda inputs: runner(**_by_name(inputs, runner.get_input_details()))
 

@@ -14,7 +14,7 @@ import run_folders
 from zoo import SLOW, TINY, UNITS, tiny
 
 import kzoo
-from kzoo import keras_classes
+from kzoo.nn import keras_classes
 from kzoo.tasks import TASKS
 from kzoo.training import face, optimization
 
