@@ -2,7 +2,8 @@
 
 setuptools finds the packages of an editable install after Python has looked through `sys.path`, the current directory
 first. In the folder that a clone called kzoo lies in, `import kzoo` would then be this clone's folder. So the wheel of
-an editable install gets a finder of its own, which is asked first.
+an editable install gets a finder of its own, which is asked first, and prefers only a whole package on `sys.path`:
+`python train.py` in another checkout trains with that one's code.
 """
 
 import base64
@@ -13,15 +14,26 @@ import zipfile
 import setuptools
 from setuptools.command.editable_wheel import editable_wheel
 
-FINDER = """import importlib.util
+FINDER = """import importlib.machinery
+import importlib.util
+import os
 import sys
+
+INIT = {init!r}
 
 
 class Checkout:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name == "kzoo":
-            return importlib.util.spec_from_file_location(name, {init!r})
+        if name != "kzoo":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name)
+        if spec is not None and spec.origin:  # another checkout, in which a program was started
+            return spec
+        if not os.path.isfile(INIT):
+            gone = os.path.dirname(os.path.dirname(INIT))
+            raise ModuleNotFoundError(f"kzoo was installed from {{gone}}, which is gone: pip install -e it again")
+        return importlib.util.spec_from_file_location(name, INIT)
 
 
 sys.meta_path.insert(0, Checkout)
@@ -53,4 +65,5 @@ def add(wheel: pathlib.Path, files: dict[str, bytes]):
             archive.writestr(name, data)
 
 
-setuptools.setup(cmdclass={"editable_wheel": FirstFound})
+if __name__ == "__main__":
+    setuptools.setup(cmdclass={"editable_wheel": FirstFound})

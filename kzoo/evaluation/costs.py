@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 
+from kzoo.cli import frameworks
 from kzoo.evaluation import child
 from kzoo.runs import Run
 
@@ -44,7 +45,8 @@ def flops(model) -> int | None:
         return None
     profiler = tf.compat.v1.profiler
     options = profiler.ProfileOptionBuilder(profiler.ProfileOptionBuilder.float_operation()).with_empty_output().build()
-    return int(profiler.profile(frozen.graph, options=options).total_float_ops)
+    with frameworks.quiet():  # it calls what TensorFlow itself deprecates
+        return int(profiler.profile(frozen.graph, options=options).total_float_ops)
 
 
 def _inputs(model, batch: int):

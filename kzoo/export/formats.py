@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from kzoo import UserError, files
+from kzoo.cli import frameworks
 from kzoo.evaluation import costs
 from kzoo.export import axes
 from kzoo.inference import metadata
@@ -95,8 +96,11 @@ def _write_litert(model, path):
 
 def _open_litert(path) -> Callable:
     """Of LiteRT's own operations: those of TensorFlow that it can be given besides ("Flex") are not in its package."""
-    interpreter = _needed("ai_edge_litert.interpreter").Interpreter(model_path=str(path), num_threads=costs.threads())
-    runner = interpreter.get_signature_runner()
+    litert = _needed("ai_edge_litert.interpreter")
+    with frameworks.quiet():  # it tells of its delegate
+        interpreter = litert.Interpreter(model_path=str(path), num_threads=costs.threads())
+        interpreter.allocate_tensors()
+        runner = interpreter.get_signature_runner()
     return lambda inputs: runner(**_by_name(inputs, runner.get_input_details()))
 
 

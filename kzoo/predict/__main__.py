@@ -30,6 +30,7 @@ from absl import flags
 
 from kzoo import UserError, cli
 from kzoo.cli import frameworks
+from kzoo.predict import listing
 from kzoo.runs import Run
 from kzoo.training import catalogue
 
@@ -89,6 +90,9 @@ def main():
     for name in ("video", "boxes"):
         if FLAGS[name].value and not os.path.exists(FLAGS[name].value):
             raise UserError(f"no file at --{name}={FLAGS[name].value}")
+    if os.path.lexists(FLAGS.out) and not os.path.isdir(FLAGS.out):
+        raise UserError(f"--out={FLAGS.out} is a file; give a folder")
+    listing.find_pictures(FLAGS.images or ())
     frameworks.start()
     from kzoo.datasets import pictures
     from kzoo.predict import answering  # starts the framework, which --helpshort does without

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 
-from kzoo import UserError, files
+from kzoo import UserError, cli, files
 from kzoo.data import image_io
 from kzoo.inference.feeding import Picture
 from kzoo.predict import listing
@@ -38,7 +38,7 @@ def read_pictures(named_paths, problem: Callable[[str], None]) -> Iterator[tuple
 def _no_file(path: pathlib.Path) -> str:
     """Why a path should not be opened; pipes block for ever."""
     if path.suffix.lower() in listing.VIDEOS:
-        return "it is a video: video=<file>"
+        return cli.in_flags("it is a video: video=<file>")
     if path.is_file():
         return ""
     if path.is_symlink() and not path.exists():

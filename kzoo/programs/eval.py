@@ -7,6 +7,7 @@ python eval.py --run=runs/<name> --tta=all --size=384x512
 """
 
 import dataclasses
+import importlib.util
 import pathlib
 import sys
 
@@ -18,6 +19,7 @@ from kzoo.runs import Run
 from kzoo.training import catalogue, checks, interruption
 
 FLAGS = flags.FLAGS
+PACKAGES = {"onnx": ("tf2onnx", "onnxruntime"), "litert": ("ai-edge-litert",)}  # form of export -> that it needs
 
 
 def define_flags():
@@ -131,6 +133,10 @@ def check(forms: tuple[str, ...]):
     """Mistakes that can be told before a framework starts. Raises UserError."""
     for form in forms:
         cli.check_name(catalogue.names_in("export/formats", "EXPORTS"), form, "export")
+    packages = [name for form in forms for name in PACKAGES.get(form, ())]
+    missing = [name for name in packages if not importlib.util.find_spec(name.replace("-", "_"))]
+    if missing:
+        raise UserError(f"--export={','.join(forms)} needs what is not installed: pip install {' '.join(missing)}")
     if FLAGS.decoder:
         cli.check_name((*catalogue.decoders(), "all"), FLAGS.decoder, "decoder")
     for size in (FLAGS.size, FLAGS.tile):
@@ -146,7 +152,8 @@ def places(run: Run, result, out) -> str:
     if not result.condition:
         return f"the training's own report, {run.folder}/{runs.REPORT_TEXT}"
     return (
-        f"{run.folder}/{runs.REPORTS}/{result.condition}.md; compare with --condition={result.condition} of kzoo.report"
+        f"{run.folder}/{runs.REPORTS}/{result.condition}.md, pictures beside it in {result.condition}/; compare with "
+        f"--condition={result.condition} of kzoo.report"
     )
 
 

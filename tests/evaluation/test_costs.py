@@ -83,6 +83,11 @@ def run(tmp_path_factory):
     return run_folders.make(folder, "seg", "unet", names=["a", "b", "c"], widths=(8,))
 
 
+def test_counting_is_quiet(run, capfd):
+    assert costs.flops(run.model()) > 0
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_run_in_a_process_of_its_own(run):
     found = costs.in_own_process(run.folder)
     assert found["parameters"] == run.model().count_params() and found["threads"] >= 1

@@ -124,7 +124,10 @@ def test_eval_keeps_its_own_report_and_pictures(untrained, capsys, monkeypatch):
     own = {name: (untrained.folder / name).read_bytes() for name in ("report.json", "report.md")}
     out = evaluated(untrained, capsys, monkeypatch, "--tta=flip", "--split=val[:8]", "--pictures=2")
     assert {name: (untrained.folder / name).read_bytes() for name in own} == own
-    assert "reports/val_to_8-flip.md" in out and not (untrained.folder / "pictures").exists()
+    assert (
+        "reports/val_to_8-flip.md, pictures beside it in val_to_8-flip/" in out
+        and not (untrained.folder / "pictures").exists()
+    )
     drawn = {"reports/val_to_8-flip/segmentation.png", "reports/val_to_8-flip/confusion.png"}
     assert drawn <= files_of(untrained.folder)
     assert untrained.reports["val_to_8-flip"]["baselines"]["all background"]["miou"] > 0
@@ -149,8 +152,10 @@ def test_mistakes_are_told_before_the_work(untrained, tmp_path, capsys, monkeypa
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "README.md").write_text("mine")
     other = run_folders.make(tmp_path / "other", "seg", "unet", widths=(8,))
+    monkeypatch.setattr("kzoo.programs.eval.PACKAGES", {"onnx": ("no-such-package",)})
     for argument, message in {
         "--overlap=8": "--overlap=8 is of tiles: give --tile=",
+        "--export=saved_model,onnx": "needs what is not installed: pip install no-such-package",
         f"--out={tmp_path / 'home'}": "holds a README.md that is not of a score",
         f"--out={other.folder}": "is a run folder, whose own report would be lost",
     }.items():

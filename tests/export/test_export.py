@@ -43,11 +43,13 @@ def networks():
 
 
 @pytest.mark.parametrize(("form", "package"), [("onnx", "onnxruntime"), ("litert", "ai_edge_litert")])
-def test_portable_conv_lstm_exports(form, package, networks, tmp_path):
+def test_portable_conv_lstm_exports(form, package, networks, tmp_path, capfd):
     pytest.importorskip(package)
     path = tmp_path / formats.EXPORTS[form].file
     check_export(form, networks[1], path, FRAMES, tolerance=1e-5)
     assert path.stat().st_size > 1000
+    formats.EXPORTS[form].open(path)
+    assert "INFO" not in capfd.readouterr().err
 
 
 def test_litert_has_no_3d_pooling_or_loops_of_its_own(networks, tmp_path):

@@ -205,6 +205,20 @@ def test_what_is_left_out_is_named_and_counted(runs, tmp_path, capsys):
     assert lines[0] == f"predict: 1 folder in {folder} not looked into: '{folder}/**/*.jpg'" and len(lines) == 5
 
 
+def test_a_place_without_pictures_is_told_before_a_framework_starts(runs, tmp_path):
+    """A program that is told of mistakes at once ends before TensorFlow is there."""
+    run, code = runs("seg"), "import sys; sys.modules['tensorflow'] = None; from kzoo import cli; cli.console()"
+    (tmp_path / "a.jpg").touch()
+    for images, out, message in (
+        ("nowhere", "out", "predict: --images=nowhere: no picture is there"),
+        ("a.jpg", "a.jpg", "predict: --out=a.jpg is a file; give a folder"),
+    ):
+        arguments = ["predict", f"--run={run}", f"--images={images}", f"--out={out}"]
+        command = [sys.executable, "-c", code, *arguments]
+        ended = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+        assert ended.returncode == 2 and ended.stderr.startswith(message), ended.stderr
+
+
 def test_boxes_that_met_no_picture_are_told(runs, tmp_path, capsys):
     folder = pictures(tmp_path / "in", 3)
     listed = [{"image_id": number, "bbox": [2, 2, 20, 20]} for number in (0, 0, 1, 7, 8, 9, 10, 11)]
