@@ -10,8 +10,9 @@ model.compile("adam", **kzoo.compile_arguments(model, "seg"))
 What stands here is imported when it is first used: `import kzoo` starts no framework.
 """
 
-import importlib
+import importlib.util
 import os
+import sys
 
 from kzoo.nn import keras_classes
 
@@ -20,7 +21,10 @@ _HERE = os.path.dirname(__file__)
 __path__.append(os.path.join(_HERE, "programs"))
 # In a checkout kzoo.datasets is the folder beside this one, installed or not; a wheel has it in here.
 if not os.path.isdir(os.path.join(_HERE, "datasets")):
-    __path__.append(os.path.dirname(_HERE))
+    _beside = os.path.join(os.path.dirname(_HERE), "datasets")
+    _spec = importlib.util.spec_from_file_location("kzoo.datasets", os.path.join(_beside, "__init__.py"))
+    datasets = sys.modules["kzoo.datasets"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(datasets)
 
 _LAZY = {  # name -> module that has it
     "load": "kzoo.runs",

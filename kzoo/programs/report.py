@@ -32,7 +32,7 @@ def define_flags():
 def main(arguments: list[str]):
     from kzoo.sweep import studies
 
-    if len(arguments) != 1 or not studies.find(arguments[0]):
+    if not any(studies.find(name) for name in arguments):
         for folder in arguments:
             Run.open(folder)  # mistakes are told before what is slow
     if FLAGS.out:

@@ -29,6 +29,9 @@ def resolve(given: dict) -> dict:
     arch = given["arch"] or task.default
     checks.arch(task, arch)
     checks.dataset(given["dataset"])
+    for name in task.without:
+        if given[name]:
+            raise UserError(f"--{name} is not for --task={task.name}")
     checks.names(task, arch, given)
 
     # Recipes
@@ -47,9 +50,6 @@ def resolve(given: dict) -> dict:
             if given[name] is not None:
                 raise UserError(f"{arch} is a network of its own: it takes no --{name}")
             resolved[name] = None
-    for name in task.without:
-        if given[name]:
-            raise UserError(f"--{name} is not for --task={task.name}")
     resolved["train_split"] = resolved["train_split"] or "train"
     resolved["val_split"] = resolved["val_split"] or ("val" if task.learning == "labels" else resolved["train_split"])
 

@@ -72,9 +72,9 @@ PROGRAMS = [
     ("export_matrix", ["--formats=onx"], "did you mean onnx?"),
     ("export_matrix", ["--child=seg/unt"], "did you mean unet?"),
     ("export_matrix", ["--out=."], "--out=. must be a Markdown file"),
-    ("export_matrix", ["--out=setup.cfg/x.md"], "could not write to setup.cfg"),
+    ("export_matrix", ["--out=/dev/null/x.md"], "could not write to /dev/null"),
     ("list", ["--task="], "unknown --task=''"),
-    ("convert", ["--arch=resnet50", "setup.cfg", "setup.cfg/o.weights.h5"], "could not write to setup.cfg"),
+    ("convert", ["--arch=resnet50", f"{ROOT}/setup.cfg", "/dev/null/o.weights.h5"], "could not write to /dev/null"),
 ]
 
 

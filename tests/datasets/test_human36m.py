@@ -529,7 +529,7 @@ def test_broken_sources_are_refused_in_one_line(tmp_path, filmed, name):
 def test_without_cdflib(tmp_path, filmed, monkeypatch):
     root = release(filmed, tmp_path / "h36m", "mono")
     monkeypatch.setitem(sys.modules, "cdflib", None)
-    with pytest.raises(UserError, match=r"Directions 1.*\.cdf .*pip install 'kzoo\[human36m\]'"):
+    with pytest.raises(UserError, match=r"Directions 1.*\.cdf .*pip install cdflib"):
         prepared(tmp_path, root)
 
 

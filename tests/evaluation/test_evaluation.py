@@ -131,7 +131,7 @@ def test_regression_has_its_own_coordinates_only(untrained, tmp_path, capsys, mo
 
 
 MISTAKES = [
-    ("heatmap", "--decoder=best", "unknown --decoder='best'; allowed: argmax, quarter, dark"),
+    ("heatmap", "--decoder=best", "unknown --decoder='best'; allowed: coords, argmax, quarter, dark"),
     ("heatmap", "--decoder=coords", "--decoder='coords' is not for a network that emits heatmaps; allowed: dark"),
     ("regression", "--decoder=dark", "--decoder='dark' is not for a network that emits coords; allowed: coords"),
     ("regression", "--tta=flip_shift", "--tta=flip_shift shifts heat maps"),

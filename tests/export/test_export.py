@@ -26,6 +26,7 @@ from kzoo.export import exporting, formats, matrix, matrix_document
 from kzoo.models.conv_lstm import conv_lstm
 from kzoo.programs import export_matrix
 from kzoo.runs import Run
+from kzoo.training import catalogue
 from kzoo.training import networks as training_networks
 from kzoo.training.configuration import Configuration
 
@@ -309,7 +310,7 @@ def test_report_without_any_export():
 
 
 MADE_UP = """
-import os, sys
+import dataclasses, os, sys
 
 if "--child=seg/dying" in sys.argv:
     print("something was wrong", file=sys.stderr, flush=True)
@@ -321,6 +322,7 @@ from kzoo import cli
 from kzoo.nn.layers import named
 from kzoo.programs import export_matrix
 from kzoo.tasks import TASKS
+from kzoo.training import catalogue
 
 
 def network(inputs, x):
@@ -334,6 +336,8 @@ def lacking(input_shape, num_outputs, *, width=400):
 
 
 TASKS["seg"].archs["lacking"] = lacking
+known = catalogue.tasks()
+known["seg"] = dataclasses.replace(known["seg"], archs=("lacking",))
 if __name__ == "__main__":
     export_matrix.define_flags()
     cli.run(export_matrix.main)
@@ -346,6 +350,8 @@ def test_matrix_goes_on_where_a_converter_fails_or_dies(tmp_path, capsys, monkey
     script.write_text(MADE_UP)
     for name in ("lacking", "dying"):
         monkeypatch.setitem(tasks.TASKS["seg"].archs, name, None)
+    listed = dataclasses.replace(catalogue.tasks()["seg"], archs=("dying", "lacking"))
+    monkeypatch.setitem(catalogue.tasks(), "seg", listed)
     in_child = functools.partial(matrix.in_child, command=(sys.executable, str(script)))
     monkeypatch.setattr(matrix, "in_child", in_child)
     monkeypatch.setattr(matrix_document, "EXPLAINED", {"FlexMaxPool3D": "LiteRT pools in two dimensions."})

@@ -227,7 +227,7 @@ def test_boxes_that_met_no_picture_are_told(runs, tmp_path, capsys):
     found = answering.predict(runs("pose"), images=[folder], boxes=tmp_path / "boxes.json", out=tmp_path / "out")
     told = capsys.readouterr()
     assert found == (3, 6) and told.out.endswith("; 1 without a box; 6 left out\n")
-    lines = told.err.splitlines()
+    lines = [line for line in told.err.splitlines() if "no calibration" not in line]
     assert len(lines) == 5 and "entry 3 (image_id 7) is left out: no such picture" in lines[0]
     assert "2 more entries are of no picture" in lines[3] and "does not lie on the picture" in lines[4]
     ids = [row["image_id"] for row in json.loads((tmp_path / "out" / "keypoints.json").read_text())]
