@@ -35,6 +35,7 @@ from PIL import Image, TiffImagePlugin
 
 MAX_PIXELS = 180_000_000  # of a picture, unless `limit_pixels` says otherwise
 MAX_BYTES = 2**30  # of a picture's file
+LONGEST_TOLD = 400  # letters of a path in a message
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF", "HEIF")
 ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"),
@@ -164,8 +165,11 @@ def composed(name: str) -> str:
 
 
 def printable(text, spared: str = " ") -> str:
-    """A path or text of others as any terminal can show it, in one line."""
-    return "".join(c if c.isprintable() or c in spared else ascii(c)[1:-1] for c in str(text))
+    """A path or text of others as any terminal can show it, in one line, a long one without its middle."""
+    text = str(text)
+    if len(text) > LONGEST_TOLD:
+        text = f"{text[: LONGEST_TOLD // 2]}…{text[-LONGEST_TOLD // 2 :]}"
+    return "".join(c if c.isprintable() or c in spared else ascii(c)[1:-1] for c in text)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from collections.abc import Iterable, Mapping
 from kzoo import UserError
 
 WRITING, SWAPPING = ".writing", ".swapping"
+LONGEST_TOLD = 400  # letters of a path in a message
 LONGEST_NAME = 255  # bytes of a file's name
 STALE = 86400.0  # seconds without a change after which a temporary file of another machine is nobody's
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -144,8 +145,11 @@ def readable(path) -> str:
 
 
 def printable(path) -> str:
-    """A path in one line of a message."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in readable(path))
+    """A path in one line of a message, a long one without its middle."""
+    text = readable(path)
+    if len(text) > LONGEST_TOLD:
+        text = f"{text[: LONGEST_TOLD // 2]}…{text[-LONGEST_TOLD // 2 :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def make_folder(folder) -> list[pathlib.Path]:

@@ -1,6 +1,7 @@
 """What the programs share: flags in, one clear line and exit code 2 for a user's mistake."""
 
 import ast
+import errno
 import functools
 import locale
 import os
@@ -20,6 +21,7 @@ from kzoo.cli import frameworks
 from kzoo.cli.values import (
     LARGEST_BATCH,
     LARGEST_COUNT,
+    LARGEST_PICTURE,
     LARGEST_SEED,
     DEFINE_multi_path,
     DEFINE_path,
@@ -37,6 +39,7 @@ from kzoo.cli.values import (
 __all__ = [
     "LARGEST_BATCH",
     "LARGEST_COUNT",
+    "LARGEST_PICTURE",
     "LARGEST_SEED",
     "PROGRAMS",
     "DEFINE_multi_path",
@@ -66,6 +69,7 @@ PROGRAMS = {  # `kzoo <name>` and `python -m kzoo.<name>` -> module
     "export_matrix": "kzoo.programs.export_matrix",
 }
 SCRIPTS = ("train.py", "eval.py")  # in a checkout
+REFUSED = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
 
 
 def run(main: Callable, *, positional: bool = False):
@@ -100,12 +104,16 @@ def run(main: Callable, *, positional: bool = False):
         end_bars()
         print(f"{program()}: {str(stop) or 'stopped'}", file=sys.stderr)
         sys.exit(128 + getattr(stop, "number", signal.SIGINT))
-    except Exception as error:  # a full disk is nobody's bug, wherever it is noticed
-        if not files.is_full(error):
+    except Exception as error:  # a full disk or a path that the system refuses is nobody's bug, wherever it is noticed
+        place = getattr(error, "filename", None)
+        if files.is_full(error):
+            line = f"could not write {files.printable(place)}: the disk is full" if place else "the disk is full"
+        elif isinstance(error, OSError) and place and error.errno in REFUSED:
+            line = f"cannot use {files.printable(place)}: {error.strerror}"
+        else:
             raise
         end_bars()
-        where = f"could not write {files.printable(error.filename)}: " if getattr(error, "filename", None) else ""
-        print(f"{program()}: {where}the disk is full", file=sys.stderr)
+        print(f"{program()}: {line}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -16,6 +16,7 @@ flags.disclaim_key_flags()  # those defined here are their callers'
 LARGEST_SIDE = 8192  # pixels of --size
 LARGEST_BATCH = 65_536
 LARGEST_COUNT = 1_000_000  # epochs, rounds, steps, pictures, and numbers of --set
+LARGEST_PICTURE = 2**40  # pixels of --max_pixels
 LARGEST_SEED = 2**32 - 1  # that NumPy takes
 LONGEST = 4000  # letters of a value of --set
 SHOWN = 80  # letters of a long value that a message repeats

@@ -54,7 +54,11 @@ def define_flags():
         "or COCO's annotations; image_id is the number that a file is named after, or that of a video's frame, from 0",
     )
     flags.DEFINE_integer(
-        "max_pixels", None, "larger pictures are refused by their header (default: 180 million)", lower_bound=1
+        "max_pixels",
+        None,
+        "larger pictures are refused by their header (default: 180 million)",
+        lower_bound=1,
+        upper_bound=cli.LARGEST_PICTURE,
     )
     cli.DEFINE_path("out", None, "folder to write to")
     flags.DEFINE_bool("overwrite", False, "replace results that are there, in the end and all of them")

@@ -65,8 +65,8 @@ class Folder:
         if not isinstance(folder, str | os.PathLike):
             raise UserError(f"a run is opened by the path of its folder, got {folder!r}")
         folder = files.user_path(folder)
-        if not folder.is_dir():
-            raise UserError(f"no run folder at {folder}")
+        if not os.path.isdir(folder):
+            raise UserError(f"no run folder at {files.printable(folder)}")
         path = folder / CONFIGURATION
         return cls(folder, Configuration.from_json(records.json_of(path), path))
 
@@ -85,7 +85,7 @@ class Folder:
     @staticmethod
     def exists(folder) -> bool:
         """Whether a folder holds a run."""
-        return (files.user_path(folder) / CONFIGURATION).exists()
+        return os.path.exists(files.user_path(folder) / CONFIGURATION)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.folder)!r})"

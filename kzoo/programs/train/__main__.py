@@ -49,6 +49,7 @@ def define_flags():
         None,
         "pictures of raw data that have more are refused by their header (default: 180 million)",
         lower_bound=1,
+        upper_bound=cli.LARGEST_PICTURE,
     )
     flags.DEFINE_boolean(
         "refresh",
