@@ -29,7 +29,7 @@ TALL = RNG.integers(0, 256, (80, 50, 3), dtype="uint8")
 
 WHOLE = {"flags": {"task": "seg"}, "names": ["a"], "dataset": {"name": "people"}, "parameters": 1}
 BROKEN = {  # name -> text of run.json, what the line says
-    "none": (None, "cannot read .*run.json: No such file"),
+    "none": (None, "no run in .*: it holds no run.json"),
     "half of it": ('{"flags": {', "run.json is not valid JSON"),
     "a list": ("[1, 2]", "is not that of a run: it must hold an object with flags, names, dataset, parameters"),
     **{

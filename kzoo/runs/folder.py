@@ -68,6 +68,8 @@ class Folder:
         if not os.path.isdir(folder):
             raise UserError(f"no run folder at {files.printable(folder)}")
         path = folder / CONFIGURATION
+        if not os.path.lexists(path):
+            raise UserError(f"no run in {files.printable(folder)}: it holds no {CONFIGURATION}")
         return cls(folder, Configuration.from_json(records.json_of(path), path))
 
     @classmethod

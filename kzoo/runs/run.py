@@ -76,7 +76,7 @@ class Run(Folder):
 
     def _why_no_model(self) -> str:
         if self.history:
-            return "no epoch of the run gave finite numbers"
+            return "it was removed, or no epoch of the run gave finite numbers"
         return "the run stopped before its first epoch ended"
 
     def model_at(self, shape: tuple[int, int]):

@@ -54,7 +54,7 @@ def measured_costs(runs: study_rows.Runs, folder: pathlib.Path, *, only_known: b
     wanted = {row.network: row.folder for row in counted if Run.open(row.folder).has_model}
     missing = [] if only_known else [network for network in wanted if network not in known]
     failed = {}
-    for network in tqdm(missing, desc="costs", unit="network", dynamic_ncols=True, disable=not missing):
+    for network in tqdm(missing, desc="costs", unit="network", dynamic_ncols=True, disable=None if missing else True):
         found = costs.in_own_process(wanted[network])
         if "error" in found:
             failed[network] = found

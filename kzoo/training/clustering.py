@@ -7,7 +7,6 @@ assignments.
 
 import contextlib
 import dataclasses
-import shlex
 import time
 
 import keras
@@ -15,7 +14,7 @@ import numpy as np
 import scipy.special
 from tqdm.auto import tqdm
 
-from kzoo import UserError
+from kzoo import UserError, cli
 from kzoo.losses import cluster as cluster_losses
 from kzoo.metrics import cluster_scores
 from kzoo.training import interruption, optimization
@@ -253,7 +252,7 @@ class Training:
     def stopped(self) -> str:
         """For people: what a training that was asked to end leaves on disk, a few seconds old at most."""
         phases = (("round", self.run.state, self.plan.rounds), ("epoch", self.run.pretraining, self.plan.epochs))
-        more = f"continue with --resume --out={shlex.quote(str(self.run.folder))}"
+        more = f"continue with {cli.command('train', '--resume', f'--out={self.run.folder}')}"
         for what, state, of in phases:
             made = state.made() if state.exists else None
             if made is None:

@@ -458,7 +458,7 @@ def test_interrupt_leaves_a_usable_run(people_dir, tmp_path):
     wait_for_epochs(folder, 1, process)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=240)
-    assert process.returncode == 130 and "continue with --resume" in out and "Traceback" not in out, out
+    assert process.returncode == 130 and "train.py --resume --out=" in out and "Traceback" not in out, out
     assert not (folder / "report.json").exists() and (folder / "model.keras").exists()
 
 

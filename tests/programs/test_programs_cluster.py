@@ -149,7 +149,8 @@ def test_ctrl_c_keeps_what_was_finished(digits_dir, tmp_path, capsys, monkeypatc
             capsys, monkeypatch, "train.py", *QUICK, "--arch=dec", f"--data_dir={digits_dir}", f"--out={out}"
         )
     assert code == 130, err
-    assert f"train.py: stopped after 2 whole epochs of 3; continue with --resume --out={out}" in err
+    again = f"python -m kzoo.train --resume --out={out}"
+    assert f"train.py: stopped after 2 whole epochs of 3; continue with {again}" in err
     assert (out / "model.keras").exists() and not (out / "report.json").exists()
     code, _, err = run(capsys, monkeypatch, "train.py", "--resume", f"--out={out}")
     assert code == 0, err

@@ -155,7 +155,7 @@ def test_signals_are_told_exactly(number, when, trained, copied, capsys, monkeyp
     for each, handler in before.items():
         signal.signal(each, handler)
     assert code == 128 + number and "Traceback" not in err
-    words = f"stopped after 3 whole epochs of 5; continue with --resume --out={copied}"
+    words = f"stopped after 3 whole epochs of 5; continue with python -m kzoo.train --resume --out={copied}"
     assert [line for line in err.splitlines() if line.startswith("train.py:")] == [f"train.py: {words}"]
     assert epochs_of(copied) == [1, 2, 3] and Run.open(copied).epochs_made() == 3
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import shlex
 
 from kzoo import cli
 from kzoo.programs.train.planning import Plan
@@ -140,7 +139,7 @@ def learn_clusters(plan: Plan, held: contextlib.ExitStack) -> tuple[Run, str]:
 
 def stopped(run: Run, made: int, of: int, *, what: str = "epoch") -> str:
     """For people: what a training that was asked to end leaves."""
-    more = f"continue with --resume --out={shlex.quote(str(run.folder))}"
+    more = f"continue with {cli.command('train', '--resume', f'--out={run.folder}')}"
     if not made:
         return f"stopped before the first {what} ended, nothing of it is kept; {more}"
     return f"stopped after {made} whole {what}{'s' if made > 1 else ''} of {of}; {more}"
