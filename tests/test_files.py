@@ -292,7 +292,7 @@ def test_a_signal_in_an_export_leaves_the_old_one(people_dir, tmp_path):
     command = (running.ROOT / "eval.py", f"--run={run.folder}", "--export=saved_model", f"--data_dir={people_dir}")
     code, err = stopped_while_writing(run.folder, "saved_model", *command)
     assert code == 128 + signal.SIGTERM, err
-    assert "Traceback" not in err and err.splitlines()[-1].endswith("stopped")
+    assert "Traceback" not in err and err.splitlines()[-1].startswith("eval.py: stopped")
     assert entries(run.folder) == before and entries(run.folder / "saved_model") == ["old"]
 
 
