@@ -181,7 +181,7 @@ def _refusing(path):
             yield
     except Unreadable:
         raise
-    except Exception as error:
+    except Exception as error:  # see above
         raise Unreadable(path, f"{BAD} ({one_line(error)})") from error
 
 

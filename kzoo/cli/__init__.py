@@ -21,8 +21,8 @@ from kzoo.cli import frameworks
 from kzoo.cli.values import (
     LARGEST_BATCH,
     LARGEST_COUNT,
-    LARGEST_PICTURE,
     LARGEST_SEED,
+    DEFINE_max_pixels,
     DEFINE_multi_path,
     DEFINE_path,
     assignments,
@@ -39,9 +39,9 @@ from kzoo.cli.values import (
 __all__ = [
     "LARGEST_BATCH",
     "LARGEST_COUNT",
-    "LARGEST_PICTURE",
     "LARGEST_SEED",
     "PROGRAMS",
+    "DEFINE_max_pixels",
     "DEFINE_multi_path",
     "DEFINE_path",
     "Stopped",

@@ -72,7 +72,7 @@ def quiet():
     with _held_back() as kept:
         try:
             yield
-        except Exception:
+        except Exception:  # passed on: only then all that was held back is shown
             failed = True
             raise
         finally:

@@ -79,13 +79,7 @@ def define_flags():
     )
     cli.DEFINE_path("data_dir", None, "where prepared data sets lie (default: the run's)")
     cli.DEFINE_path("out", None, "folder to write to (default: explanations/<output> in the run folder)")
-    flags.DEFINE_integer(
-        "max_pixels",
-        None,
-        "larger pictures are refused by their header (default: 180 million)",
-        lower_bound=1,
-        upper_bound=cli.LARGEST_PICTURE,
-    )
+    cli.DEFINE_max_pixels()
 
 
 def main():

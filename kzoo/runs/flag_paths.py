@@ -2,10 +2,13 @@
 
 import os
 
-from kzoo import cli, files
+from kzoo import cli
+from kzoo.data import places
+from kzoo.datasets.about import OFFICIAL
 from kzoo.runs.parts import paths_of
 
 PATHS = ("data_dir", "data_source", "encoder_weights")  # flags that may name files or folders
+WORDS = (OFFICIAL, "imagenet", "none")  # of these flags, and no paths though a folder here may be called so
 
 
 def absolute_paths(given: dict) -> dict:
@@ -25,9 +28,9 @@ def absolute_paths(given: dict) -> dict:
 
 
 def _absolute(path: str, always: bool = False) -> str:
-    if "://" in path:
+    if path in WORDS:
         return path
-    found = os.path.abspath(files.user_path(path))
+    found = places.absolute(path)
     return found if always or os.path.exists(found) else path
 
 

@@ -36,6 +36,7 @@ from kzoo.runs.file_names import (
     STATE,
     TENSORBOARD,
 )
+from kzoo.runs.flag_paths import WORDS
 from kzoo.runs.parts import paths_of
 from kzoo.runs.state import State
 from kzoo.training.configuration import Configuration
@@ -139,7 +140,7 @@ class Folder:
     def located(self, path: str | None) -> str | None:
         """Where something lies that `run.json` names: relative paths, of version 0.1, count from the working directory,
         or else from the run folder or one above it."""
-        if not path or pathlib.Path(path).is_absolute():
+        if not path or path in WORDS or pathlib.Path(path).is_absolute():
             return path
         own = self.folder.absolute()
         places = [pathlib.Path.cwd(), own, *own.parents]

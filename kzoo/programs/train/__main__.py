@@ -44,13 +44,7 @@ def define_flags():
         "datasets/*/README.md); "
         f"{OFFICIAL} downloads {', '.join(DOWNLOADABLE)}",
     )
-    flags.DEFINE_integer(
-        "max_pixels",
-        None,
-        "pictures of raw data that have more are refused by their header (default: 180 million)",
-        lower_bound=1,
-        upper_bound=cli.LARGEST_PICTURE,
-    )
+    cli.DEFINE_max_pixels()
     flags.DEFINE_boolean(
         "refresh",
         False,

@@ -118,14 +118,13 @@ def planned(flag: dict) -> Plan:
 
 
 def seen(flag: dict) -> tuple:
-    """Flags whose places are absolute, `DataSet` and builder; a run that goes on must see the records that it saw."""
-    from kzoo.data import builders, places
+    """Flags, `DataSet` and builder; a run that goes on must see the records that it saw, wherever they lie now."""
+    from kzoo.data import builders
 
-    source = places.absolute_source(flag["data_source"])
+    source = flag["data_source"]
     if not flag["resume"]:
-        data_dir = places.absolute(flag["data_dir"])
-        builder = builders.prepare(flag["dataset"], data_dir, source, refresh=flag["refresh"])
-        return {**flag, "data_dir": data_dir, "data_source": source}, builders.describe(builder), builder
+        builder = builders.prepare(flag["dataset"], flag["data_dir"], source, refresh=flag["refresh"])
+        return flag, builders.describe(builder), builder
     run = Run.open(flag["out"])
     stored = {name: run.flags.get(name) for name in ("data_dir", "data_source")}
     builder = run.builder(None if flag["data_dir"] == stored["data_dir"] else flag["data_dir"], source)
