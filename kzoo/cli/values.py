@@ -125,14 +125,15 @@ def DEFINE_multi_path(name: str, default, help: str, flag_values=flags.FLAGS, **
     )
 
 
-def DEFINE_max_pixels():
-    """--max_pixels, of programs that read the user's pictures: None leaves the limit of `kzoo.datasets.pictures`."""
+def DEFINE_max_pixels(name: str, default=None, flag_values=flags.FLAGS):
+    """Of programs that read the user's pictures; None leaves the limit of `kzoo.datasets.pictures`."""
     flags.DEFINE_integer(
-        "max_pixels",
-        None,
+        name,
+        default,
         "larger pictures are refused by their header (default: 180 million)",
         lower_bound=1,
         upper_bound=LARGEST_PICTURE,
+        flag_values=flag_values,
     )
 
 

@@ -79,7 +79,7 @@ def define_flags():
     )
     cli.DEFINE_path("data_dir", None, "where prepared data sets lie (default: the run's)")
     cli.DEFINE_path("out", None, "folder to write to (default: explanations/<output> in the run folder)")
-    cli.DEFINE_max_pixels()
+    cli.DEFINE_max_pixels("max_pixels")
 
 
 def main():

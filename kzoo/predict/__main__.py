@@ -53,7 +53,7 @@ def define_flags():
         'persons (pose): JSON list of {"file_name" or "image_id", "bbox": [x, y, w, h] in pixels, optionally "score"}, '
         "or COCO's annotations; image_id is the number that a file is named after, or that of a video's frame, from 0",
     )
-    cli.DEFINE_max_pixels()
+    cli.DEFINE_max_pixels("max_pixels")
     cli.DEFINE_path("out", None, "folder to write to")
     flags.DEFINE_bool("overwrite", False, "replace results that are there, in the end and all of them")
     flags.DEFINE_integer("batch_size", 16, "pictures a step", lower_bound=1, upper_bound=cli.LARGEST_BATCH)

@@ -44,7 +44,7 @@ def define_flags():
         "datasets/*/README.md); "
         f"{OFFICIAL} downloads {', '.join(DOWNLOADABLE)}",
     )
-    cli.DEFINE_max_pixels()
+    cli.DEFINE_max_pixels("max_pixels")
     flags.DEFINE_boolean(
         "refresh",
         False,
